@@ -1,0 +1,173 @@
+/*
+ * rules.c
+ *	  The arithmetic of the safety protocol, pure C.
+ *
+ * See rules.h.  This file is compiled into the server extension, the watchdog
+ * and the simulator; it must not include a header of any of them.  Each function
+ * is total: it has an answer for every input, and where an input is nonsense the
+ * answer is the one that permits less.
+ */
+#include "rules.h"
+
+#include <stddef.h>
+
+static int
+compare_u64(uint64_t a, uint64_t b)
+{
+	return (a > b) - (a < b);
+}
+
+int
+rg_rules_compare(int64_t term_a, int seq_a, int64_t term_b, int seq_b)
+{
+	if (term_a != term_b)
+		return term_a < term_b ? -1 : 1;
+	return (seq_a > seq_b) - (seq_a < seq_b);
+}
+
+int
+rg_rules_compare_position(const RgPosition *a, const RgPosition *b)
+{
+	int order = rg_rules_compare(a->rule_term, a->rule_seq, b->rule_term, b->rule_seq);
+
+	if (order == 0)
+		order = compare_u64(a->timeline, b->timeline);
+	if (order == 0)
+		order = compare_u64(a->lsn, b->lsn);
+	return order;
+}
+
+int
+rg_rules_lease_quorum(int standbys)
+{
+	return standbys <= 0 ? 0 : standbys / 2 + 1;
+}
+
+int
+rg_rules_recruit_size(int standbys)
+{
+	return standbys <= 0 ? 0 : standbys - rg_rules_lease_quorum(standbys) + 1;
+}
+
+int64_t
+rg_rules_drift_margin_ms(int64_t span_ms)
+{
+	int64_t whole;
+	int64_t rest;
+
+	if (span_ms <= 0)
+		return RG_DRIFT_FIXED_MS;
+
+	/* ceil(span * ppm / 10^6), without a product that could overflow */
+	whole = span_ms / 1000000 * RG_DRIFT_PPM;
+	rest = (span_ms % 1000000 * RG_DRIFT_PPM + 999999) / 1000000;
+	return whole + rest + RG_DRIFT_FIXED_MS;
+}
+
+int64_t
+rg_rules_lease_bound_ms(int64_t receipt_ms, int64_t lease_ms)
+{
+	int64_t span = lease_ms > 0 ? lease_ms : 0;
+	int64_t margin = rg_rules_drift_margin_ms(span);
+
+	if (span > INT64_MAX - margin)
+		return INT64_MAX;
+	span += margin;
+	if (receipt_ms > INT64_MAX - span)
+		return INT64_MAX;
+	return receipt_ms + span;
+}
+
+bool
+rg_rules_term_is_plausible(int64_t term, int64_t highest_seen)
+{
+	if (highest_seen < 0)
+		highest_seen = 0;
+	if (term <= 0)
+		return false;
+	return term <= highest_seen || term - highest_seen <= RG_TERM_JUMP_MAX;
+}
+
+bool
+rg_rules_is_half_promoted(int64_t promoting_term, int64_t newest_term)
+{
+	return promoting_term > 0 && promoting_term > newest_term;
+}
+
+static const RgTermEnd *
+find_term(const RgTermEnd *terms, int count, int64_t term)
+{
+	for (int i = count - 1; i >= 0; i--)
+		if (terms[i].term == term)
+			return &terms[i];
+	return NULL;
+}
+
+static bool
+ascends(const RgTermEnd *terms, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		if (terms[i].term <= 0 || terms[i].timeline == 0)
+			return false;
+		if (i > 0 && terms[i].term <= terms[i - 1].term)
+			return false;
+	}
+	return true;
+}
+
+RgFollowVerdict
+rg_rules_may_follow(const RgTermEnd *node_terms, int n, int64_t promoting_term,
+					uint32_t node_timeline, uint64_t node_lsn, const RgTermEnd *leader_terms,
+					int m)
+{
+	if (node_terms == NULL || leader_terms == NULL || n <= 0 || m <= 0 || node_timeline == 0)
+		return RG_FOLLOW_UNKNOWN;
+	if (!ascends(node_terms, n) || !ascends(leader_terms, m))
+		return RG_FOLLOW_UNKNOWN;
+	if (rg_rules_is_half_promoted(promoting_term, node_terms[n - 1].term))
+		return RG_FOLLOW_HALF_PROMOTED;
+	if (find_term(leader_terms, m, node_terms[n - 1].term) == NULL)
+		return RG_FOLLOW_NO_HISTORY;
+
+	/*
+	 * Look for the newest common term that the leader spent on the timeline
+	 * that the node is on.  Usually it is the node's last one.  A node that was
+	 * told to follow a new leader, but has not received anything from it yet,
+	 * is still on the timeline of an earlier common term.
+	 */
+	for (int i = n - 1; i >= 0; i--)
+	{
+		const RgTermEnd *common = find_term(leader_terms, m, node_terms[i].term);
+
+		if (common == NULL)
+			return RG_FOLLOW_NO_HISTORY;
+		if (common->timeline != node_timeline)
+			continue;
+		if (common->end_lsn != 0 && node_lsn > common->end_lsn)
+			return RG_FOLLOW_PAST_END;
+		return RG_FOLLOW_OK;
+	}
+	return RG_FOLLOW_OTHER_TIMELINE;
+}
+
+const char *
+rg_follow_verdict_text(RgFollowVerdict verdict)
+{
+	switch (verdict)
+	{
+		case RG_FOLLOW_OK:
+			return "it can follow as it is";
+		case RG_FOLLOW_NO_HISTORY:
+			return "the last term that it followed is not in the leader's history";
+		case RG_FOLLOW_PAST_END:
+			return "it holds WAL past the point where the leader's history left its timeline";
+		case RG_FOLLOW_OTHER_TIMELINE:
+			return "it is on a timeline that the leader never was on";
+		case RG_FOLLOW_HALF_PROMOTED:
+			return "its promotion began but no rule of that term was written";
+		case RG_FOLLOW_UNKNOWN:
+			return "its history or the leader's is not known";
+	}
+	return "its history is not understood";
+}

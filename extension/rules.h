@@ -1,0 +1,101 @@
+/*
+ * rules.h
+ *	  The arithmetic of the safety protocol, pure C.
+ *
+ * What is decided by comparing terms, positions and clocks is decided here and
+ * nowhere else: the server extension, the watchdog's core and the simulator
+ * compile this one pair of files, so the most dangerous arithmetic exists once.
+ *
+ * Nothing in here allocates, reads a clock, logs or knows a server header.  All
+ * arguments are plain values; time comes in as milliseconds.
+ */
+#ifndef RG_RULES_H
+#define RG_RULES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* A term further than this above the highest one seen is refused (it would brick the node). */
+#define RG_TERM_JUMP_MAX 1000
+
+/* Drift between two clocks: parts per million of the span, and a fixed part. */
+#define RG_DRIFT_PPM 200
+#define RG_DRIFT_FIXED_MS 50
+
+/*
+ * A term that a node followed or led, on which timeline, and where that
+ * timeline ended in the node's own history (0: it is the current one).
+ */
+typedef struct RgTermEnd
+{
+	int64_t term;
+	uint32_t timeline;
+	uint64_t end_lsn;
+} RgTermEnd;
+
+/* Whose history a node holds, and how much of it. */
+typedef struct RgPosition
+{
+	int64_t rule_term;
+	int32_t rule_seq;
+	uint32_t timeline;
+	uint64_t lsn;
+} RgPosition;
+
+/* Why a node may, or may not, follow a leader without rewind or copy. */
+typedef enum RgFollowVerdict
+{
+	RG_FOLLOW_OK = 0,
+	RG_FOLLOW_NO_HISTORY,		/* the node's last term is none of the leader's */
+	RG_FOLLOW_PAST_END,			/* the node is past the end of that term */
+	RG_FOLLOW_OTHER_TIMELINE,	/* the node is on a timeline that the leader never was on */
+	RG_FOLLOW_HALF_PROMOTED,	/* the node was being promoted and holds no rule of that term */
+	RG_FOLLOW_UNKNOWN			/* a list is empty or broken: nothing can be proven */
+} RgFollowVerdict;
+
+/* <0, 0, >0 as rule (term_a, seq_a) is older than, the same as, newer than (term_b, seq_b). */
+extern int rg_rules_compare(int64_t term_a, int seq_a, int64_t term_b, int seq_b);
+
+/* <0, 0, >0 as a lies behind, at, ahead of b: newest rule, then timeline, then LSN. */
+extern int rg_rules_compare_position(const RgPosition *a, const RgPosition *b);
+
+/*
+ * Of s standbys (the rule's voters without its leader): q = floor(s/2) + 1 have
+ * to flush a marker for a lease; recruiting r = s - q + 1 of them excludes that.
+ * With s <= 0 nobody can be recruited: both answer 0.
+ */
+extern int rg_rules_lease_quorum(int standbys);
+extern int rg_rules_recruit_size(int standbys);
+
+/* By how much a span measured with one clock may be off on another one. */
+extern int64_t rg_rules_drift_margin_ms(int64_t span_ms);
+
+/*
+ * The moment after which a lease granted upon an answer received at receipt_ms
+ * has surely run out: receipt + lease + margin.  Saturates, never wraps.
+ */
+extern int64_t rg_rules_lease_bound_ms(int64_t receipt_ms, int64_t lease_ms);
+
+/* Is this a believable next term, seen from the highest one known so far? */
+extern bool rg_rules_term_is_plausible(int64_t term, int64_t highest_seen);
+
+/* promoting_term is set and neither a rule nor a followed term has reached it. */
+extern bool rg_rules_is_half_promoted(int64_t promoting_term, int64_t newest_term);
+
+/*
+ * May the node follow the leader by pointing it there, without rewind or copy?
+ *
+ * Both lists ascend by term.  The node's last term must be one of the leader's,
+ * and the node must not be past the point where the leader left the timeline
+ * that the node is on.  Equal timeline numbers alone prove nothing: two
+ * promotions can have taken the same one.
+ */
+extern RgFollowVerdict rg_rules_may_follow(const RgTermEnd *node_terms, int n,
+										   int64_t promoting_term, uint32_t node_timeline,
+										   uint64_t node_lsn, const RgTermEnd *leader_terms,
+										   int m);
+
+/* The verdict as half a sentence for people; never NULL. */
+extern const char *rg_follow_verdict_text(RgFollowVerdict verdict);
+
+#endif							/* RG_RULES_H */
