@@ -1,0 +1,190 @@
+/*
+ * choose.c
+ *	  The total order of candidates.
+ */
+#include "choose.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define LSN_FORMAT "%X/%X"
+#define LSN_ARGS(lsn) (unsigned) ((lsn) >> 32), (unsigned) ((lsn) & 0xFFFFFFFF)
+
+typedef struct Contender
+{
+	bool		present;		/* its position is known and complete */
+	RgPosition	position;
+} Contender;
+
+bool
+rg_is_recruited(const RgView *view, int node, int64_t term)
+{
+	const RgNodeView *n = &view->nodes[node];
+
+	return n->promise.term == term && n->facts.valid &&
+		rg_start_equal(&n->promise.start, &n->facts.start);
+}
+
+/* Properties that exclude a node whatever its position is; NULL = none. */
+static const char *
+exclusion(const RgView *view, const RgMemory *memory, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+	RgMemory   *m = (RgMemory *) memory;	/* only looked at */
+
+	if (n->priority == 0)
+		return "priority 0: never promoted";
+	if (rg_memory_job(m, n->name) != NULL)
+		return "is being rebuilt";
+	if (rg_rules_is_half_promoted(n->facts.promoting_term, n->facts.rule.term) &&
+		n->facts.in_recovery)
+		return "was being promoted before and never finished";
+	return NULL;
+}
+
+/* Positive when a is the better candidate; positions are equal. */
+static int
+compare_equals(const RgView *view, int leader, int a, int b)
+{
+	uint32_t	sync = leader >= 0 ? view->nodes[leader].facts.sync_with_us : 0;
+	int			sa = (int) (sync >> a & 1);
+	int			sb = (int) (sync >> b & 1);
+
+	if (sa != sb)
+		return sa - sb;
+	if (view->nodes[a].priority != view->nodes[b].priority)
+		return view->nodes[a].priority - view->nodes[b].priority;
+	return strcmp(view->nodes[b].name, view->nodes[a].name);
+}
+
+static void
+explain_behind(const RgView *view, const Contender *c, int node, int best, RgChoice *choice)
+{
+	const RgPosition *p = &c[node].position;
+	const RgPosition *q = &c[best].position;
+
+	if (p->rule_term != q->rule_term)
+		rg_text(choice->reasons[node], RG_TEXT_MAX, "holds rule %lld, %s holds rule %lld",
+				(long long) p->rule_term, view->nodes[best].name, (long long) q->rule_term);
+	else if (p->timeline != q->timeline)
+		rg_text(choice->reasons[node], RG_TEXT_MAX, "is on timeline %u, %s on %u",
+				p->timeline, view->nodes[best].name, q->timeline);
+	else
+		rg_text(choice->reasons[node], RG_TEXT_MAX,
+				"has WAL up to " LSN_FORMAT ", %s up to " LSN_FORMAT " (%llu bytes more)",
+				LSN_ARGS(p->lsn), view->nodes[best].name, LSN_ARGS(q->lsn),
+				(unsigned long long) (q->lsn - p->lsn));
+}
+
+static void
+choose_among(const RgView *view, const RgMemory *memory, int leader, const Contender *c,
+			 RgChoice *choice)
+{
+	int			best = -1;		/* most advanced of all */
+	int			chosen = -1;
+
+	for (int i = 0; i < view->nnodes; i++)
+		if (c[i].present &&
+			(best < 0 || rg_rules_compare_position(&c[i].position, &c[best].position) > 0))
+			best = i;
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		const char *why;
+
+		if (!c[i].present)
+			continue;
+		why = exclusion(view, memory, i);
+		if (why != NULL)
+			rg_text(choice->reasons[i], RG_TEXT_MAX, "%s", why);
+		else if (rg_rules_compare_position(&c[i].position, &c[best].position) < 0)
+			explain_behind(view, c, i, best, choice);
+		else
+		{
+			choice->eligible[i] = true;
+			if (chosen < 0 || compare_equals(view, leader, i, chosen) > 0)
+				chosen = i;
+		}
+	}
+	choice->node = chosen;
+	for (int i = 0; i < view->nnodes; i++)
+		if (choice->eligible[i] && i != chosen)
+			rg_text(choice->reasons[i], RG_TEXT_MAX, "as advanced as %s, which comes first by %s",
+					view->nodes[chosen].name,
+					view->nodes[i].priority != view->nodes[chosen].priority ? "priority"
+					: "synchronous state or name");
+	if (chosen >= 0)
+	{
+		rg_text(choice->reasons[chosen], RG_TEXT_MAX, "most advanced: rule %lld, timeline %u, WAL up to "
+				LSN_FORMAT, (long long) c[chosen].position.rule_term, c[chosen].position.timeline,
+				LSN_ARGS(c[chosen].position.lsn));
+		rg_text(choice->summary, RG_TEXT_MAX, "%s: %.200s", view->nodes[chosen].name,
+				choice->reasons[chosen]);
+	}
+	else if (best >= 0)
+		rg_text(choice->summary, RG_TEXT_MAX, "nobody: %s has the most (up to " LSN_FORMAT ") but %.120s",
+				view->nodes[best].name, LSN_ARGS(c[best].position.lsn), choice->reasons[best]);
+	else
+		rg_text(choice->summary, RG_TEXT_MAX, "nobody: no standby's position is known");
+}
+
+void
+rg_choose(const RgView *view, const RgMemory *memory, int64_t term, int leader,
+		  RgChoice *ret_choice)
+{
+	Contender	c[RG_CORE_NODES_MAX];
+
+	memset(c, 0, sizeof(c));
+	memset(ret_choice, 0, sizeof(*ret_choice));
+	ret_choice->node = -1;
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		const RgNodeView *n = &view->nodes[i];
+
+		if (!rg_is_recruited(view, i, term))
+			rg_text(ret_choice->reasons[i], RG_TEXT_MAX, "has not promised term %lld%s%.120s",
+					(long long) term, n->ops[RG_STEP_PROMISE].text[0] ? ": " : "",
+					n->ops[RG_STEP_PROMISE].text);
+		else if (!n->promise.complete)
+			rg_text(ret_choice->reasons[i], RG_TEXT_MAX,
+					"has promised, but could not replay all its WAL in time");
+		else
+		{
+			c[i].present = true;
+			c[i].position = n->promise.position;
+		}
+	}
+	choose_among(view, memory, leader, c, ret_choice);
+}
+
+void
+rg_choose_prospect(const RgView *view, const RgMemory *memory, int leader, RgChoice *ret_choice)
+{
+	Contender	c[RG_CORE_NODES_MAX];
+
+	memset(c, 0, sizeof(c));
+	memset(ret_choice, 0, sizeof(*ret_choice));
+	ret_choice->node = -1;
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		const RgNodeView *n = &view->nodes[i];
+		const RgFacts *f = &n->facts;
+
+		if (i == leader)
+			rg_text(ret_choice->reasons[i], RG_TEXT_MAX, "leads");
+		else if (!rg_view_is_standby(view, i))
+			rg_text(ret_choice->reasons[i], RG_TEXT_MAX, "is no standby that answers");
+		else
+		{
+			/* a moment apart in the stream is no difference before a failure */
+			c[i].present = true;
+			c[i].position.rule_term = f->rule.term;
+			c[i].position.rule_seq = f->rule.seq;
+			c[i].position.timeline = f->timeline;
+			c[i].position.lsn = f->receive_lsn > f->replay_lsn ? f->receive_lsn : f->replay_lsn;
+			if (leader >= 0 && f->receiver_streaming &&
+				f->replay_lag_bytes >= 0 && f->replay_lag_bytes < 1024 * 1024)
+				c[i].position.lsn = view->nodes[leader].facts.current_lsn;
+		}
+	}
+	choose_among(view, memory, leader, c, ret_choice);
+}

@@ -1,0 +1,33 @@
+/*
+ * choose.h
+ *	  Who takes over: newest rule, then timeline, then LSN; only among equals
+ *	  synchronous state, priority, name (design: a failover, step 4).
+ *
+ * Never a node that lacks what another recruited standby has.  Each node that
+ * is not chosen gets a reason with numbers that a person can read.
+ */
+#ifndef RG_CHOOSE_H
+#define RG_CHOOSE_H
+
+#include "memory.h"
+
+typedef struct RgChoice
+{
+	int			node;			/* -1 = nobody */
+	bool		eligible[RG_CORE_NODES_MAX];
+	char		reasons[RG_CORE_NODES_MAX][RG_TEXT_MAX];
+	char		summary[RG_TEXT_MAX];	/* one sentence: who and why, or why nobody */
+} RgChoice;
+
+/* The node has promised term, in the server start that runs now. */
+extern bool rg_is_recruited(const RgView *view, int node, int64_t term);
+
+/* Among the nodes recruited for term. */
+extern void rg_choose(const RgView *view, const RgMemory *memory, int64_t term, int leader,
+					  RgChoice *ret_choice);
+
+/* Who would be chosen if the leader failed now: from facts, not promises. */
+extern void rg_choose_prospect(const RgView *view, const RgMemory *memory, int leader,
+							   RgChoice *ret_choice);
+
+#endif							/* RG_CHOOSE_H */

@@ -1,0 +1,497 @@
+/*
+ * decide.c
+ *	  One round of one cluster: learn, diagnose, move, plan.
+ *
+ * What is remembered changes only here.  Conditions become inputs of the phase
+ * table; what has to happen when a phase is entered stands beside the move
+ * that enters it; the steps of a phase are stated by plan.c, rejoin.c, job.c.
+ */
+#include "decide.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "choose.h"
+#include "diagnose.h"
+#include "job.h"
+#include "phase.h"
+#include "plan.h"
+#include "ready.h"
+#include "rejoin.h"
+
+#define MOVES_PER_ROUND 4
+
+/* Memory follows the order of the view; new nodes start empty. */
+static void
+align_nodes(const RgView *view, RgMemory *m)
+{
+	RgNodeMemory old[RG_CORE_NODES_MAX];
+	int			nold = m->nnodes;
+
+	memcpy(old, m->nodes, sizeof(old));
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		memset(&m->nodes[i], 0, sizeof(m->nodes[i]));
+		rg_text(m->nodes[i].name, sizeof(m->nodes[i].name), "%s", view->nodes[i].name);
+		for (int k = 0; k < nold; k++)
+			if (strcmp(old[k].name, view->nodes[i].name) == 0)
+				m->nodes[i] = old[k];
+	}
+	m->nnodes = view->nnodes;
+}
+
+static void
+raise(int64_t *highest, int64_t term)
+{
+	if (term > *highest)
+		*highest = term;
+}
+
+/* Take in what the nodes show: rules, terms, and which postmaster the helper has shown. */
+static void
+learn(const RgView *view, RgMemory *m)
+{
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		const RgNodeView *n = &view->nodes[i];
+
+		if (!n->facts.valid)
+			continue;
+		raise(&m->highest_term, n->facts.promised_term);
+		raise(&m->highest_term, n->facts.promoting_term);
+		raise(&m->highest_term, n->facts.rule.term);
+		if (rg_rules_compare(n->facts.rule.term, n->facts.rule.seq, m->rule.term, m->rule.seq) > 0)
+			m->rule = n->facts.rule;
+		if (n->probe.valid && n->probe.postmaster == RG_PM_ALIVE &&
+			n->probe.system_identifier == n->facts.system_identifier &&
+			rg_start_equal(&n->probe.start, &n->facts.start))
+			m->nodes[i].shown = n->probe.start;
+	}
+	if (m->phase != RG_PHASE_RECRUITING && m->phase != RG_PHASE_PROMOTING &&
+		m->phase != RG_PHASE_RULING && m->phase != RG_PHASE_UNDOING)
+		m->term = m->rule.term;
+}
+
+/* Since when is the leader doubted? */
+static void
+note_loss(const RgView *view, RgMemory *m, int leader)
+{
+	const RgNodeView *n;
+
+	if (leader < 0 || rg_view_is_primary(view, leader))
+	{
+		m->lost_ms = 0;
+		return;
+	}
+	if (m->lost_ms != 0)
+		return;
+	n = &view->nodes[leader];
+	m->lost_ms = n->lost_ms != 0 ? n->lost_ms : n->facts_ms != 0 ? n->facts_ms : view->started_ms;
+}
+
+/* A standby that could take over, so that ending the leader is of use. */
+static bool
+somebody_could_take_over(const RgView *view, const RgMemory *m, int leader)
+{
+	for (int i = 0; i < view->nnodes; i++)
+		if (i != leader && rg_view_is_standby(view, i) && view->nodes[i].priority > 0 &&
+			rg_memory_job((RgMemory *) m, view->nodes[i].name) == NULL)
+			return true;
+	return false;
+}
+
+static bool
+everybody_was_tried(const RgView *view)
+{
+	for (int i = 0; i < view->nnodes; i++)
+		if (view->nodes[i].sql == RG_SQL_UNKNOWN && view->now_ms - view->started_ms < 5000)
+			return false;
+	return true;
+}
+
+static void
+refuse(RgDecision *d, const char *why)
+{
+	RgMemory   *m = &d->memory;
+
+	if (strcmp(m->refusal, why) == 0)
+		return;
+	rg_text(m->refusal, sizeof(m->refusal), "%.*s", RG_TEXT_MAX - 1, why);
+	rg_decision_note(d, RG_EVENT_FAILOVER_REFUSED, -1, 0, true, "no failover: %.200s", why);
+}
+
+static RgInput
+notice_leader(const RgView *view, RgDecision *d)
+{
+	RgMemory   *m = &d->memory;
+
+	switch (rg_diagnosis_verdict(m->diagnosis))
+	{
+		case RG_VERDICT_WELL:
+			m->refusal[0] = '\0';
+			return RG_INPUT_LEADER_WELL;
+		case RG_VERDICT_WAIT:
+			return RG_INPUT_LEADER_WAITED;
+		case RG_VERDICT_ALARM:
+			return RG_INPUT_LEADER_ALIVE;
+		case RG_VERDICT_LOOK:
+			return m->diagnosis == RG_DIAG_SUSPECT ? RG_INPUT_LEADER_DOUBTED : RG_INPUT_NOTHING;
+		case RG_VERDICT_FAILOVER:
+			break;
+	}
+	if (!everybody_was_tried(view))
+		return RG_INPUT_NOTHING;
+	if (!view->settings.auto_failover)
+		refuse(d, "auto_failover is off");
+	else if (!somebody_could_take_over(view, m, d->leader))
+		refuse(d, "no standby answers that may be promoted");
+	else
+		return RG_INPUT_FAILOVER_CALLED;
+	return RG_INPUT_LEADER_ALIVE;
+}
+
+/* Ends of authority: by promise of a standby, or by fence. */
+static bool
+authorities_have_ended(const RgView *view, RgDecision *d)
+{
+	RgMemory   *m = &d->memory;
+	bool		all = true;
+
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		RgNodeMemory *mem = &m->nodes[i];
+
+		if (!mem->must_end || mem->ended)
+			continue;
+		if (rg_op_done(&view->nodes[i].ops[RG_STEP_FENCE], m->term))
+		{
+			mem->ended = true;
+			mem->fenced_term = m->term;
+			if (m->failover.times.fenced_ms == 0)
+				m->failover.times.fenced_ms = view->nodes[i].ops[RG_STEP_FENCE].ended_ms;
+			rg_decision_note(d, RG_EVENT_FENCED, i, 0, false,
+							 "%s is fenced for term %lld: no process of it is left, it can only start as a standby",
+							 mem->name, (long long) m->term);
+		}
+		else if (rg_view_is_standby(view, i) && rg_is_recruited(view, i, m->term))
+			mem->ended = true;
+		else
+			all = false;
+	}
+	return all;
+}
+
+static RgInput
+notice_recruiting(const RgView *view, RgDecision *d)
+{
+	RgMemory   *m = &d->memory;
+	RgChoice	choice;
+
+	for (int i = 0; i < view->nnodes; i++)
+		if (m->nodes[i].must_end && !m->nodes[i].ended && rg_view_is_primary(view, i) &&
+			view->nodes[i].facts_ms > m->phase_ms &&
+			view->nodes[i].ops[RG_STEP_FENCE].state != RG_OP_RUNNING &&
+			!rg_op_done(&view->nodes[i].ops[RG_STEP_FENCE], m->term))
+		{
+			rg_text(m->candidate, sizeof(m->candidate), "%s", m->nodes[i].name);
+			return RG_INPUT_LEADER_BACK;
+		}
+	if (!authorities_have_ended(view, d))
+	{
+		if (view->now_ms - m->phase_ms > RG_RECRUIT_DEADLINE_MS)
+		{
+			char		why[RG_TEXT_MAX];
+
+			for (int i = 0; i < view->nnodes; i++)
+				if (m->nodes[i].must_end && !m->nodes[i].ended)
+				{
+					rg_text(why, sizeof(why), "%s is not fenced yet: %.150s", m->nodes[i].name,
+							view->nodes[i].ops[RG_STEP_FENCE].text[0]
+							? view->nodes[i].ops[RG_STEP_FENCE].text : view->nodes[i].ssh_text);
+					refuse(d, why);
+				}
+		}
+		return RG_INPUT_NOTHING;
+	}
+	if (rg_plan_waits_for_promises(view, d))
+		return RG_INPUT_NOTHING;
+	rg_choose(view, m, m->term, d->leader, &choice);
+	if (choice.node < 0)
+	{
+		if (view->now_ms - m->phase_ms > RG_RECRUIT_DEADLINE_MS)
+			refuse(d, choice.summary);
+		return RG_INPUT_NOTHING;
+	}
+	rg_text(m->candidate, sizeof(m->candidate), "%s", view->nodes[choice.node].name);
+	rg_decision_note(d, RG_EVENT_CANDIDATE_CHOSEN, choice.node, 0, false, "term %lld: %.200s",
+					 (long long) m->term, choice.summary);
+	return RG_INPUT_CANDIDATE_CHOSEN;
+}
+
+static bool
+candidate_is_lost(const RgView *view, const RgMemory *m, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+
+	if (view->now_ms - m->phase_ms > RG_PROMOTE_DEADLINE_MS)
+		return true;
+	return n->sql != RG_SQL_OK && n->lost_ms != 0 && view->now_ms - n->lost_ms > 3000;
+}
+
+static RgInput
+notice_promoting(const RgView *view, const RgMemory *m)
+{
+	int			node = rg_view_find(view, m->candidate);
+
+	if (node < 0)
+		return RG_INPUT_CANDIDATE_LOST;
+	if (rg_op_done(&view->nodes[node].ops[RG_STEP_PROMOTE_SQL], m->term) ||
+		(rg_view_is_primary(view, node) && view->nodes[node].facts_ms >= m->phase_ms))
+		return RG_INPUT_PROMOTED;
+	return candidate_is_lost(view, m, node) ? RG_INPUT_CANDIDATE_LOST : RG_INPUT_NOTHING;
+}
+
+static RgInput
+notice_ruling(const RgView *view, const RgMemory *m)
+{
+	int			node = rg_view_find(view, m->candidate);
+
+	if (node < 0)
+		return RG_INPUT_CANDIDATE_LOST;
+	if (rg_op_done(&view->nodes[node].ops[RG_STEP_WRITE_RULE], m->term) ||
+		(rg_view_is_primary(view, node) && view->nodes[node].facts.rule.term == m->term &&
+		 strcmp(view->nodes[node].facts.rule.leader, m->candidate) == 0))
+		return RG_INPUT_RULE_WRITTEN;
+	if (m->phase == RG_PHASE_UNDOING)
+		return rg_diagnosis_verdict(m->diagnosis) == RG_VERDICT_FAILOVER &&
+			somebody_could_take_over(view, m, node) ? RG_INPUT_FAILOVER_CALLED : RG_INPUT_NOTHING;
+	return candidate_is_lost(view, m, node) ? RG_INPUT_CANDIDATE_LOST : RG_INPUT_NOTHING;
+}
+
+static RgInput
+notice(const RgView *view, RgDecision *d)
+{
+	switch (d->memory.phase)
+	{
+		case RG_PHASE_RECRUITING:
+			return notice_recruiting(view, d);
+		case RG_PHASE_PROMOTING:
+			return notice_promoting(view, &d->memory);
+		case RG_PHASE_RULING:
+		case RG_PHASE_UNDOING:
+			return notice_ruling(view, &d->memory);
+		case RG_PHASE_STARTING:
+		case RG_PHASE_STEADY:
+		case RG_PHASE_SUSPECTING:
+		case RG_PHASE_WAITING:
+		case RG_PHASE_ALARMED:
+		case RG_PHASE_COUNT:
+			break;
+	}
+	return notice_leader(view, d);
+}
+
+/* A new term, and whose authority has to end for it. */
+static void
+begin_recruiting(const RgView *view, RgDecision *d, const RgMove *move)
+{
+	RgMemory   *m = &d->memory;
+	bool		again = move->from == RG_PHASE_PROMOTING || move->from == RG_PHASE_RULING ||
+		move->from == RG_PHASE_UNDOING;
+	int			node = rg_view_find(view, again ? m->candidate : m->rule.leader);
+
+	m->highest_term++;
+	m->term = m->highest_term;
+	if (!again)
+	{
+		memset(&m->failover, 0, sizeof(m->failover));
+		rg_text(m->failover.from, sizeof(m->failover.from), "%s", m->rule.leader);
+		m->failover.diagnosis = m->diagnosis;
+		m->failover.times.lost_ms = m->lost_ms;
+		for (int i = 0; i < m->nnodes; i++)
+			m->nodes[i].must_end = m->nodes[i].ended = false;
+	}
+	m->failover.term = m->term;
+	m->failover.times.called_ms = view->now_ms;
+	m->failover.times.fenced_ms = 0;
+	if (node >= 0)
+	{
+		m->nodes[node].must_end = true;
+		m->nodes[node].ended = false;
+	}
+	m->candidate[0] = '\0';
+	m->refusal[0] = '\0';
+	if (again)
+		rg_decision_note(d, RG_EVENT_FAILOVER_AGAIN, node, move->id, true, "term %lld: %s",
+						 (long long) m->term, move->why);
+	else
+		rg_decision_note(d, RG_EVENT_FAILOVER_BEGIN, d->leader, move->id, true,
+						 "term %lld: %s of %s: %.150s", (long long) m->term,
+						 rg_diagnosis_name(m->diagnosis), m->rule.leader, d->evidence);
+}
+
+static void
+end_failover(const RgView *view, RgDecision *d, const RgMove *move)
+{
+	RgMemory   *m = &d->memory;
+	RgTimes    *t = &m->failover.times;
+	bool		undone = move->from == RG_PHASE_UNDOING;
+	int			node = rg_view_find(view, m->candidate);
+	RgRule		rule;
+
+	rg_plan_rule(view, m, &rule);
+	m->rule = rule;
+	m->lost_ms = 0;
+	t->ruled_ms = view->now_ms;
+	rg_text(m->failover.to, sizeof(m->failover.to), "%s", m->candidate);
+	for (int i = 0; i < m->nnodes; i++)
+	{
+		m->nodes[i].must_end = m->nodes[i].ended = false;
+		m->nodes[i].rebuilds = 0;
+	}
+	m->candidate[0] = '\0';
+	m->refusal[0] = '\0';
+	d->leader = node;
+	m->diagnosis = RG_DIAG_HEALTHY;
+	if (undone)
+		rg_decision_note(d, RG_EVENT_FAILOVER_UNDONE, node, move->id, true,
+						 "term %lld: %s goes on as the leader", (long long) m->term, rule.leader);
+	else
+		rg_decision_note(d, RG_EVENT_FAILOVER_END, node, move->id, false,
+						 "term %lld: %s leads instead of %s; %lld ms in all: evidence %lld, fence and recruit %lld, promotion %lld, rule %lld",
+						 (long long) m->term, rule.leader, m->failover.from,
+						 (long long) (t->ruled_ms - t->lost_ms),
+						 (long long) (t->called_ms - t->lost_ms),
+						 (long long) (t->recruited_ms - t->called_ms),
+						 (long long) (t->promoted_ms - t->recruited_ms),
+						 (long long) (t->ruled_ms - t->promoted_ms));
+}
+
+/* What entering a phase means. */
+static void
+enter(const RgView *view, RgDecision *d, const RgMove *move)
+{
+	RgMemory   *m = &d->memory;
+	int			leader = d->leader;
+
+	m->phase = move->to;
+	m->phase_ms = view->now_ms;
+	switch (move->to)
+	{
+		case RG_PHASE_RECRUITING:
+			begin_recruiting(view, d, move);
+			break;
+		case RG_PHASE_PROMOTING:
+			m->failover.times.recruited_ms = view->now_ms;
+			break;
+		case RG_PHASE_RULING:
+			m->failover.times.promoted_ms = view->now_ms;
+			rg_decision_note(d, RG_EVENT_PROMOTED, rg_view_find(view, m->candidate), move->id, false,
+							 "term %lld: %s has left recovery", (long long) m->term, m->candidate);
+			break;
+		case RG_PHASE_STEADY:
+			if (move->from == RG_PHASE_RULING || move->from == RG_PHASE_UNDOING)
+				end_failover(view, d, move);
+			else if (move->from == RG_PHASE_STARTING)
+				rg_decision_note(d, RG_EVENT_LEADER_FOUND, leader, move->id, false,
+								 "%s leads by rule %lld", m->rule.leader, (long long) m->rule.term);
+			else
+				rg_decision_note(d, RG_EVENT_PRIMARY_WELL, leader, move->id, false, "%s: %s",
+								 m->rule.leader, move->why);
+			break;
+		case RG_PHASE_SUSPECTING:
+			rg_decision_note(d, RG_EVENT_PRIMARY_SUSPECT, leader, move->id, false, "%.200s", d->evidence);
+			break;
+		case RG_PHASE_WAITING:
+			rg_decision_note(d, RG_EVENT_PRIMARY_WAITED, leader, move->id, false,
+							 "%s: %.150s; waiting up to %lld s", rg_diagnosis_name(m->diagnosis),
+							 d->evidence, (long long) view->settings.restart_budget_ms / 1000);
+			break;
+		case RG_PHASE_ALARMED:
+			rg_decision_note(d, RG_EVENT_PRIMARY_ALARM, leader, move->id, true, "%s: %.200s",
+							 rg_diagnosis_name(m->diagnosis), d->evidence);
+			break;
+		case RG_PHASE_UNDOING:
+		case RG_PHASE_STARTING:
+		case RG_PHASE_COUNT:
+			break;
+	}
+}
+
+/* While alarmed, another trouble is told, too. */
+static void
+tell_new_alarm(RgDecision *d, const RgMemory *before)
+{
+	if (d->memory.phase == RG_PHASE_ALARMED && before->phase == RG_PHASE_ALARMED &&
+		before->diagnosis != d->memory.diagnosis)
+		rg_decision_note(d, RG_EVENT_PRIMARY_ALARM, d->leader, 0, true, "%s: %.200s",
+						 rg_diagnosis_name(d->memory.diagnosis), d->evidence);
+}
+
+/* Must a restarted watchdog know this? */
+static bool
+differs(const RgMemory *a, const RgMemory *b)
+{
+	if (a->phase != b->phase || a->term != b->term || a->highest_term != b->highest_term ||
+		a->rule.term != b->rule.term || a->rule.seq != b->rule.seq || a->nnodes != b->nnodes ||
+		strcmp(a->candidate, b->candidate) != 0 || a->diagnosis != b->diagnosis)
+		return true;
+	for (int i = 0; i < a->nnodes; i++)
+	{
+		const RgNodeMemory *x = &a->nodes[i];
+		const RgNodeMemory *y = &b->nodes[i];
+
+		if (strcmp(x->name, y->name) != 0 || x->must_end != y->must_end || x->ended != y->ended ||
+			x->fenced_term != y->fenced_term || x->rebuilds != y->rebuilds ||
+			x->shown.pid != y->shown.pid || x->shown.started_s != y->shown.started_s ||
+			strcmp(x->shown.boot_id, y->shown.boot_id) != 0)
+			return true;
+	}
+	for (int i = 0; i < RG_JOBS_MAX; i++)
+	{
+		const RgJob *x = &a->jobs[i];
+		const RgJob *y = &b->jobs[i];
+
+		if (x->id != y->id || x->state != y->state || x->phase != y->phase ||
+			x->attempts != y->attempts)
+			return true;
+	}
+	return false;
+}
+
+void
+rg_decide(const RgView *view, const RgMemory *before, RgDecision *ret)
+{
+	RgMemory   *m = &ret->memory;
+
+	memset(ret, 0, sizeof(*ret));
+	*m = *before;
+	align_nodes(view, m);
+	learn(view, m);
+	ret->leader = rg_view_find(view, m->rule.leader);
+	note_loss(view, m, ret->leader);
+	m->diagnosis = rg_diagnose(view, m, ret->leader, ret->evidence, sizeof(ret->evidence));
+
+	for (int i = 0; i < MOVES_PER_ROUND && !view->clock_jumped; i++)
+	{
+		const RgMove *move = rg_move_find(m->phase, notice(view, ret));
+
+		if (move == NULL)
+			break;
+		enter(view, ret, move);
+	}
+	tell_new_alarm(ret, before);
+	rg_rejoin_states(view, ret);
+	if (!view->clock_jumped)
+	{
+		rg_plan_probes(view, ret);
+		rg_plan_failover(view, ret);
+		if (m->phase == RG_PHASE_STEADY)
+		{
+			rg_rejoin_plan(view, ret);
+			rg_job_plan(view, ret);
+		}
+	}
+	rg_ready(view, ret);
+	ret->must_record = differs(before, m);
+}

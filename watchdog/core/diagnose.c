@@ -1,0 +1,298 @@
+/*
+ * diagnose.c
+ *	  The evidence table: from a view to one named diagnosis.
+ *
+ * Read it top down: what the server itself says comes first, then what the
+ * helper on its host says, then what the standbys say, last what silence says.
+ * Whoever answers, with whatever error, is alive.
+ */
+#include "diagnose.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const RgVerdict verdicts[RG_DIAG_COUNT] = {
+	[RG_DIAG_UNKNOWN] = RG_VERDICT_LOOK,
+	[RG_DIAG_UNINITIALISED] = RG_VERDICT_ALARM,
+	[RG_DIAG_HEALTHY] = RG_VERDICT_WELL,
+	[RG_DIAG_SUSPECT] = RG_VERDICT_LOOK,
+	[RG_DIAG_CRASHED] = RG_VERDICT_FAILOVER,
+	[RG_DIAG_STOPPED] = RG_VERDICT_WAIT,
+	[RG_DIAG_RECOVERING] = RG_VERDICT_WAIT,
+	[RG_DIAG_OVERDUE] = RG_VERDICT_FAILOVER,
+	[RG_DIAG_SATURATED] = RG_VERDICT_ALARM,
+	[RG_DIAG_LOGIN_REFUSED] = RG_VERDICT_ALARM,
+	[RG_DIAG_HUNG] = RG_VERDICT_ALARM,
+	[RG_DIAG_CUT_OFF] = RG_VERDICT_ALARM,
+	[RG_DIAG_HOST_LOST] = RG_VERDICT_ALARM,
+	[RG_DIAG_ISOLATED] = RG_VERDICT_ALARM,
+	[RG_DIAG_UNPROVEN] = RG_VERDICT_ALARM,
+	[RG_DIAG_DEMOTED] = RG_VERDICT_WAIT,
+	[RG_DIAG_WRONG_SERVER] = RG_VERDICT_ALARM,
+};
+
+RgVerdict
+rg_diagnosis_verdict(RgDiagnosis d)
+{
+	return d < RG_DIAG_COUNT ? verdicts[d] : RG_VERDICT_LOOK;
+}
+
+/* Waited for longer than the budget: as crashed. */
+static RgDiagnosis
+within_budget(const RgView *view, const RgMemory *memory, RgDiagnosis d)
+{
+	if (memory->lost_ms != 0 &&
+		view->now_ms - memory->lost_ms > view->settings.restart_budget_ms)
+		return RG_DIAG_OVERDUE;
+	return d;
+}
+
+static bool
+says_it_stops(const RgView *view, const RgMemory *memory, const RgNodeView *n)
+{
+	int64_t		since = memory->lost_ms != 0 ? memory->lost_ms : view->now_ms;
+
+	/* the words come a moment before or after the session is lost */
+	return n->purpose_ms != 0 && n->purpose_ms >= since - 2000;
+}
+
+/* The server itself answered, with facts or with an error: it is alive. */
+static bool
+diagnose_by_answer(const RgView *view, const RgMemory *memory, int leader, RgDiagnosis *ret,
+				   char *text, unsigned long size)
+{
+	const RgNodeView *n = &view->nodes[leader];
+
+	switch (n->sql)
+	{
+		case RG_SQL_OK:
+			if (!rg_view_answers(view, leader))
+				return false;
+			if (n->fresh == RG_SQL_SILENT &&
+				view->now_ms - n->fresh_since_ms > view->settings.hang_budget_ms)
+			{
+				rg_text(text, size, "%s takes no new connection for %lld ms; old sessions still answer",
+						n->name, (long long) (view->now_ms - n->fresh_since_ms));
+				*ret = RG_DIAG_HUNG;
+				return true;
+			}
+			if (!n->facts.in_recovery)
+			{
+				rg_text(text, size, "%s answers and is not in recovery", n->name);
+				*ret = RG_DIAG_HEALTHY;
+				return true;
+			}
+			rg_text(text, size, "%s leads by rule %lld, but its server is in recovery",
+					n->name, (long long) memory->rule.term);
+			*ret = within_budget(view, memory, RG_DIAG_DEMOTED);
+			return true;
+		case RG_SQL_SATURATED:
+			rg_text(text, size, "%s answers SQLSTATE %s: %s", n->name, n->sqlstate, n->sql_text);
+			*ret = RG_DIAG_SATURATED;
+			return true;
+		case RG_SQL_LOGIN:
+		case RG_SQL_NO_EXTENSION:
+		case RG_SQL_OTHER_WATCHDOG:
+		case RG_SQL_ERROR:
+			rg_text(text, size, "%s answers %s%s%s", n->name, n->sqlstate,
+					n->sqlstate[0] ? ": " : "", n->sql_text);
+			*ret = RG_DIAG_LOGIN_REFUSED;
+			return true;
+		case RG_SQL_WRONG_SERVER:
+			rg_text(text, size, "%s: %s", n->name, n->sql_text);
+			*ret = RG_DIAG_WRONG_SERVER;
+			return true;
+		case RG_SQL_STARTING:
+			if (says_it_stops(view, memory, n))
+			{
+				rg_text(text, size, "%s says that it is shutting down", n->name);
+				*ret = within_budget(view, memory, RG_DIAG_STOPPED);
+				return true;
+			}
+			rg_text(text, size, "%s is starting up%s%s", n->name,
+					n->probe.valid && n->probe.recovery[0] ? ": " : "",
+					n->probe.valid ? n->probe.recovery : "");
+			*ret = within_budget(view, memory, RG_DIAG_RECOVERING);
+			return true;
+		case RG_SQL_UNKNOWN:
+		case RG_SQL_CLOSED:
+		case RG_SQL_REFUSED:
+		case RG_SQL_SILENT:
+		case RG_SQL_UNREACHABLE:
+			return false;
+	}
+	return false;
+}
+
+/* Is the helper's answer about the server that we knew (attack F14)? */
+static bool
+was_shown(const RgMemory *memory, int leader, const RgNodeView *n)
+{
+	const RgServerStart *shown = &memory->nodes[leader].shown;
+
+	if (shown->pid == 0 || n->probe.system_identifier == 0)
+		return false;
+	if (n->facts.valid && n->facts.system_identifier != n->probe.system_identifier)
+		return false;
+	/* facts of a start that the helper never saw: it may look at another host */
+	if (n->facts.valid && !rg_start_equal(shown, &n->facts.start))
+		return false;
+	return true;
+}
+
+/* No postmaster: crashed, or stopped by somebody? */
+static RgDiagnosis
+diagnose_absent(const RgView *view, const RgMemory *memory, int leader, char *text,
+				unsigned long size)
+{
+	const RgNodeView *n = &view->nodes[leader];
+
+	if (!was_shown(memory, leader, n))
+	{
+		rg_text(text, size,
+				"the helper on %s sees no postmaster, but has never shown the one that answered us",
+				n->name);
+		return RG_DIAG_UNPROVEN;
+	}
+	if (n->probe.clean)
+	{
+		rg_text(text, size, "%s has no postmaster and its control file says \"%s\"", n->name,
+				n->probe.state);
+		return within_budget(view, memory, RG_DIAG_STOPPED);
+	}
+	/* an immediate stop removes postmaster.pid and says goodbye; a killed one does neither */
+	if (!n->probe.pidfile && says_it_stops(view, memory, n))
+	{
+		rg_text(text, size, "%s said that it was stopped, and removed its postmaster.pid", n->name);
+		return within_budget(view, memory, RG_DIAG_STOPPED);
+	}
+	rg_text(text, size, "%s has no postmaster and its control file says \"%s\"", n->name,
+			n->probe.state);
+	return RG_DIAG_CRASHED;
+}
+
+/* The helper answered after the leader was lost. */
+static RgDiagnosis
+diagnose_by_probe(const RgView *view, const RgMemory *memory, int leader, char *text,
+				  unsigned long size)
+{
+	const RgNodeView *n = &view->nodes[leader];
+	int64_t		since = memory->lost_ms != 0 ? memory->lost_ms : view->now_ms;
+
+	switch (n->probe.postmaster)
+	{
+		case RG_PM_ABSENT:
+			return diagnose_absent(view, memory, leader, text, size);
+		case RG_PM_FROZEN:
+		case RG_PM_ALIVE:
+			if (n->probe.postmaster == RG_PM_ALIVE && says_it_stops(view, memory, n))
+			{
+				rg_text(text, size, "%s is shutting down", n->name);
+				return within_budget(view, memory, RG_DIAG_STOPPED);
+			}
+			if (n->probe.postmaster == RG_PM_ALIVE &&
+				(n->sql == RG_SQL_REFUSED || n->probe.in_recovery))
+			{
+				rg_text(text, size, "%s is starting up: control file \"%s\"%s%s", n->name,
+						n->probe.state, n->probe.recovery[0] ? ", " : "", n->probe.recovery);
+				return within_budget(view, memory, RG_DIAG_RECOVERING);
+			}
+			rg_text(text, size, "%s: its postmaster is %s for %lld ms, SSH answers", n->name,
+					n->probe.postmaster == RG_PM_FROZEN ? "frozen" : "not answering",
+					(long long) (view->now_ms - since));
+			return view->now_ms - since > view->settings.hang_budget_ms ? RG_DIAG_HUNG
+				: RG_DIAG_SUSPECT;
+		case RG_PM_UNKNOWN:
+			break;
+	}
+	rg_text(text, size, "the helper on %s could not tell whether its server runs", n->name);
+	return RG_DIAG_UNPROVEN;
+}
+
+/* Neither server nor helper answer: what do the others see? */
+static RgDiagnosis
+diagnose_by_standbys(const RgView *view, const RgMemory *memory, int leader, char *text,
+					 unsigned long size)
+{
+	const RgNodeView *n = &view->nodes[leader];
+	int64_t		interval = view->settings.heartbeat_interval_ms;
+	int64_t		newest = 0;
+	int			newest_node = -1;
+	int			answering = 0;
+
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		if (i == leader || !rg_view_answers(view, i))
+			continue;
+		answering++;
+		if (rg_view_received_ms(view, i) > newest)
+		{
+			newest = rg_view_received_ms(view, i);
+			newest_node = i;
+		}
+	}
+	if (answering == 0)
+	{
+		rg_text(text, size, "neither %s nor any other node answers", n->name);
+		return RG_DIAG_ISOLATED;
+	}
+	if (newest_node >= 0 && newest > n->facts_ms + 2 * interval &&
+		view->now_ms - newest <= view->settings.lease_ms)
+	{
+		rg_text(text, size, "%s received from %s %lld ms ago, after our last answered heartbeat",
+				view->nodes[newest_node].name, n->name, (long long) (view->now_ms - newest));
+		return RG_DIAG_CUT_OFF;
+	}
+	if (view->now_ms - newest > view->settings.lease_ms / 2 &&
+		memory->lost_ms != 0 && view->now_ms - memory->lost_ms > view->settings.lease_ms / 2)
+	{
+		rg_text(text, size, "%s and its SSH are silent; no standby received anything for %lld ms",
+				n->name, (long long) (view->now_ms - (newest != 0 ? newest : memory->lost_ms)));
+		return RG_DIAG_HOST_LOST;
+	}
+	rg_text(text, size, "%s and its SSH are silent for %lld ms", n->name,
+			(long long) (view->now_ms - (memory->lost_ms != 0 ? memory->lost_ms : view->now_ms)));
+	return RG_DIAG_SUSPECT;
+}
+
+RgDiagnosis
+rg_diagnose(const RgView *view, const RgMemory *memory, int leader, char *ret_evidence,
+			unsigned long size)
+{
+	const RgNodeView *n;
+	RgDiagnosis d = RG_DIAG_UNKNOWN;
+	int64_t		since = memory->lost_ms != 0 ? memory->lost_ms : view->now_ms;
+
+	if (leader < 0)
+	{
+		bool		all = view->nnodes > 0;
+
+		for (int i = 0; i < view->nnodes; i++)
+			all = all && rg_view_answers(view, i);
+		rg_text(ret_evidence, size, all ? "all nodes answer and none holds a rule"
+				: "no rule has been seen, and not all nodes answer");
+		return all && memory->rule.term == 0 ? RG_DIAG_UNINITIALISED : RG_DIAG_UNKNOWN;
+	}
+	n = &view->nodes[leader];
+	if (diagnose_by_answer(view, memory, leader, &d, ret_evidence, size))
+		return d;
+	if (n->probe.valid && n->probe_ms >= since && n->ssh == RG_SSHV_READY)
+		return diagnose_by_probe(view, memory, leader, ret_evidence, size);
+	if (n->ssh == RG_SSHV_READY || (n->ssh == RG_SSHV_UNKNOWN && view->now_ms - since < 2000))
+	{
+		rg_text(ret_evidence, size, "%s does not answer; asking the helper on its host", n->name);
+		return RG_DIAG_SUSPECT;
+	}
+	if (n->sql == RG_SQL_REFUSED)
+	{
+		rg_text(ret_evidence, size, "nobody listens on %s, and SSH can't tell why: %s", n->name,
+				n->ssh_text[0] ? n->ssh_text : "no session");
+		return RG_DIAG_UNPROVEN;
+	}
+	if (n->ssh == RG_SSHV_BROKEN && n->sql != RG_SQL_UNREACHABLE)
+	{
+		d = diagnose_by_standbys(view, memory, leader, ret_evidence, size);
+		return d == RG_DIAG_HOST_LOST ? RG_DIAG_UNPROVEN : d;
+	}
+	return diagnose_by_standbys(view, memory, leader, ret_evidence, size);
+}

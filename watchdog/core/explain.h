@@ -1,0 +1,17 @@
+/*
+ * explain.h
+ *	  What would happen now, and why; or why not.
+ */
+#ifndef RG_EXPLAIN_H
+#define RG_EXPLAIN_H
+
+#include "memory.h"
+
+/* Writes the explanation as lines of text; returns its length (cut to size - 1). */
+extern unsigned long rg_explain(const RgView *view, const RgDecision *d, char *buf,
+								unsigned long size);
+
+/* The phase table as a graph for dot(1). */
+extern unsigned long rg_explain_graph(char *buf, unsigned long size);
+
+#endif							/* RG_EXPLAIN_H */

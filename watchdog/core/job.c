@@ -1,0 +1,296 @@
+/*
+ * job.c
+ *	  The table of a rebuild: (phase, outcome of its step) -> next phase.
+ *
+ * Each phase has one step on the node's helper.  A step that failed, or whose
+ * outcome is unknown, is tried again as a new attempt; the helper's verbs are
+ * safe to repeat.  Whatever happens, the old directory is either in its place
+ * or beside it until the new one streams.
+ */
+#include "job.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct JobRow
+{
+	RgJobPhase	phase;
+	RgStepKind	step;			/* NONE: waits for what the polls show */
+	RgJobPhase	done;			/* after success; NONE = the job is done */
+	RgJobPhase	failed;			/* after the last failure; NONE = the job has failed */
+} JobRow;
+
+static const JobRow rows[] = {
+	{RG_JOBPHASE_COPY, RG_STEP_COPY, RG_JOBPHASE_SWAP, RG_JOBPHASE_CLEAN},
+	{RG_JOBPHASE_SWAP, RG_STEP_SWAP, RG_JOBPHASE_VERIFY, RG_JOBPHASE_CLEAN},
+	{RG_JOBPHASE_VERIFY, RG_STEP_NONE, RG_JOBPHASE_SETTLE, RG_JOBPHASE_UNDO},
+	{RG_JOBPHASE_SETTLE, RG_STEP_SETTLE, RG_JOBPHASE_NONE, RG_JOBPHASE_NONE},
+	{RG_JOBPHASE_UNDO, RG_STEP_UNSWAP, RG_JOBPHASE_CLEAN, RG_JOBPHASE_CLEAN},
+	{RG_JOBPHASE_CLEAN, RG_STEP_DISCARD, RG_JOBPHASE_NONE, RG_JOBPHASE_NONE},
+};
+
+static const JobRow *
+row_of(RgJobPhase phase)
+{
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].phase == phase)
+			return &rows[i];
+	return NULL;
+}
+
+const char *
+rg_job_refusal(const RgView *view, const RgMemory *memory, const char *node, char *buf)
+{
+	int			i = rg_view_find(view, node);
+	int			leader = rg_view_find(view, memory->rule.leader);
+
+	if (i < 0)
+	{
+		rg_text(buf, RG_TEXT_MAX, "there is no node \"%.60s\"", node);
+		return buf;
+	}
+	if (strcmp(memory->rule.leader, node) == 0)
+	{
+		rg_text(buf, RG_TEXT_MAX, "%s leads the cluster: the leader is never rebuilt", node);
+		return buf;
+	}
+	if (memory->phase != RG_PHASE_STEADY || leader < 0 || !rg_view_is_primary(view, leader))
+	{
+		rg_text(buf, RG_TEXT_MAX, "there is no healthy primary to copy from (%s)",
+				rg_diagnosis_name(memory->diagnosis));
+		return buf;
+	}
+	if (rg_memory_job((RgMemory *) memory, node) != NULL)
+	{
+		rg_text(buf, RG_TEXT_MAX, "%s is being rebuilt already", node);
+		return buf;
+	}
+	if (rg_view_is_standby(view, i) && view->nodes[i].facts.receiver_streaming &&
+		(view->nodes[leader].facts.streaming_from_us >> i & 1) != 0)
+	{
+		rg_text(buf, RG_TEXT_MAX, "%s is healthy and streams from %s: there is nothing to rebuild",
+				node, memory->rule.leader);
+		return buf;
+	}
+	if (view->nodes[i].ssh != RG_SSHV_READY)
+	{
+		rg_text(buf, RG_TEXT_MAX, "there is no SSH session to %s: %.150s", node,
+				view->nodes[i].ssh_text[0] ? view->nodes[i].ssh_text : "not connected yet");
+		return buf;
+	}
+	return NULL;
+}
+
+bool
+rg_job_add(RgMemory *memory, const RgView *view, const char *node, bool automatic, int64_t id)
+{
+	RgJob	   *slot = NULL;
+
+	if (rg_memory_job(memory, node) != NULL)
+		return false;
+	for (int i = 0; i < RG_JOBS_MAX; i++)
+	{
+		RgJob	   *job = &memory->jobs[i];
+		bool		ended = job->state != RG_JOB_QUEUED && job->state != RG_JOB_RUNNING;
+
+		/* a free slot, else the one that ended first */
+		if (job->id == 0 || (ended && (slot == NULL ||
+									   (slot->id != 0 && job->ended_ms < slot->ended_ms))))
+			slot = job;
+		if (job->id == 0)
+			break;
+	}
+	if (slot == NULL)
+		return false;
+	if (id == 0)
+	{
+		id = view->now_ms;
+		for (int i = 0; i < RG_JOBS_MAX; i++)
+			if (memory->jobs[i].id / 8 >= id / 8)
+				id = memory->jobs[i].id + 8;
+	}
+	memset(slot, 0, sizeof(*slot));
+	slot->id = id;
+	rg_text(slot->node, sizeof(slot->node), "%s", node);
+	slot->state = RG_JOB_QUEUED;
+	slot->automatic = automatic;
+	slot->created_ms = view->now_ms;
+	rg_text(slot->message, sizeof(slot->message), "waiting for its turn");
+	return true;
+}
+
+static void
+enter(RgJob *job, RgJobPhase phase, int64_t now_ms)
+{
+	job->phase = phase;
+	job->phase_ms = now_ms;
+	if (phase != RG_JOBPHASE_CLEAN && phase != RG_JOBPHASE_UNDO)
+		job->message[0] = '\0';
+}
+
+static void
+finish(const RgView *view, RgDecision *d, RgJob *job, int node, RgJobState state)
+{
+	job->state = state;
+	job->phase = RG_JOBPHASE_NONE;
+	job->ended_ms = view->now_ms;
+	if (state == RG_JOB_DONE)
+	{
+		if (job->message[0] == '\0')
+			rg_text(job->message, sizeof(job->message), "%s streams from %s", job->node, job->source);
+		/* a fresh copy is no fenced node any more */
+		d->memory.nodes[node].fenced_term = 0;
+		rg_decision_note(d, RG_EVENT_REBUILD_END, node, 0, false, "rebuild of %s is done: %.150s",
+						 job->node, job->message);
+	}
+	else
+		rg_decision_note(d, RG_EVENT_REBUILD_FAILED, node, 0, true,
+						 "rebuild of %s failed: %.120s; its old directory is in its place",
+						 job->node, job->message);
+}
+
+/* The phase's step has failed for good, or may be tried again. */
+static void
+step_failed(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *row,
+			const char *why)
+{
+	rg_text(job->message, sizeof(job->message), "%.*s", RG_TEXT_MAX - 1, why);
+	if (job->attempts < RG_JOB_TRIES)
+	{
+		job->attempts++;
+		rg_decision_note(d, RG_EVENT_REBUILD_RETRY, node, 0, false,
+						 "%s of %s failed (%.120s): try %d of %d", rg_job_phase_name(job->phase),
+						 job->node, why, job->attempts, RG_JOB_TRIES);
+		job->phase_ms = view->now_ms;
+		return;
+	}
+	if (row->failed != RG_JOBPHASE_NONE)
+	{
+		enter(job, row->failed, view->now_ms);
+		job->attempts = 1;
+	}
+	else if (job->phase == RG_JOBPHASE_SETTLE)
+		finish(view, d, job, node, RG_JOB_DONE);	/* it streams; only the old directory stays */
+	else
+		finish(view, d, job, node, RG_JOB_FAILED);
+}
+
+static void
+step_done(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *row)
+{
+	if (row->done != RG_JOBPHASE_NONE)
+	{
+		enter(job, row->done, view->now_ms);
+		if (row->done != RG_JOBPHASE_CLEAN)
+			job->attempts = 1;
+		else
+			job->attempts = RG_JOB_TRIES;
+	}
+	else
+		finish(view, d, job, node,
+			   job->phase == RG_JOBPHASE_SETTLE ? RG_JOB_DONE : RG_JOB_FAILED);
+}
+
+static void
+verify(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *row)
+{
+	const RgFacts *f = &view->nodes[node].facts;
+
+	if (rg_view_is_standby(view, node) && view->nodes[node].facts_ms > job->phase_ms &&
+		f->receiver_streaming && f->rule.term == d->memory.rule.term &&
+		(view->nodes[d->leader].facts.streaming_from_us >> node & 1) != 0)
+		step_done(view, d, job, node, row);
+	else if (view->now_ms - job->phase_ms > RG_JOB_VERIFY_MS)
+	{
+		rg_text(job->message, sizeof(job->message),
+				"the new copy did not stream within %d s: %.120s", RG_JOB_VERIFY_MS / 1000,
+				view->nodes[node].sql_text);
+		job->attempts = 1;
+		enter(job, row->failed, view->now_ms);
+	}
+	else
+		rg_text(job->message, sizeof(job->message), "waiting for %s to stream", job->node);
+}
+
+static void
+advance(const RgView *view, RgDecision *d, RgJob *job, int node)
+{
+	const JobRow *row = row_of(job->phase);
+	const RgOp *op;
+	RgStep	   *step;
+	int64_t		key = job->id + job->attempts;
+	int64_t		wait = job->attempts > 1 ? 1000 << job->attempts : 0;
+
+	if (row == NULL)
+		return;
+	if (row->step == RG_STEP_NONE)
+	{
+		verify(view, d, job, node, row);
+		return;
+	}
+	op = &view->nodes[node].ops[row->step];
+	if (job->phase == RG_JOBPHASE_COPY)
+	{
+		job->bytes = view->nodes[node].copy_bytes;
+		job->total = view->nodes[node].copy_total;
+	}
+	if (op->term == key && op->state != RG_OP_NONE)
+	{
+		if (op->state == RG_OP_RUNNING)
+			return;
+		if (op->state == RG_OP_OK && strcmp(job->source, d->memory.rule.leader) != 0 &&
+			job->phase == RG_JOBPHASE_COPY)
+			step_failed(view, d, job, node, row, "the leader has changed meanwhile");
+		else if (op->state == RG_OP_OK)
+			step_done(view, d, job, node, row);
+		else
+			step_failed(view, d, job, node, row, op->text);
+		return;
+	}
+	if (view->nodes[node].ssh != RG_SSHV_READY || view->now_ms - job->phase_ms < wait)
+		return;
+	rg_text(job->source, sizeof(job->source), "%s", d->memory.rule.leader);
+	step = rg_decision_step(d, row->step, node, d->leader, d->memory.rule.term);
+	if (step != NULL)
+	{
+		step->key = key;
+		step->job = job->id;
+	}
+}
+
+void
+rg_job_plan(const RgView *view, RgDecision *d)
+{
+	RgJob	   *running = NULL;
+	RgJob	   *next = NULL;
+	int			node;
+
+	for (int i = 0; i < RG_JOBS_MAX; i++)
+	{
+		RgJob	   *job = &d->memory.jobs[i];
+
+		if (job->state == RG_JOB_RUNNING)
+			running = job;
+		else if (job->state == RG_JOB_QUEUED && (next == NULL || job->id < next->id))
+			next = job;
+	}
+	if (running == NULL && next != NULL)
+	{
+		running = next;
+		running->state = RG_JOB_RUNNING;
+		running->attempts = 1;
+		enter(running, RG_JOBPHASE_COPY, view->now_ms);
+		rg_decision_note(d, RG_EVENT_REBUILD_BEGIN, rg_view_find(view, running->node), 0, false,
+						 "rebuild of %s from %s begins", running->node, d->memory.rule.leader);
+	}
+	if (running == NULL)
+		return;
+	node = rg_view_find(view, running->node);
+	if (node < 0 || node == d->leader)
+	{
+		running->state = RG_JOB_CANCELLED;
+		running->ended_ms = view->now_ms;
+		return;
+	}
+	advance(view, d, running, node);
+}

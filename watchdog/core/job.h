@@ -1,0 +1,30 @@
+/*
+ * job.h
+ *	  Rebuilds: the machine of one job, and the queue of a cluster.
+ *
+ * copy -> swap -> verify -> settle; the old directory is kept until the new
+ * one streams.  One job runs at a time.
+ */
+#ifndef RG_JOB_H
+#define RG_JOB_H
+
+#include "memory.h"
+
+#define RG_JOB_TRIES 3
+#define RG_JOB_VERIFY_MS 120000
+
+/*
+ * May this node be rebuilt now?  NULL when yes, else the reason, with hint
+ * (both static or in buf of RG_TEXT_MAX).
+ */
+extern const char *rg_job_refusal(const RgView *view, const RgMemory *memory, const char *node,
+								  char *buf);
+
+/* Queues a rebuild; false when the queue is full or the node has one.  id 0: made from the clock. */
+extern bool rg_job_add(RgMemory *memory, const RgView *view, const char *node, bool automatic,
+					   int64_t id);
+
+/* Moves the jobs on and adds their steps.  To be called beside a healthy leader only. */
+extern void rg_job_plan(const RgView *view, RgDecision *d);
+
+#endif							/* RG_JOB_H */

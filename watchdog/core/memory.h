@@ -1,0 +1,155 @@
+/*
+ * memory.h
+ *	  What the watchdog remembers from round to round, and what a round decides.
+ *
+ * RgMemory is the whole state of the machine of one cluster: it is written to
+ * the journal, with the decision that changed it, before any step of that
+ * decision runs, and a restarted watchdog goes on from it.  Times in it are of
+ * the same monotonic clock as the view's; a watchdog that restarts on another
+ * boot begins its waits anew.
+ */
+#ifndef RG_MEMORY_H
+#define RG_MEMORY_H
+
+#include "view.h"
+
+#define RG_JOBS_MAX 16
+#define RG_STEPS_MAX 48
+#define RG_NOTES_MAX 24
+#define RG_TEXT_MAX 240
+
+/* A rebuild: one node gets a fresh copy. */
+typedef struct RgJob
+{
+	int64_t		id;				/* 0 = free slot */
+	char		node[RG_CORE_NAME_MAX];
+	RgJobState	state;
+	RgJobPhase	phase;
+	bool		automatic;		/* made by auto_rejoin, not by a person */
+	int			attempts;		/* copies begun */
+	int64_t		created_ms;
+	int64_t		phase_ms;		/* when this phase began */
+	int64_t		ended_ms;
+	int64_t		bytes;
+	int64_t		total;
+	char		source[RG_CORE_NAME_MAX];
+	char		message[RG_TEXT_MAX];
+} RgJob;
+
+/* When each part of the failover at hand happened; 0 = not yet. */
+typedef struct RgTimes
+{
+	int64_t		lost_ms;		/* last answer's end: the session was lost */
+	int64_t		called_ms;		/* evidence complete, failover called for */
+	int64_t		fenced_ms;
+	int64_t		recruited_ms;	/* candidate chosen */
+	int64_t		promoted_ms;
+	int64_t		ruled_ms;
+} RgTimes;
+
+typedef struct RgFailover
+{
+	int64_t		term;			/* 0 = none yet */
+	char		from[RG_CORE_NAME_MAX];
+	char		to[RG_CORE_NAME_MAX];
+	RgDiagnosis diagnosis;
+	int64_t		at_wall_ms;		/* filled by the daemon */
+	RgTimes		times;
+} RgFailover;
+
+/* What is remembered of one node, by name (the configuration may be reordered). */
+typedef struct RgNodeMemory
+{
+	char		name[RG_CORE_NAME_MAX];
+	RgServerStart shown;		/* the helper has shown this very postmaster (F14) */
+	int64_t		fenced_term;	/* we fenced it for this term; 0 = we did not */
+	bool		must_end;		/* its authority has to end before another one begins */
+	bool		ended;			/* and it has */
+	RgNodeState state;			/* as last told */
+	int			rebuilds;		/* automatic ones since the last failover */
+	char		reason[RG_TEXT_MAX];
+} RgNodeMemory;
+
+typedef struct RgMemory
+{
+	RgPhase		phase;
+	int64_t		phase_ms;		/* when it began */
+	RgDiagnosis diagnosis;
+	int64_t		term;			/* of the failover at hand, or of the rule in force */
+	int64_t		highest_term;	/* ever seen or used */
+	RgRule		rule;			/* newest one known */
+	char		candidate[RG_CORE_NAME_MAX];	/* journalled before the promote */
+	int64_t		lost_ms;		/* since when the leader is doubted */
+	char		refusal[RG_TEXT_MAX];	/* why no failover happens, as last told */
+	RgFailover	failover;		/* at hand, or the last one */
+	int			nnodes;
+	RgNodeMemory nodes[RG_CORE_NODES_MAX];	/* same order as the view */
+	RgJob		jobs[RG_JOBS_MAX];
+} RgMemory;
+
+typedef struct RgStep
+{
+	RgStepKind	kind;
+	int			node;			/* on which it runs */
+	int			leader;			/* whom to follow, from whom to copy; -1 */
+	int64_t		term;
+	int64_t		key;			/* tells tries apart: the term, or job + attempt */
+	int64_t		job;			/* 0 = none */
+	RgServerStart expect;		/* the server start that it is meant for; pid 0 = any */
+	RgRule		rule;			/* WRITE_RULE only */
+} RgStep;
+
+/* Something that people are told. */
+typedef struct RgNote
+{
+	RgEvent		event;
+	int			node;			/* -1 = the cluster */
+	int			move;			/* row of the phase table, 0 = none */
+	bool		alarm;
+	char		text[RG_TEXT_MAX];
+} RgNote;
+
+typedef struct RgDecision
+{
+	RgMemory	memory;			/* from now on */
+	bool		must_record;	/* the memory changed in a way that a restart must know */
+	int			leader;			/* index, -1 = none known */
+	bool		ready;			/* automatic failover would work right now */
+	char		ready_reason[RG_TEXT_MAX];
+	RgNodeState states[RG_CORE_NODES_MAX];
+	char		reasons[RG_CORE_NODES_MAX][RG_TEXT_MAX];
+	bool		eligible[RG_CORE_NODES_MAX];	/* would be a candidate now */
+	char		candidate_reasons[RG_CORE_NODES_MAX][RG_TEXT_MAX];
+	int			nsteps;
+	RgStep		steps[RG_STEPS_MAX];
+	int			nnotes;
+	RgNote		notes[RG_NOTES_MAX];
+	char		evidence[RG_TEXT_MAX];	/* for the diagnosis */
+} RgDecision;
+
+/* The node's job that has not ended, or NULL. */
+extern RgJob *rg_memory_job(RgMemory *memory, const char *node);
+
+/* Adds a step unless the list is full; the result can be completed, NULL when full. */
+extern RgStep *rg_decision_step(RgDecision *d, RgStepKind kind, int node, int leader, int64_t term);
+
+extern void rg_decision_note(RgDecision *d, RgEvent event, int node, int move, bool alarm,
+							 const char *fmt,...) __attribute__((format(printf, 6, 7)));
+
+/*
+ * May this step be tried (again) now?  Not while one runs or has succeeded for this
+ * term; after a failure with a back-off of 100 ms doubling to 5 s; at most limit times.
+ */
+extern bool rg_op_may_try(const RgOp *op, int64_t term, int64_t now_ms, int limit);
+
+/* It succeeded for this term. */
+extern bool rg_op_done(const RgOp *op, int64_t term);
+
+/* It has failed limit times for this term and is not running. */
+extern bool rg_op_gave_up(const RgOp *op, int64_t term, int limit);
+
+/* snprintf into a text field, cut where it is full. */
+extern void rg_text(char *buf, unsigned long size, const char *fmt,...)
+			__attribute__((format(printf, 3, 4)));
+
+#endif							/* RG_MEMORY_H */

@@ -1,0 +1,174 @@
+/*
+ * names.h
+ *	  Every name that the core prints, each in one list.
+ *
+ * Diagnoses, phases, inputs (what a round noticed), steps, events and states
+ * come from X-macros, so that no table of names can be forgotten.  Zero is
+ * always "unknown" or "nothing".  Scripts outside read these names: a name
+ * that was released is never given another meaning.
+ */
+#ifndef RG_NAMES_H
+#define RG_NAMES_H
+
+/* What is the matter with the cluster's primary (design: evidence). */
+#define RG_DIAGNOSES(X) \
+	X(UNKNOWN,       "unknown",         "not enough has been seen yet") \
+	X(UNINITIALISED, "not initialised", "no node holds a rule: run regent init") \
+	X(HEALTHY,       "healthy",         "the primary answers and is writable") \
+	X(SUSPECT,       "suspect",         "the primary does not answer; evidence is being gathered") \
+	X(CRASHED,       "primary crashed", "its postmaster is gone and the control file says that it was not stopped") \
+	X(STOPPED,       "stopped on purpose", "the primary was shut down by somebody") \
+	X(RECOVERING,    "recovering",      "the primary is starting up") \
+	X(OVERDUE,       "overdue",         "the primary did not come back within restart_budget") \
+	X(SATURATED,     "saturated",       "the primary is alive but has no connection left for us") \
+	X(LOGIN_REFUSED, "login refused",   "the primary is alive but does not let us log in") \
+	X(HUNG,          "hung",            "the host answers, the server does not") \
+	X(CUT_OFF,       "watchdog cut off from the primary", "we can't reach the primary, but its standbys still receive WAL") \
+	X(HOST_LOST,     "host lost",       "nothing reaches the primary's host and no standby receives WAL from it") \
+	X(ISOLATED,      "watchdog isolated", "no node answers: it is us who are cut off") \
+	X(UNPROVEN,      "unproven",        "nobody listens on the primary's port, but SSH can't prove that the server is gone") \
+	X(DEMOTED,       "demoted",         "the leader's server runs as a standby") \
+	X(WRONG_SERVER,  "wrong server",    "the leader's address is answered by another server")
+
+/* Where the cluster's machine stands. */
+#define RG_PHASES(X) \
+	X(STARTING,   "starting") \
+	X(STEADY,     "steady") \
+	X(SUSPECTING, "suspecting") \
+	X(WAITING,    "waiting") \
+	X(ALARMED,    "alarmed") \
+	X(RECRUITING, "recruiting") \
+	X(PROMOTING,  "promoting") \
+	X(RULING,     "ruling") \
+	X(UNDOING,    "undoing")
+
+/* What one round noticed: the inputs of the phase table. */
+#define RG_INPUTS(X) \
+	X(NOTHING,          "nothing") \
+	X(LEADER_WELL,      "leader well") \
+	X(LEADER_DOUBTED,   "leader doubted") \
+	X(LEADER_WAITED,    "leader waited for") \
+	X(LEADER_ALIVE,     "leader alive or unproven") \
+	X(FAILOVER_CALLED,  "failover called for") \
+	X(LEADER_BACK,      "leader back before the fence") \
+	X(CANDIDATE_CHOSEN, "candidate chosen") \
+	X(PROMOTED,         "promoted") \
+	X(CANDIDATE_LOST,   "candidate lost") \
+	X(RULE_WRITTEN,     "rule written")
+
+/* One action of the watchdog on one node. */
+#define RG_STEPS(X) \
+	X(NONE,        "none") \
+	X(PROBE,       "probe") \
+	X(FENCE,       "fence") \
+	X(PROMISE,     "promise") \
+	X(PROMOTE_SQL, "promote over SQL") \
+	X(PROMOTE_SSH, "promote over SSH") \
+	X(WRITE_RULE,  "write rule") \
+	X(FOLLOW,      "follow") \
+	X(START,       "start") \
+	X(COPY,        "copy") \
+	X(SWAP,        "swap") \
+	X(SETTLE,      "settle") \
+	X(UNSWAP,      "unswap") \
+	X(DISCARD,     "discard")
+
+/* What people read in `regent events` and in the log. */
+#define RG_EVENTS(X) \
+	X(NONE,             "none") \
+	X(WATCHDOG_START,   "watchdog_start") \
+	X(WATCHDOG_STOP,    "watchdog_stop") \
+	X(CONFIG_RELOADED,  "config_reloaded") \
+	X(CONFIG_REFUSED,   "config_refused") \
+	X(LEADER_FOUND,     "leader_found") \
+	X(PRIMARY_SUSPECT,  "primary_suspect") \
+	X(PRIMARY_WAITED,   "primary_waited") \
+	X(PRIMARY_ALARM,    "primary_alarm") \
+	X(PRIMARY_WELL,     "primary_well") \
+	X(FAILOVER_BEGIN,   "failover_begin") \
+	X(FENCED,           "fenced") \
+	X(RECRUITED,        "recruited") \
+	X(CANDIDATE_CHOSEN, "candidate_chosen") \
+	X(PROMOTED,         "promoted") \
+	X(FAILOVER_END,     "failover_end") \
+	X(FAILOVER_REFUSED, "failover_refused") \
+	X(FAILOVER_UNDONE,  "failover_undone") \
+	X(FAILOVER_AGAIN,   "failover_again") \
+	X(NODE_STATE,       "node_state") \
+	X(NODE_REJOIN,      "node_rejoin") \
+	X(NODE_DIVERGED,    "node_diverged") \
+	X(STALE_PRIMARY,    "stale_primary") \
+	X(STEP_FAILED,      "step_failed") \
+	X(SSH_STATE,        "ssh_state") \
+	X(REBUILD_QUEUED,   "rebuild_queued") \
+	X(REBUILD_BEGIN,    "rebuild_begin") \
+	X(REBUILD_RETRY,    "rebuild_retry") \
+	X(REBUILD_END,      "rebuild_end") \
+	X(REBUILD_FAILED,   "rebuild_failed")
+
+/* States of a node, as status shows them. */
+#define RG_NODE_STATES(X) \
+	X(UNKNOWN,       "unknown") \
+	X(OK,            "ok") \
+	X(STARTING,      "starting") \
+	X(RECOVERING,    "recovering") \
+	X(NOT_STREAMING, "not_streaming") \
+	X(LAGGING,       "lagging") \
+	X(REBUILDING,    "rebuilding") \
+	X(FENCED,        "fenced") \
+	X(UNREACHABLE,   "unreachable") \
+	X(DEAD,          "dead")
+
+#define RG_JOB_STATES(X) \
+	X(UNKNOWN,   "unknown") \
+	X(QUEUED,    "queued") \
+	X(RUNNING,   "running") \
+	X(DONE,      "done") \
+	X(FAILED,    "failed") \
+	X(CANCELLED, "cancelled")
+
+#define RG_JOB_PHASES(X) \
+	X(NONE,   "none") \
+	X(COPY,   "copy") \
+	X(SWAP,   "swap") \
+	X(VERIFY, "verify") \
+	X(SETTLE, "settle") \
+	X(UNDO,   "undo") \
+	X(CLEAN,  "clean up")
+
+#define RG_DIAG_ENUM(id, name, text) RG_DIAG_##id,
+#define RG_PHASE_ENUM(id, name) RG_PHASE_##id,
+#define RG_INPUT_ENUM(id, name) RG_INPUT_##id,
+#define RG_STEP_ENUM(id, name) RG_STEP_##id,
+#define RG_EVENT_ENUM(id, name) RG_EVENT_##id,
+#define RG_STATE_ENUM(id, name) RG_STATE_##id,
+#define RG_JOB_ENUM(id, name) RG_JOB_##id,
+#define RG_JOBPHASE_ENUM(id, name) RG_JOBPHASE_##id,
+
+typedef enum RgDiagnosis { RG_DIAGNOSES(RG_DIAG_ENUM) RG_DIAG_COUNT } RgDiagnosis;
+typedef enum RgPhase { RG_PHASES(RG_PHASE_ENUM) RG_PHASE_COUNT } RgPhase;
+typedef enum RgInput { RG_INPUTS(RG_INPUT_ENUM) RG_INPUT_COUNT } RgInput;
+typedef enum RgStepKind { RG_STEPS(RG_STEP_ENUM) RG_STEP_COUNT } RgStepKind;
+typedef enum RgEvent { RG_EVENTS(RG_EVENT_ENUM) RG_EVENT_COUNT } RgEvent;
+typedef enum RgNodeState { RG_NODE_STATES(RG_STATE_ENUM) RG_STATE_COUNT } RgNodeState;
+typedef enum RgJobState { RG_JOB_STATES(RG_JOB_ENUM) RG_JOB_COUNT } RgJobState;
+typedef enum RgJobPhase { RG_JOB_PHASES(RG_JOBPHASE_ENUM) RG_JOBPHASE_COUNT } RgJobPhase;
+
+extern const char *rg_diagnosis_name(RgDiagnosis d);
+extern const char *rg_diagnosis_text(RgDiagnosis d);
+extern const char *rg_phase_name(RgPhase p);
+extern const char *rg_input_name(RgInput i);
+extern const char *rg_step_name(RgStepKind s);
+extern const char *rg_event_name(RgEvent e);
+extern const char *rg_node_state_name(RgNodeState s);
+extern const char *rg_job_state_name(RgJobState s);
+extern const char *rg_job_phase_name(RgJobPhase p);
+
+/* The value of a printed name, or 0 (unknown, nothing) when there is none. */
+extern RgDiagnosis rg_diagnosis_find(const char *name);
+extern RgPhase rg_phase_find(const char *name);
+extern RgStepKind rg_step_find(const char *name);
+extern RgJobState rg_job_state_find(const char *name);
+extern RgJobPhase rg_job_phase_find(const char *name);
+
+#endif							/* RG_NAMES_H */

@@ -1,0 +1,26 @@
+/*
+ * plan.h
+ *	  The steps that a phase asks for: each round states them anew.
+ *
+ * A step is asked for until it has succeeded (its effect is seen, or its
+ * answer came) or its limit of tries is used up; the daemon never repeats one
+ * by itself.
+ */
+#ifndef RG_PLAN_H
+#define RG_PLAN_H
+
+#include "memory.h"
+
+/* Probes over SSH, as often as what is known asks for. */
+extern void rg_plan_probes(const RgView *view, RgDecision *d);
+
+/* Fence, promises, promotion, rule: the steps of a failover in its phase. */
+extern void rg_plan_failover(const RgView *view, RgDecision *d);
+
+/* A standby whose promise is still to come; the choice waits for it. */
+extern bool rg_plan_waits_for_promises(const RgView *view, const RgDecision *d);
+
+/* The rule that the new leader (or, in an undo, the old one) is to write. */
+extern void rg_plan_rule(const RgView *view, const RgMemory *m, RgRule *ret_rule);
+
+#endif							/* RG_PLAN_H */

@@ -1,0 +1,277 @@
+/*
+ * rejoin.c
+ *	  Bring nodes back beside a healthy leader.
+ *
+ * A node that we fenced is started; it comes up as a standby without a source.
+ * promise(T) makes it read all WAL that it has; then its position and the
+ * terms that it followed say whether it may follow plainly.  Where they do
+ * not, equal timeline numbers are no excuse (attack F2): it gets a fresh copy.
+ * A second server that is not in recovery is a stale primary: it is fenced.
+ *
+ * Servers that we did not fence are never started here: whoever stopped them
+ * may have had a reason.
+ */
+#include "rejoin.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "choose.h"
+#include "job.h"
+
+#define LAGGING_BYTES (64 * 1024 * 1024)
+#define REBUILDS_MAX 3
+
+static bool
+streams_from_leader(const RgView *view, const RgDecision *d, int node)
+{
+	const RgFacts *f = &view->nodes[node].facts;
+
+	if (!f->receiver_streaming)
+		return false;
+	if (d->leader >= 0 && rg_view_answers(view, d->leader))
+		return (view->nodes[d->leader].facts.streaming_from_us >> node & 1) != 0;
+	return true;
+}
+
+static RgNodeState
+state_of_answering(const RgView *view, const RgDecision *d, int node, char *why)
+{
+	const RgNodeView *n = &view->nodes[node];
+	const RgFacts *f = &n->facts;
+
+	if (!f->in_recovery)
+	{
+		if (node == d->leader)
+			return RG_STATE_OK;
+		if (d->memory.rule.term == 0)
+		{
+			rg_text(why, RG_TEXT_MAX, "no rule yet: run regent init");
+			return RG_STATE_OK;
+		}
+		rg_text(why, RG_TEXT_MAX, "not in recovery, but the leader is %s: a stale primary",
+				d->memory.rule.leader);
+		return RG_STATE_NOT_STREAMING;
+	}
+	if (node == d->leader)
+	{
+		rg_text(why, RG_TEXT_MAX, "leads by rule, but its server is in recovery");
+		return RG_STATE_NOT_STREAMING;
+	}
+	if (!streams_from_leader(view, d, node))
+	{
+		rg_text(why, RG_TEXT_MAX, f->receiver_streaming ? "streams, but not from the leader"
+				: "its walreceiver does not stream%s", f->replay_paused ? "; replay is paused" : "");
+		return RG_STATE_NOT_STREAMING;
+	}
+	if (f->replay_paused)
+	{
+		rg_text(why, RG_TEXT_MAX, "replay is paused");
+		return RG_STATE_LAGGING;
+	}
+	if (f->replay_lag_bytes > LAGGING_BYTES)
+	{
+		rg_text(why, RG_TEXT_MAX, "%lld bytes behind", (long long) f->replay_lag_bytes);
+		return RG_STATE_LAGGING;
+	}
+	return RG_STATE_OK;
+}
+
+static RgNodeState
+state_of_silent(const RgView *view, const RgDecision *d, int node, char *why)
+{
+	const RgNodeView *n = &view->nodes[node];
+	bool		looked = n->probe.valid && (n->lost_ms == 0 || n->probe_ms >= n->lost_ms) &&
+		n->ssh == RG_SSHV_READY;
+
+	if (n->sql == RG_SQL_STARTING)
+	{
+		rg_text(why, RG_TEXT_MAX, "starting up%s%s", n->probe.recovery[0] ? ": " : "",
+				n->probe.recovery);
+		return n->probe.recovery[0] ? RG_STATE_RECOVERING : RG_STATE_STARTING;
+	}
+	if (looked && n->probe.postmaster == RG_PM_ABSENT)
+	{
+		rg_text(why, RG_TEXT_MAX, "no postmaster; control file \"%s\"", n->probe.state);
+		return d->memory.nodes[node].fenced_term != 0 && n->probe.fenced ? RG_STATE_FENCED
+			: RG_STATE_DEAD;
+	}
+	if (n->sql == RG_SQL_UNKNOWN)
+	{
+		rg_text(why, RG_TEXT_MAX, "not seen yet");
+		return RG_STATE_UNKNOWN;
+	}
+	rg_text(why, RG_TEXT_MAX, "%.100s%s%.100s", n->sql_text[0] ? n->sql_text : "does not answer",
+			looked ? "" : "; SSH: ", looked ? "" : n->ssh_text[0] ? n->ssh_text : "no answer yet");
+	return RG_STATE_UNREACHABLE;
+}
+
+void
+rg_rejoin_states(const RgView *view, RgDecision *d)
+{
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		RgNodeMemory *mem = &d->memory.nodes[i];
+		RgJob	   *job = rg_memory_job(&d->memory, view->nodes[i].name);
+		char	   *why = d->reasons[i];
+		RgNodeState state;
+
+		if (job != NULL && job->state == RG_JOB_RUNNING)
+		{
+			state = RG_STATE_REBUILDING;
+			rg_text(why, RG_TEXT_MAX, "%s: %.200s", rg_job_phase_name(job->phase), job->message);
+		}
+		else if (rg_view_answers(view, i))
+			state = state_of_answering(view, d, i, why);
+		else if (view->nodes[i].sql == RG_SQL_OK)
+			state = mem->state; /* a late heartbeat: keep what was said */
+		else
+			state = state_of_silent(view, d, i, why);
+		d->states[i] = state;
+		if (state != mem->state)
+		{
+			bool		alarm = state != RG_STATE_OK && state != RG_STATE_REBUILDING &&
+				state != RG_STATE_UNKNOWN && state != RG_STATE_STARTING;
+
+			if (mem->state != RG_STATE_UNKNOWN || state != RG_STATE_OK)
+				rg_decision_note(d, RG_EVENT_NODE_STATE, i, 0, alarm, "%s is %s%s%.150s",
+								 view->nodes[i].name, rg_node_state_name(state),
+								 why[0] ? ": " : "", why);
+			mem->state = state;
+		}
+		memcpy(mem->reason, why, sizeof(mem->reason));
+	}
+}
+
+/* It can't follow plainly: a fresh copy, by itself or when somebody says so. */
+static void
+diverged(const RgView *view, RgDecision *d, int node, const char *why)
+{
+	RgNodeMemory *mem = &d->memory.nodes[node];
+
+	rg_text(d->reasons[node], RG_TEXT_MAX, "can't follow %s plainly: %.150s; regent rebuild %s",
+			d->memory.rule.leader, why, view->nodes[node].name);
+	if (!view->settings.auto_rejoin || mem->rebuilds >= REBUILDS_MAX)
+		return;
+	if (rg_job_add(&d->memory, view, view->nodes[node].name, true, 0))
+	{
+		mem->rebuilds++;
+		rg_decision_note(d, RG_EVENT_NODE_DIVERGED, node, 0, false,
+						 "%s can't follow %s plainly (%s): it gets a fresh copy",
+						 view->nodes[node].name, d->memory.rule.leader, why);
+	}
+}
+
+static void
+plan_standby(const RgView *view, RgDecision *d, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+	const RgFacts *f = &n->facts;
+	const RgFacts *leader = &view->nodes[d->leader].facts;
+	RgNodeMemory *mem = &d->memory.nodes[node];
+	int64_t		term = d->memory.rule.term;
+	int64_t		last = f->nterms > 0 ? f->terms[f->nterms - 1].term : 0;
+	RgFollowVerdict verdict;
+
+	if (streams_from_leader(view, d, node))
+	{
+		if (mem->fenced_term != 0)
+		{
+			mem->fenced_term = 0;
+			rg_decision_note(d, RG_EVENT_NODE_REJOIN, node, 0, false,
+							 "%s streams from %s as a standby again", n->name,
+							 d->memory.rule.leader);
+		}
+		return;
+	}
+	if (last >= term || leader->rule.term != term || leader->nterms == 0)
+		return;
+	if (last == 0)
+	{
+		rg_text(d->reasons[node], RG_TEXT_MAX,
+				"has never followed a leader of this cluster; regent rebuild %s", n->name);
+		return;
+	}
+	if (!view->settings.auto_rejoin && mem->fenced_term != 0)
+	{
+		rg_text(d->reasons[node], RG_TEXT_MAX, "auto_rejoin is off; regent rebuild %s", n->name);
+		return;
+	}
+	if (!rg_is_recruited(view, node, term) || !n->promise.complete)
+	{
+		const RgOp *op = &n->ops[RG_STEP_PROMISE];
+
+		if (rg_op_may_try(op, term, view->now_ms, 1000) ||
+			(op->state == RG_OP_OK && view->now_ms - op->ended_ms >= 500))
+			(void) rg_decision_step(d, RG_STEP_PROMISE, node, -1, term);
+		return;
+	}
+	verdict = rg_rules_may_follow(n->promise.terms, n->promise.nterms, n->promise.promoting_term,
+								  n->promise.position.timeline, n->promise.position.lsn,
+								  leader->terms, leader->nterms);
+	if (verdict != RG_FOLLOW_OK)
+		diverged(view, d, node, rg_follow_verdict_text(verdict));
+	else if (rg_op_may_try(&n->ops[RG_STEP_FOLLOW], term, view->now_ms, 20))
+		(void) rg_decision_step(d, RG_STEP_FOLLOW, node, d->leader, term);
+}
+
+static void
+plan_silent(const RgView *view, RgDecision *d, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+
+	/* n->probe.fenced: it can only come up as a standby */
+	if (d->memory.nodes[node].fenced_term == 0 || !view->settings.auto_rejoin ||
+		n->sql == RG_SQL_OK || n->ssh != RG_SSHV_READY || !n->probe.valid ||
+		n->probe.postmaster != RG_PM_ABSENT || !n->probe.fenced)
+		return;
+	if (rg_op_may_try(&n->ops[RG_STEP_START], d->memory.rule.term, view->now_ms, 5))
+		(void) rg_decision_step(d, RG_STEP_START, node, -1, d->memory.rule.term);
+}
+
+static void
+plan_stale_primary(const RgView *view, RgDecision *d, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+	RgNodeMemory *mem = &d->memory.nodes[node];
+	int64_t		term = d->memory.rule.term;
+
+	if (n->facts.rule.term > term || n->facts.rule.term == 0 ||
+		!rg_start_equal(&mem->shown, &n->facts.start) || n->ssh != RG_SSHV_READY)
+		return;
+	if (rg_op_may_try(&n->ops[RG_STEP_FENCE], term, view->now_ms, 1000) ||
+		(n->ops[RG_STEP_FENCE].state == RG_OP_OK &&
+		 view->now_ms - n->ops[RG_STEP_FENCE].ended_ms > 5000))
+	{
+		RgStep	   *step = rg_decision_step(d, RG_STEP_FENCE, node, -1, term);
+
+		if (step != NULL)
+			step->expect = n->facts.start;
+		rg_decision_note(d, RG_EVENT_STALE_PRIMARY, node, 0, true,
+						 "%s runs as a primary with rule %lld, but %s leads by rule %lld: it is fenced",
+						 n->name, (long long) n->facts.rule.term, d->memory.rule.leader,
+						 (long long) term);
+	}
+}
+
+void
+rg_rejoin_plan(const RgView *view, RgDecision *d)
+{
+	if (d->leader < 0 || !rg_view_is_primary(view, d->leader) ||
+		view->nodes[d->leader].facts.rule.term != d->memory.rule.term)
+		return;
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		if (i == d->leader || rg_memory_job(&d->memory, view->nodes[i].name) != NULL)
+			continue;
+		if (rg_op_done(&view->nodes[i].ops[RG_STEP_FENCE], d->memory.rule.term) &&
+			!rg_view_answers(view, i) && d->memory.nodes[i].fenced_term == 0)
+			d->memory.nodes[i].fenced_term = d->memory.rule.term;
+		if (rg_view_is_standby(view, i))
+			plan_standby(view, d, i);
+		else if (rg_view_is_primary(view, i))
+			plan_stale_primary(view, d, i);
+		else
+			plan_silent(view, d, i);
+	}
+}

@@ -1,0 +1,62 @@
+/*
+ * view.c
+ *	  Small questions to a view.
+ */
+#include "view.h"
+
+#include <string.h>
+
+int
+rg_view_find(const RgView *view, const char *name)
+{
+	for (int i = 0; i < view->nnodes; i++)
+		if (strcmp(view->nodes[i].name, name) == 0)
+			return i;
+	return -1;
+}
+
+bool
+rg_view_answers(const RgView *view, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+	int64_t		limit = 3 * view->settings.heartbeat_interval_ms;
+
+	if (limit < 1000)
+		limit = 1000;
+	return n->sql == RG_SQL_OK && n->facts.valid && view->now_ms - n->facts_ms <= limit;
+}
+
+bool
+rg_view_is_standby(const RgView *view, int node)
+{
+	return rg_view_answers(view, node) && view->nodes[node].facts.in_recovery;
+}
+
+bool
+rg_view_is_primary(const RgView *view, int node)
+{
+	return rg_view_answers(view, node) && !view->nodes[node].facts.in_recovery;
+}
+
+int64_t
+rg_view_received_ms(const RgView *view, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+
+	if (!n->facts.valid || n->facts.message_age_ms < 0)
+		return 0;
+	return n->facts_ms - n->facts.message_age_ms;
+}
+
+/*
+ * The helper reads seconds from postmaster.pid, the server tells the time of
+ * its own later clock reading: two seconds apart is the same start.
+ */
+bool
+rg_start_equal(const RgServerStart *a, const RgServerStart *b)
+{
+	int64_t		apart = a->started_s - b->started_s;
+
+	return a->pid != 0 && a->pid == b->pid &&
+		strcmp(a->boot_id, b->boot_id) == 0 && apart >= -2 && apart <= 2;
+}

@@ -1,0 +1,222 @@
+/*
+ * view.h
+ *	  What the watchdog knows at one moment: the input of every decision.
+ *
+ * A plain value, filled by the daemon (or by a test, or by a simulator) and
+ * read by the core.  Per node: the last good facts with their time, and beside
+ * them what became of the newest attempts; a failed poll erases nothing.  All
+ * times are milliseconds of one monotonic clock, 0 = never.  A zeroed view
+ * says "nothing known".
+ */
+#ifndef RG_VIEW_H
+#define RG_VIEW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "extension/rules.h"
+#include "names.h"
+
+#define RG_CORE_NODES_MAX 16
+#define RG_CORE_NAME_MAX 64
+#define RG_TERMS_MAX 64
+
+typedef struct RgRule
+{
+	int64_t		term;			/* 0 = no rule */
+	int			seq;
+	char		leader[RG_CORE_NAME_MAX];
+	int			nvoters;
+	char		voters[RG_CORE_NODES_MAX][RG_CORE_NAME_MAX];
+	char		durability[16];
+	int			quorum;
+	int64_t		lease_ms;
+	char		watchdog[37];
+	char		reason[160];
+} RgRule;
+
+/* One start of one server: who exactly is running there (attack F14). */
+typedef struct RgServerStart
+{
+	char		boot_id[37];
+	int			pid;			/* of the postmaster; 0 = unknown */
+	int64_t		started_s;		/* wall clock seconds of the node */
+} RgServerStart;
+
+/* The last good answer to a heartbeat. */
+typedef struct RgFacts
+{
+	bool		valid;
+	bool		in_recovery;
+	bool		writable;
+	bool		replay_paused;
+	bool		receiver_streaming;
+	uint32_t	timeline;
+	uint64_t	receive_lsn;
+	uint64_t	replay_lsn;
+	uint64_t	flush_lsn;
+	uint64_t	current_lsn;
+	int64_t		replay_lag_bytes;	/* -1 = unknown */
+	int64_t		replay_lag_ms;	/* -1 = unknown */
+	int64_t		message_age_ms; /* since WAL or a keepalive came; -1 = never */
+	int64_t		system_identifier;
+	int64_t		promised_term;
+	int64_t		promoting_term;
+	RgRule		rule;
+	int			nterms;
+	RgTermEnd	terms[RG_TERMS_MAX];	/* followed or led, ascending */
+	RgServerStart start;
+	uint32_t	streaming_from_us;	/* on a primary: bit per node that streams from it */
+	uint32_t	sync_with_us;	/* on a primary: bit per node that counts as synchronous */
+} RgFacts;
+
+/* The newest outcome of speaking SQL to a node. */
+typedef enum RgSql
+{
+	RG_SQL_UNKNOWN = 0,			/* not tried yet */
+	RG_SQL_OK,					/* an open session answers */
+	RG_SQL_CLOSED,				/* a session ended; nothing newer is known */
+	RG_SQL_REFUSED,				/* nobody listens */
+	RG_SQL_SILENT,				/* no answer within the deadline */
+	RG_SQL_UNREACHABLE,			/* no route, no address */
+	RG_SQL_STARTING,			/* 57P03 */
+	RG_SQL_SATURATED,			/* 53300 */
+	RG_SQL_LOGIN,				/* 28xxx, TLS, no such database */
+	RG_SQL_NO_EXTENSION,		/* it answers, but has no usable pg_regent */
+	RG_SQL_WRONG_SERVER,		/* another system identifier or node name */
+	RG_SQL_OTHER_WATCHDOG,		/* it obeys another watchdog */
+	RG_SQL_ERROR				/* any other error: it is alive */
+} RgSql;
+
+typedef enum RgSshView
+{
+	RG_SSHV_UNKNOWN = 0,		/* not tried yet, or connecting */
+	RG_SSHV_READY,
+	RG_SSHV_SILENT,				/* no answer */
+	RG_SSHV_BROKEN				/* an answer, but no session: key, host key, refused */
+} RgSshView;
+
+typedef enum RgPostmaster
+{
+	RG_PM_UNKNOWN = 0,
+	RG_PM_ALIVE,
+	RG_PM_FROZEN,
+	RG_PM_ABSENT
+} RgPostmaster;
+
+/* The helper's last answer to probe. */
+typedef struct RgProbe
+{
+	bool		valid;
+	RgPostmaster postmaster;
+	bool		pidfile;
+	bool		fenced;			/* can only start as a standby, without a source */
+	bool		clean;			/* control file: shut down (in recovery, too) */
+	bool		in_recovery;	/* control file: in crash or archive recovery */
+	char		state[32];		/* control file, as printed */
+	char		recovery[64];	/* what the startup process shows; "" = nothing */
+	RgServerStart start;
+	int64_t		system_identifier;
+	int			processes;
+	int64_t		disk_free_bytes;
+} RgProbe;
+
+/* What became of the newest step of one kind on one node. */
+typedef enum RgOpState
+{
+	RG_OP_NONE = 0,
+	RG_OP_RUNNING,
+	RG_OP_OK,
+	RG_OP_REFUSED,				/* the node said no: text says why */
+	RG_OP_FAILED,				/* nothing happened there */
+	RG_OP_LOST					/* outcome unknown: look */
+} RgOpState;
+
+typedef struct RgOp
+{
+	RgOpState	state;
+	int64_t		term;			/* for which term (or job) it was */
+	int64_t		began_ms;
+	int64_t		ended_ms;
+	int			attempts;		/* for this term */
+	char		text[160];		/* why not, one line */
+} RgOp;
+
+/* The answer to promise(term). */
+typedef struct RgPromise
+{
+	int64_t		term;			/* 0 = none */
+	bool		complete;
+	RgPosition	position;
+	int64_t		promoting_term;
+	int			nterms;
+	RgTermEnd	terms[RG_TERMS_MAX];
+	RgServerStart start;		/* it counts only in this server start */
+} RgPromise;
+
+typedef struct RgNodeView
+{
+	char		name[RG_CORE_NAME_MAX];
+	int			priority;
+	RgFacts		facts;
+	int64_t		facts_ms;		/* when they came */
+	RgSql		sql;
+	int64_t		sql_ms;			/* when sql was last confirmed */
+	int64_t		lost_ms;		/* when the last open session was lost; 0 = open */
+	char		sqlstate[6];
+	char		sql_text[160];
+	int64_t		purpose_ms;		/* when the server said that it is being stopped */
+	RgSql		fresh;			/* what the newest new connection met (F26, F09) */
+	int64_t		fresh_since_ms; /* since when it meets that */
+	char		fresh_text[160];
+	RgSshView	ssh;
+	char		ssh_text[160];
+	RgProbe		probe;
+	int64_t		probe_ms;		/* when asked, not when answered */
+	RgPromise	promise;
+	RgOp		ops[RG_STEP_COUNT];
+	int64_t		copy_bytes;
+	int64_t		copy_total;		/* 0 = not known yet */
+} RgNodeView;
+
+typedef struct RgSettings
+{
+	int64_t		heartbeat_interval_ms;
+	int64_t		lease_ms;
+	int64_t		restart_budget_ms;
+	int64_t		hang_budget_ms;
+	bool		auto_failover;
+	bool		auto_rejoin;
+	bool		promote_sql;
+	bool		promote_ssh;
+	int			quorum;
+} RgSettings;
+
+typedef struct RgView
+{
+	int64_t		now_ms;
+	int64_t		started_ms;		/* when this watchdog began to look */
+	bool		clock_jumped;	/* watch, do not act */
+	char		watchdog[37];
+	RgSettings	settings;
+	int			nnodes;
+	RgNodeView	nodes[RG_CORE_NODES_MAX];
+} RgView;
+
+/* The index of a node by name, or -1. */
+extern int	rg_view_find(const RgView *view, const char *name);
+
+/* An open session answered within the last three heartbeats. */
+extern bool rg_view_answers(const RgView *view, int node);
+
+/* It answers and is in recovery. */
+extern bool rg_view_is_standby(const RgView *view, int node);
+
+/* It answers and is not in recovery. */
+extern bool rg_view_is_primary(const RgView *view, int node);
+
+/* When a standby last received something from its primary, in our clock; 0 = never seen. */
+extern int64_t rg_view_received_ms(const RgView *view, int node);
+
+extern bool rg_start_equal(const RgServerStart *a, const RgServerStart *b);
+
+#endif							/* RG_VIEW_H */
