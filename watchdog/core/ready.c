@@ -4,6 +4,8 @@
  */
 #include "ready.h"
 
+#include <stddef.h>
+
 #include "choose.h"
 
 /* What a failover would need of the leader's host and is not there; NULL = nothing. */
