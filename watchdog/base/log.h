@@ -2,11 +2,13 @@
  * log.h
  *	  One line per happening, on standard error (systemd's journal reads it).
  *
- * Line: time, level, event=NAME, cluster, node, message; detail and hint of an
- * error follow in the same line.  With a JOURNAL_STREAM the sd-daemon level
- * prefix is written and the time left out.  A repeat (same event, node and
- * message) is counted and printed at most once a minute.  Passwords and
- * connection strings are never passed in here.
+ * Line: TIME LEVEL event=NAME cluster=C node=N msg="..." detail="..." hint="...".
+ * With a JOURNAL_STREAM that is this very fd the sd-daemon level prefix is
+ * written instead of time and level.  A repeat (same event, cluster, node and
+ * message) is counted and printed at most once a minute, with repeated=N.  The log
+ * never blocks: what a full pipe does not take is dropped, and the next
+ * line says dropped=N.  Passwords and connection strings are never passed
+ * in here.
  */
 #ifndef RG_LOG_H
 #define RG_LOG_H
