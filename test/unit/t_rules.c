@@ -1,0 +1,221 @@
+/*
+ * t_rules.c
+ *	  The arithmetic of the safety protocol, extension/rules.c.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "extension/rules.h"
+
+#define COUNT(array) ((int) (sizeof(array) / sizeof((array)[0])))
+
+static void
+test_rule_order_is_term_then_seq(void **state)
+{
+	(void) state;
+	assert_true(rg_rules_compare(6, 99, 7, 1) < 0);
+	assert_true(rg_rules_compare(7, 2, 7, 1) > 0);
+	assert_int_equal(rg_rules_compare(7, 1, 7, 1), 0);
+	assert_true(rg_rules_compare(INT64_MAX, 0, 1, INT32_MAX) > 0);
+}
+
+static void
+test_position_order_is_rule_then_timeline_then_lsn(void **state)
+{
+	const RgPosition base = {6, 2, 3, 1000};
+	const RgPosition newer_rule = {7, 0, 1, 1};
+	const RgPosition newer_seq = {6, 3, 1, 1};
+	const RgPosition newer_timeline = {6, 2, 4, 1};
+	const RgPosition ahead = {6, 2, 3, UINT64_MAX};
+
+	(void) state;
+	assert_true(rg_rules_compare_position(&newer_rule, &base) > 0);
+	assert_true(rg_rules_compare_position(&newer_seq, &base) > 0);
+	assert_true(rg_rules_compare_position(&newer_timeline, &base) > 0);
+	assert_true(rg_rules_compare_position(&ahead, &base) > 0);
+	assert_true(rg_rules_compare_position(&base, &newer_rule) < 0);
+	assert_int_equal(rg_rules_compare_position(&base, &base), 0);
+}
+
+/* q + r = s + 1, so a set that can renew a lease and a recruited set always meet. */
+static void
+test_lease_quorum_and_recruit_always_meet(void **state)
+{
+	(void) state;
+	assert_int_equal(rg_rules_lease_quorum(0), 0);
+	assert_int_equal(rg_rules_recruit_size(0), 0);
+	assert_int_equal(rg_rules_lease_quorum(-1), 0);
+	for (int s = 1; s <= 32; s++)
+	{
+		assert_int_equal(rg_rules_lease_quorum(s), s / 2 + 1);
+		assert_int_equal(rg_rules_lease_quorum(s) + rg_rules_recruit_size(s), s + 1);
+		assert_true(rg_rules_recruit_size(s) >= 1);
+	}
+}
+
+static void
+test_lease_bound_has_lease_and_drift(void **state)
+{
+	(void) state;
+	/* 5 s: 200 ppm of it is 1 ms */
+	assert_int_equal(rg_rules_lease_bound_ms(1000, 5000), 1000 + 5000 + 1 + 50);
+	/* a day of pause: 86400 s * 200 ppm = 17.28 s */
+	assert_int_equal(rg_rules_lease_bound_ms(0, 86400000), 86400000 + 17280 + 50);
+	/* rounded up, never down */
+	assert_int_equal(rg_rules_drift_margin_ms(1), 51);
+	assert_int_equal(rg_rules_drift_margin_ms(0), 50);
+	assert_int_equal(rg_rules_lease_bound_ms(1000, -5), 1050);
+}
+
+static void
+test_lease_bound_saturates(void **state)
+{
+	(void) state;
+	assert_true(rg_rules_lease_bound_ms(0, INT64_MAX) == INT64_MAX);
+	assert_true(rg_rules_lease_bound_ms(INT64_MAX, 5000) == INT64_MAX);
+	assert_true(rg_rules_lease_bound_ms(INT64_MAX - 5051, 5000) == INT64_MAX);
+	assert_true(rg_rules_lease_bound_ms(INT64_MAX - 5052, 5000) == INT64_MAX - 1);
+}
+
+static void
+test_term_far_ahead_is_refused(void **state)
+{
+	(void) state;
+	assert_true(rg_rules_term_is_plausible(1, 0));
+	assert_true(rg_rules_term_is_plausible(1000, 0));
+	assert_false(rg_rules_term_is_plausible(1001, 0));
+	assert_true(rg_rules_term_is_plausible(3, 7));
+	assert_true(rg_rules_term_is_plausible(1007, 7));
+	assert_false(rg_rules_term_is_plausible(1008, 7));
+	assert_false(rg_rules_term_is_plausible(0, 7));
+	assert_false(rg_rules_term_is_plausible(-1, 7));
+	assert_false(rg_rules_term_is_plausible(INT64_MAX, 7));
+	assert_true(rg_rules_term_is_plausible(1, -9));
+}
+
+/* A leader that took over in term 7 at 5000. */
+static const RgTermEnd leader[] = {{5, 1, 5000}, {6, 1, 5000}, {7, 2, 0}};
+
+static RgFollowVerdict
+follow(const RgTermEnd *terms, int n, uint32_t timeline, uint64_t lsn)
+{
+	return rg_rules_may_follow(terms, n, 0, timeline, lsn, leader, COUNT(leader));
+}
+
+static void
+test_follow_before_the_end_of_the_term(void **state)
+{
+	const RgTermEnd node[] = {{5, 1, 0}, {6, 1, 0}};
+
+	(void) state;
+	assert_int_equal(follow(node, 2, 1, 4999), RG_FOLLOW_OK);
+	assert_int_equal(follow(node, 2, 1, 5000), RG_FOLLOW_OK);
+	assert_int_equal(follow(node, 2, 1, 5001), RG_FOLLOW_PAST_END);
+}
+
+static void
+test_follow_in_the_current_term(void **state)
+{
+	const RgTermEnd node[] = {{6, 1, 5000}, {7, 2, 0}};
+
+	(void) state;
+	assert_int_equal(follow(node, 2, 2, UINT64_MAX), RG_FOLLOW_OK);
+}
+
+/* Told to follow 7, but nothing received from that leader yet. */
+static void
+test_follow_accepted_but_still_on_the_old_timeline(void **state)
+{
+	const RgTermEnd node[] = {{6, 1, 0}, {7, 1, 0}};
+
+	(void) state;
+	assert_int_equal(follow(node, 2, 1, 5000), RG_FOLLOW_OK);
+	assert_int_equal(follow(node, 2, 1, 5001), RG_FOLLOW_PAST_END);
+}
+
+/*
+ * F2: B was promoted in term 7 onto timeline 2 and fell before its rule; C was
+ * promoted in term 8, onto timeline 2 as well.  Whoever followed B holds other
+ * rows under the same timeline number.
+ */
+static void
+test_equal_timeline_of_another_term_is_not_followed(void **state)
+{
+	const RgTermEnd second_leader[] = {{6, 1, 5000}, {8, 2, 0}};
+	const RgTermEnd followed_b[] = {{6, 1, 0}, {7, 2, 0}};
+	const RgTermEnd is_b[] = {{6, 1, 0}};
+
+	(void) state;
+	assert_int_equal(rg_rules_may_follow(followed_b, 2, 0, 2, 5100, second_leader, 2),
+					 RG_FOLLOW_NO_HISTORY);
+	assert_int_equal(rg_rules_may_follow(is_b, 1, 7, 2, 5100, second_leader, 2),
+					 RG_FOLLOW_HALF_PROMOTED);
+	/* without the note about its promotion, the timeline still gives it away or the end does */
+	assert_int_equal(rg_rules_may_follow(is_b, 1, 0, 2, 5100, second_leader, 2),
+					 RG_FOLLOW_OTHER_TIMELINE);
+}
+
+static void
+test_promoting_that_reached_its_rule_is_not_half(void **state)
+{
+	const RgTermEnd node[] = {{6, 1, 5000}, {7, 2, 0}};
+
+	(void) state;
+	assert_int_equal(rg_rules_may_follow(node, 2, 7, 2, 5100, leader, 3), RG_FOLLOW_OK);
+	assert_int_equal(rg_rules_may_follow(node, 2, 8, 2, 5100, leader, 3),
+					 RG_FOLLOW_HALF_PROMOTED);
+	assert_false(rg_rules_is_half_promoted(0, 0));
+}
+
+static void
+test_follow_needs_both_histories(void **state)
+{
+	const RgTermEnd node[] = {{6, 1, 0}};
+	const RgTermEnd broken[] = {{6, 1, 0}, {6, 1, 0}};
+	const RgTermEnd other[] = {{9, 1, 0}};
+
+	(void) state;
+	assert_int_equal(follow(NULL, 0, 1, 1), RG_FOLLOW_UNKNOWN);
+	assert_int_equal(rg_rules_may_follow(node, 1, 0, 1, 1, NULL, 0), RG_FOLLOW_UNKNOWN);
+	assert_int_equal(follow(node, 1, 0, 1), RG_FOLLOW_UNKNOWN);
+	assert_int_equal(follow(broken, 2, 1, 1), RG_FOLLOW_UNKNOWN);
+	assert_int_equal(follow(other, 1, 1, 1), RG_FOLLOW_NO_HISTORY);
+	assert_int_equal(follow(node, 1, 3, 1), RG_FOLLOW_OTHER_TIMELINE);
+}
+
+static void
+test_every_verdict_has_its_own_text(void **state)
+{
+	(void) state;
+	for (int a = RG_FOLLOW_OK; a <= RG_FOLLOW_UNKNOWN; a++)
+		for (int b = a + 1; b <= RG_FOLLOW_UNKNOWN; b++)
+			assert_string_not_equal(rg_follow_verdict_text((RgFollowVerdict) a),
+									rg_follow_verdict_text((RgFollowVerdict) b));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_rule_order_is_term_then_seq),
+		cmocka_unit_test(test_position_order_is_rule_then_timeline_then_lsn),
+		cmocka_unit_test(test_lease_quorum_and_recruit_always_meet),
+		cmocka_unit_test(test_lease_bound_has_lease_and_drift),
+		cmocka_unit_test(test_lease_bound_saturates),
+		cmocka_unit_test(test_term_far_ahead_is_refused),
+		cmocka_unit_test(test_follow_before_the_end_of_the_term),
+		cmocka_unit_test(test_follow_in_the_current_term),
+		cmocka_unit_test(test_follow_accepted_but_still_on_the_old_timeline),
+		cmocka_unit_test(test_equal_timeline_of_another_term_is_not_followed),
+		cmocka_unit_test(test_promoting_that_reached_its_rule_is_not_half),
+		cmocka_unit_test(test_follow_needs_both_histories),
+		cmocka_unit_test(test_every_verdict_has_its_own_text),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
