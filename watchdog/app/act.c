@@ -1,0 +1,430 @@
+/*
+ * act.c
+ *	  From steps to statements and helper verbs.
+ *
+ * One table says how each kind of step is done: the statement or the verb,
+ * its deadline, and who reads the answer.  Words for the helper are checked
+ * names and numbers; no shell text is built here or anywhere.
+ */
+#include "act.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node.h"
+#include "watchdog/base/clock.h"
+
+#define PROMISE_SERVER_MS 1500
+#define WORD_MAX 256
+#define WORDS_MAX 12
+
+/* A step under way. */
+struct RgPending
+{
+	RgPending  *next;
+	RgNode	   *node;
+	RgStep		step;
+	json_t	   *answer;			/* last JSON line of the helper */
+};
+
+typedef struct StepWay
+{
+	const char *sql;			/* NULL: over SSH */
+	const char *verb;
+	bool		with_term;		/* the verb takes the term */
+	bool		with_source;	/* and the leader's address */
+	int			deadline_ms;
+} StepWay;
+
+static const StepWay ways[RG_STEP_COUNT] = {
+	[RG_STEP_PROBE] = {NULL, "probe", false, false, 3000},
+	[RG_STEP_FENCE] = {NULL, "fence", true, false, 10000},
+	[RG_STEP_PROMISE] = {"SELECT * FROM regent.promise($1::uuid, $2::bigint, $3::bigint, $4::bigint)",
+		NULL, true, false, PROMISE_SERVER_MS + 1000},
+	[RG_STEP_PROMOTE_SQL] = {"SELECT (s->>'in_recovery')::boolean AS in_recovery "
+		"FROM regent.promote($1::uuid, $2::bigint, $3::bigint) AS s", NULL, true, false, 7000},
+	[RG_STEP_PROMOTE_SSH] = {NULL, "promote", true, false, 10000},
+	[RG_STEP_WRITE_RULE] = {"SELECT regent.write_rule($1::uuid, $2::bigint, $3::bigint, $4::int, $5::text, "
+		"$6::text[], $7::text, $8::int, '{}'::text[], $9::bigint * interval '1 millisecond', NULL, $10::text)",
+		NULL, true, false, 5000},
+	[RG_STEP_FOLLOW] = {"SELECT regent.follow($1::uuid, $2::bigint, $3::bigint, $4::text, $5::text, $6::text)",
+		NULL, true, false, 5000},
+	[RG_STEP_START] = {NULL, "start", false, false, 120000},
+	[RG_STEP_COPY] = {NULL, "copy", true, true, 24 * 3600 * 1000},
+	[RG_STEP_SWAP] = {NULL, "swap", true, true, 300000},
+	[RG_STEP_SETTLE] = {NULL, "settle", false, false, 1800000},
+	[RG_STEP_UNSWAP] = {NULL, "unswap", false, false, 300000},
+	[RG_STEP_DISCARD] = {NULL, "discard", false, false, 1800000},
+};
+
+static RgOp *
+op_of(const RgPending *p)
+{
+	return &p->node->cluster->view.nodes[p->node->index].ops[p->step.kind];
+}
+
+static void
+release(RgPending *p)
+{
+	RgPending **at = &p->node->pending;
+
+	while (*at != NULL && *at != p)
+		at = &(*at)->next;
+	if (*at == p)
+		*at = p->next;
+	json_decref(p->answer);
+	free(p);
+}
+
+void
+rg_act_forget(RgNode *node)
+{
+	while (node->pending != NULL)
+		release(node->pending);
+}
+
+/* The step has ended: into the view, and a round. */
+static void
+ended(RgPending *p, RgOpState state, const char *text)
+{
+	RgOp	   *op = op_of(p);
+	RgCluster  *c = p->node->cluster;
+
+	if (op->term == p->step.key)
+	{
+		op->state = state;
+		op->ended_ms = rg_clock_now_ms();
+		(void) snprintf(op->text, sizeof(op->text), "%.159s", text);
+	}
+	if (state != RG_OP_OK && p->step.kind != RG_STEP_PROBE)
+		rg_log(c->log, RG_LOG_WARNING, "step_failed", c->config.name,
+			   c->config.nodes[p->node->index].name, "%s, term %lld: %s",
+			   rg_step_name(p->step.kind), (long long) p->step.term, text);
+	release(p);
+	rg_cluster_wake(c);
+}
+
+/* ---- over SQL ---- */
+
+static void
+take_promise(RgPending *p, const PGresult *res)
+{
+	RgNodeView *v = &p->node->cluster->view.nodes[p->node->index];
+	RgPromise	promise;
+	RgError		err;
+
+	if (rg_facts_promise(res, p->step.term, &promise, &err) < 0)
+	{
+		ended(p, RG_OP_REFUSED, err.message);
+		return;
+	}
+	promise.start = p->step.expect;
+	promise.promoting_term = v->facts.promoting_term;
+	v->promise = promise;
+	ended(p, RG_OP_OK, "");
+}
+
+static void
+on_sql(void *arg, const PGresult *res, const RgPgFailure *failure)
+{
+	RgPending  *p = arg;
+	RgNode	   *node = p->node;
+
+	if (res == NULL)
+	{
+		char		text[160];
+
+		(void) snprintf(text, sizeof(text), "%s%s%.140s", failure->sqlstate,
+						failure->sqlstate[0] ? ": " : "", failure->message);
+		/* class 57: the session died under the statement, nobody knows what it did */
+		ended(p, failure->why == RG_PG_SERVER && strncmp(failure->sqlstate, "57P", 3) != 0
+			  ? RG_OP_REFUSED : RG_OP_LOST, text);
+		return;
+	}
+	if (p->step.kind == RG_STEP_PROMISE)
+		take_promise(p, res);
+	else if (p->step.kind == RG_STEP_PROMOTE_SQL &&
+			 !(PQntuples(res) == 1 && strcmp(PQgetvalue(res, 0, 0), "f") == 0))
+		ended(p, RG_OP_REFUSED, "still in recovery");
+	else
+		ended(p, RG_OP_OK, "");
+	/* see the effect at once, not at the next interval */
+	rg_node_beat(node);
+}
+
+/* '{"n1","n2"}': names are [a-z0-9_] only, checked by the configuration */
+static void
+format_names(const RgRule *rule, char *buf, size_t size)
+{
+	size_t		len = (size_t) snprintf(buf, size, "{");
+
+	for (int i = 0; i < rule->nvoters && len < size; i++)
+		len += (size_t) snprintf(buf + len, size - len, "%s\"%s\"", i ? "," : "", rule->voters[i]);
+	if (len < size)
+		(void) snprintf(buf + len, size - len, "}");
+}
+
+/* libpq's quoting of a value in a connection string */
+static size_t
+add_quoted(char *buf, size_t size, size_t len, const char *key, const char *value)
+{
+	if (len < size)
+		len += (size_t) snprintf(buf + len, size - len, "%s%s='", len ? " " : "", key);
+	for (; *value != '\0' && len + 2 < size; value++)
+	{
+		if (*value == '\'' || *value == '\\')
+			buf[len++] = '\\';
+		buf[len++] = *value;
+	}
+	if (len + 1 < size)
+	{
+		buf[len++] = '\'';
+		buf[len] = '\0';
+	}
+	return len;
+}
+
+static void
+format_conninfo(const RgNode *node, int leader, char *buf, size_t size)
+{
+	const RgConfig *c = &node->cluster->config;
+	char		port[16];
+	size_t		len = 0;
+
+	(void) snprintf(port, sizeof(port), "%d", c->nodes[leader].port);
+	buf[0] = '\0';
+	len = add_quoted(buf, size, len, "host", c->nodes[leader].host);
+	len = add_quoted(buf, size, len, "port", port);
+	len = add_quoted(buf, size, len, "user", c->replication_user);
+	len = add_quoted(buf, size, len, "application_name", c->nodes[node->index].name);
+	len = add_quoted(buf, size, len, "sslmode", c->sslmode);
+	if (c->replication_passfile[0])
+		(void) add_quoted(buf, size, len, "passfile", c->replication_passfile);
+}
+
+static void
+act_sql(RgPending *p, const StepWay *way)
+{
+	RgCluster  *c = p->node->cluster;
+	RgPg	   *pg = rg_node_command_session(p->node);
+	char		counter[24];
+	char		term[24];
+	char		number[24];
+	char		quorum[16];
+	char		lease[24];
+	char		names[RG_NODES_MAX * (RG_NAME_MAX + 3) + 3];
+	char		conninfo[RG_PATH_MAX + 1024];
+	char		slot[RG_NAME_MAX + 16];
+	const char *values[10] = {c->identity.id, counter, term};
+	int			n = 3;
+
+	(void) snprintf(counter, sizeof(counter), "%lld", (long long) c->identity.counter);
+	(void) snprintf(term, sizeof(term), "%lld", (long long) p->step.term);
+	if (p->step.kind == RG_STEP_PROMISE)
+	{
+		(void) snprintf(number, sizeof(number), "%d", PROMISE_SERVER_MS);
+		values[n++] = number;
+	}
+	else if (p->step.kind == RG_STEP_FOLLOW)
+	{
+		format_conninfo(p->node, p->step.leader, conninfo, sizeof(conninfo));
+		(void) snprintf(slot, sizeof(slot), "regent_%s", c->config.nodes[p->node->index].name);
+		values[n++] = c->config.nodes[p->step.leader].name;
+		values[n++] = conninfo;
+		values[n++] = slot;
+	}
+	else if (p->step.kind == RG_STEP_WRITE_RULE)
+	{
+		const RgRule *rule = &p->step.rule;
+
+		(void) snprintf(number, sizeof(number), "%d", rule->seq);
+		(void) snprintf(quorum, sizeof(quorum), "%d", rule->quorum);
+		(void) snprintf(lease, sizeof(lease), "%lld", (long long) rule->lease_ms);
+		format_names(rule, names, sizeof(names));
+		values[n++] = number;
+		values[n++] = rule->leader;
+		values[n++] = names;
+		values[n++] = rule->durability;
+		values[n++] = quorum;
+		values[n++] = lease;
+		values[n++] = rule->reason;
+	}
+	if (pg == NULL || rg_pg_exec(pg, way->sql, n, values, way->deadline_ms, on_sql, p) < 0)
+		ended(p, RG_OP_FAILED, "no SQL session");
+}
+
+/* ---- over SSH ---- */
+
+static void
+on_line(void *arg, const char *line)
+{
+	RgPending  *p = arg;
+	json_t	   *json = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+
+	if (!json_is_object(json))
+	{
+		json_decref(json);
+		return;
+	}
+	if (json_is_true(json_object_get(json, "progress")))
+	{
+		RgNodeView *v = &p->node->cluster->view.nodes[p->node->index];
+
+		v->copy_bytes = json_integer_value(json_object_get(json, "bytes"));
+		v->copy_total = json_integer_value(json_object_get(json, "total"));
+		json_decref(json);
+		rg_cluster_wake(p->node->cluster);
+		return;
+	}
+	json_decref(p->answer);
+	p->answer = json;
+}
+
+/* A fence counts only from a helper that names our system and has left no process. */
+static const char *
+fence_fault(const RgPending *p)
+{
+	const char *sysid = json_string_value(json_object_get(p->answer, "system_identifier"));
+	int64_t		ours = p->node->cluster->system_identifier;
+
+	if (!json_is_true(json_object_get(p->answer, "fenced")) ||
+		json_integer_value(json_object_get(p->answer, "left")) != 0)
+		return "the helper does not say that it is fenced";
+	if (sysid == NULL || ours == 0 || (int64_t) strtoull(sysid, NULL, 10) != ours)
+		return "the helper fenced a directory with another system identifier";
+	return NULL;
+}
+
+static void
+take_answer(RgPending *p)
+{
+	RgNodeView *v = &p->node->cluster->view.nodes[p->node->index];
+	const char *fault = NULL;
+	RgError		err;
+
+	if (p->step.kind == RG_STEP_PROBE)
+	{
+		RgProbe		probe;
+
+		if (rg_facts_probe(p->answer, &probe, &err) < 0)
+			fault = err.message;
+		else
+		{
+			v->probe = probe;
+			v->probe_ms = op_of(p)->began_ms;
+		}
+	}
+	else if (p->step.kind == RG_STEP_FENCE)
+	{
+		fault = fence_fault(p);
+		if (fault == NULL)
+		{
+			v->probe.valid = true;
+			v->probe.postmaster = RG_PM_ABSENT;
+			v->probe.fenced = true;
+			v->probe_ms = rg_clock_now_ms();
+		}
+	}
+	ended(p, fault == NULL ? RG_OP_OK : RG_OP_REFUSED, fault == NULL ? "" : fault);
+}
+
+static void
+on_command(void *arg, RgSshEnd end, int exit_status, const char *errors)
+{
+	RgPending  *p = arg;
+	const char *error = json_string_value(json_object_get(p->answer, "error"));
+	const char *detail = json_string_value(json_object_get(p->answer, "detail"));
+	const char *hint = json_string_value(json_object_get(p->answer, "hint"));
+	char		text[400];
+
+	if (end == RG_SSH_NOT_SENT)
+		ended(p, RG_OP_FAILED, "the SSH session ended before the command was sent");
+	else if (end != RG_SSH_EXITED)
+		ended(p, RG_OP_LOST, end == RG_SSH_TOO_MUCH ? "the helper wrote too much: cut off"
+			  : "the SSH session was lost, or the deadline passed: outcome unknown");
+	else if (exit_status == 0 && json_is_true(json_object_get(p->answer, "ok")))
+		take_answer(p);
+	else if (error != NULL)
+	{
+		(void) snprintf(text, sizeof(text), "%.90s%s%.120s%s%.120s", error,
+						detail && detail[0] ? ": " : "", detail ? detail : "",
+						hint && hint[0] ? "; " : "", hint ? hint : "");
+		ended(p, RG_OP_REFUSED, text);
+	}
+	else if (exit_status == 126 || exit_status == 127)
+		ended(p, RG_OP_REFUSED, "regent-node is not installed there, or may not be run");
+	else
+	{
+		(void) snprintf(text, sizeof(text), "exit status %d without an answer%s%.100s", exit_status,
+						errors[0] ? ": " : "", errors);
+		ended(p, RG_OP_REFUSED, text);
+	}
+}
+
+static void
+act_ssh(RgPending *p, const StepWay *way)
+{
+	RgCluster  *c = p->node->cluster;
+	const RgNodeConfig *n = &c->config.nodes[p->node->index];
+	const char *words[WORDS_MAX];
+	char		term[24];
+	char		port[16];
+	char		slot[RG_NAME_MAX + 16];
+	char		err[160];
+	int			k = 0;
+
+	(void) snprintf(term, sizeof(term), "%lld", (long long) p->step.term);
+	words[k++] = "regent-node";
+	words[k++] = n->name;
+	words[k++] = way->verb;
+	if (way->with_term)
+		words[k++] = term;
+	if (way->with_source)
+	{
+		const RgNodeConfig *leader = &c->config.nodes[p->step.leader];
+
+		(void) snprintf(port, sizeof(port), "%d", leader->port);
+		(void) snprintf(slot, sizeof(slot), "regent_%s", n->name);
+		words[k++] = leader->name;
+		words[k++] = leader->host;
+		words[k++] = port;
+		words[k++] = c->config.replication_user;
+		words[k++] = c->config.replication_passfile[0] ? c->config.replication_passfile : "-";
+		words[k++] = slot;
+	}
+	words[k] = NULL;
+	if (rg_ssh_exec(p->node->ssh, words, way->deadline_ms, on_line, on_command, p, err,
+					sizeof(err)) == NULL)
+		ended(p, RG_OP_FAILED, err);
+}
+
+void
+rg_act(RgCluster *cluster, const RgStep *step)
+{
+	RgNode	   *node = &cluster->nodes[step->node];
+	RgNodeView *v = &cluster->view.nodes[step->node];
+	RgOp	   *op = &v->ops[step->kind];
+	const StepWay *way = &ways[step->kind];
+	RgPending  *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return;
+	p->node = node;
+	p->step = *step;
+	p->next = node->pending;
+	node->pending = p;
+	if (step->kind == RG_STEP_PROMISE)
+		p->step.expect = v->facts.start;
+	if (op->term != step->key || step->kind == RG_STEP_PROBE)
+		op->attempts = 0;
+	op->attempts++;
+	op->term = step->key;
+	op->state = RG_OP_RUNNING;
+	op->began_ms = rg_clock_now_ms();
+	op->ended_ms = 0;
+	if (way->sql != NULL)
+		act_sql(p, way);
+	else
+		act_ssh(p, way);
+}

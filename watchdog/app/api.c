@@ -1,0 +1,154 @@
+/*
+ * api.c
+ *	  Answers from memory; the only thing that can be asked for is a rebuild.
+ */
+#include "api.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "status.h"
+#include "watchdog/core/explain.h"
+
+#define EXPLAIN_MAX (16 * 1024)
+
+static void
+fail(RgHttpReply *reply, int status, const char *error, const char *hint)
+{
+	reply->status = status;
+	reply->json = json_pack("{s:s,s:s}", "error", error, "hint", hint);
+}
+
+static void
+get_status(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
+{
+	(void) req;
+	reply->status = 200;
+	reply->json = rg_status_json(arg);
+}
+
+static void
+get_jobs(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
+{
+	(void) req;
+	reply->status = 200;
+	reply->json = json_pack("{s:o}", "jobs", rg_status_jobs(arg));
+}
+
+static int64_t
+query_int(const RgHttpRequest *req, const char *key, int64_t missing)
+{
+	const char *text = json_string_value(json_object_get(req->query, key));
+
+	return text != NULL ? (int64_t) strtoll(text, NULL, 10) : missing;
+}
+
+static void
+get_events(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
+{
+	RgCluster  *c = arg;
+	int64_t		limit = query_int(req, "limit", 100);
+
+	if (limit < 1 || limit > RG_EVENTS_KEPT)
+		limit = RG_EVENTS_KEPT;
+	reply->status = 200;
+	reply->json = rg_events_json(c->events, query_int(req, "after", 0), (int) limit);
+}
+
+static void
+get_explain(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
+{
+	RgCluster  *c = arg;
+	char	   *text = malloc(EXPLAIN_MAX);
+
+	if (text == NULL)
+	{
+		fail(reply, 503, "out of memory", "");
+		return;
+	}
+	if (json_object_get(req->query, "graph") != NULL)
+		(void) rg_explain_graph(text, EXPLAIN_MAX);
+	else
+		(void) rg_explain(&c->view, &c->decision, text, EXPLAIN_MAX);
+	reply->status = 200;
+	reply->json = json_pack("{s:s}", "text", text);
+	free(text);
+}
+
+static void
+post_rebuild(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
+{
+	const char *node = json_string_value(json_object_get(req->body, "node"));
+	int64_t		job;
+	RgError		err;
+
+	if (node == NULL)
+		fail(reply, 400, "no node is named", "Name the node to rebuild: {\"node\": \"n1\"}.");
+	else if (rg_cluster_rebuild(arg, node, 0, &job, &err) < 0)
+		fail(reply, 409, err.message, err.hint);
+	else
+	{
+		reply->status = 200;
+		reply->json = json_pack("{s:I}", "job", (json_int_t) job);
+	}
+}
+
+/* /node/NAME/primary and /node/NAME/standby: the status code is the answer */
+static void
+get_node(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
+{
+	RgCluster  *c = arg;
+	const char *slash = strchr(req->rest, '/');
+	char		name[RG_NAME_MAX];
+	int			node;
+	bool		yes;
+
+	if (slash == NULL || (size_t) (slash - req->rest) >= sizeof(name))
+	{
+		fail(reply, 404, "not found", "Ask for /node/NAME/primary or /node/NAME/standby.");
+		return;
+	}
+	memcpy(name, req->rest, (size_t) (slash - req->rest));
+	name[slash - req->rest] = '\0';
+	node = rg_config_node(&c->config, name);
+	if (node < 0 || (strcmp(slash, "/primary") != 0 && strcmp(slash, "/standby") != 0))
+	{
+		fail(reply, 404, "not found", "Ask for /node/NAME/primary or /node/NAME/standby.");
+		return;
+	}
+	yes = strcmp(slash, "/primary") == 0 ? rg_status_is_primary(c, node)
+		: rg_status_is_standby(c, node);
+	reply->status = yes ? 200 : 503;
+	reply->json = json_pack("{s:s,s:s,s:I}", "node", name, "state",
+							rg_node_state_name(c->decision.states[node]),
+							"term", (json_int_t) c->memory.rule.term);
+}
+
+static const RgHttpRoute control_routes[] = {
+	{"GET", "/v1/status", get_status},
+	{"GET", "/v1/events", get_events},
+	{"GET", "/v1/explain", get_explain},
+	{"GET", "/v1/jobs", get_jobs},
+	{"POST", "/v1/rebuild", post_rebuild},
+	{"GET", "/node/", get_node},
+	{NULL, NULL, NULL}
+};
+
+static const RgHttpRoute balancer_routes[] = {
+	{"GET", "/node/", get_node},
+	{"HEAD", "/node/", get_node},
+	{"OPTIONS", "/node/", get_node},
+	{NULL, NULL, NULL}
+};
+
+int
+rg_api_open(RgCluster *c, RgError *err)
+{
+	int			ret = rg_http_listen_unix(c->base, c->config.control_socket, control_routes, c,
+										  &c->control, err);
+
+	if (ret == 0 && c->config.http_listen[0])
+		ret = rg_http_listen_tcp(c->base, c->config.http_listen, balancer_routes, c, &c->http, err);
+	return ret;
+}

@@ -1,0 +1,440 @@
+/*
+ * cluster.c
+ *	  The rounds of one cluster: view -> decide -> record -> act.
+ *
+ * A round runs when something has changed and at every tick.  What it decided
+ * is in the journal, on disk, before its first step runs; while the journal
+ * can't be written nothing is done but looking, and everybody is told.
+ */
+#include "cluster.h"
+
+#include <event2/event.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "act.h"
+#include "api.h"
+#include "node.h"
+#include "record.h"
+#include "status.h"
+#include "watchdog/base/clock.h"
+#include "watchdog/core/job.h"
+#include "watchdog/io/notify.h"
+
+#define TICK_MS 100
+#define JUMP_MS 3000			/* no round for so long: we were not running */
+#define ALIVE_MS 60000
+#define PUBLISH_MS 5000
+
+static const char *const journal_keep[] = {"memory", "alive", NULL};
+
+void
+rg_cluster_wake(RgCluster *c)
+{
+	if (c->round_event != NULL)
+		event_active(c->round_event, EV_TIMEOUT, 0);
+}
+
+/* ---- record ---- */
+
+/* Into the journal and the ring; the log has it already. */
+static void
+record_event(RgCluster *c, const RgNote *note, const char *node, int64_t term)
+{
+	json_t	   *event = rg_events_note(note, node, term);
+	int64_t		seq = 0;
+	RgError		err;
+
+	if (rg_journal_write(c->journal, "event", event, false, &seq, &err) < 0)
+		rg_log_error(c->log, RG_LOG_ERROR, "journal_failed", c->config.name, NULL, &err);
+	(void) json_object_set_new(event, "seq", json_integer(seq));
+	(void) json_object_set_new(event, "at", json_integer(rg_clock_wall_ms()));
+	rg_events_add(c->events, event);
+	json_decref(event);
+}
+
+void
+rg_cluster_note(RgCluster *c, const RgNote *note)
+{
+	const char *node = note->node >= 0 ? c->view.nodes[note->node].name : NULL;
+	RgLogLevel	level = note->alarm ? RG_LOG_WARNING : RG_LOG_NOTICE;
+	const char *name = rg_event_name(note->event);
+
+	if (note->move != 0)
+		rg_log(c->log, level, name, c->config.name, node, "%s [move %d]", note->text, note->move);
+	else
+		rg_log(c->log, level, name, c->config.name, node, "%s", note->text);
+	record_event(c, note, node, c->memory.term);
+}
+
+void
+rg_cluster_tell(RgCluster *c, RgEvent event, int node, bool alarm, const char *fmt,...)
+{
+	RgNote		note;
+	va_list		ap;
+
+	memset(&note, 0, sizeof(note));
+	note.event = event;
+	note.node = node;
+	note.alarm = alarm;
+	va_start(ap, fmt);
+	(void) vsnprintf(note.text, sizeof(note.text), fmt, ap);
+	va_end(ap);
+	rg_cluster_note(c, &note);
+}
+
+/* True when the decision's memory is safely on disk. */
+static bool
+record_memory(RgCluster *c)
+{
+	json_t	   *line = rg_record_memory(&c->decision.memory, &c->view, c->boot_id,
+										c->system_identifier);
+	RgError		err;
+	int			ret = rg_journal_write(c->journal, "memory", line, true, NULL, &err);
+
+	json_decref(line);
+	if (ret < 0)
+	{
+		rg_error_hint(&err, "Nothing is decided until the journal can be written: free space in %s.",
+					  c->config.state_directory);
+		rg_log_error(c->log, RG_LOG_ERROR, "journal_failed", c->config.name, NULL, &err);
+	}
+	c->journal_broken = ret < 0;
+	return ret == 0;
+}
+
+static void
+record_alive(RgCluster *c, int64_t now)
+{
+	json_t	   *line;
+	RgError		err;
+
+	if (c->last_alive_ms != 0 && now - c->last_alive_ms < ALIVE_MS)
+		return;
+	c->last_alive_ms = now;
+	line = json_pack("{s:s,s:I,s:s}", "watchdog", c->identity.id, "counter",
+					 (json_int_t) c->identity.counter, "boot_id", c->boot_id);
+	if (rg_journal_write(c->journal, "alive", line, true, NULL, &err) < 0)
+		rg_log_error(c->log, RG_LOG_ERROR, "journal_failed", c->config.name, NULL, &err);
+	json_decref(line);
+}
+
+/* ---- publish ---- */
+
+static void
+on_published(void *arg, const PGresult *res, const RgPgFailure *failure)
+{
+	(void) arg;
+	(void) res;
+	(void) failure;				/* the next publication tries again */
+}
+
+static void
+publish_to(RgCluster *c, RgNode *node, const char *text)
+{
+	static const char sql[] =
+		"SELECT regent.publish($1::uuid, $2::bigint, $3::bigint, $4::jsonb)";
+	char		counter[24];
+	char		term[24];
+	const char *values[4] = {c->identity.id, counter, term, text};
+
+	/* never in the way of a command */
+	if (!rg_pg_is_open(node->spare) || rg_pg_is_busy(node->spare) || node->pending != NULL)
+		return;
+	(void) snprintf(counter, sizeof(counter), "%lld", (long long) c->identity.counter);
+	(void) snprintf(term, sizeof(term), "%lld", (long long) c->memory.rule.term);
+	if (rg_pg_exec(node->spare, sql, 4, values, 2000, on_published, node) == 0)
+		(void) snprintf(node->published, sizeof(node->published), "%lld",
+						(long long) c->publish_version);
+}
+
+static void
+publish(RgCluster *c, int64_t now)
+{
+	RgPhase		phase = c->memory.phase;
+	json_t	   *json;
+	char	   *text;
+	char		version[64];
+
+	if (c->memory.rule.term == 0 || phase == RG_PHASE_RECRUITING || phase == RG_PHASE_PROMOTING ||
+		phase == RG_PHASE_RULING)
+		return;
+	json = rg_status_publication(c, false);
+	text = json_dumps(json, JSON_COMPACT);
+	json_decref(json);
+	if (text == NULL)
+		return;
+	if (c->published == NULL || strcmp(text, c->published) != 0 ||
+		now - c->last_publish_ms >= PUBLISH_MS)
+	{
+		free(c->published);
+		c->published = text;
+		c->last_publish_ms = now;
+		c->publish_version++;
+	}
+	else
+		free(text);
+	(void) snprintf(version, sizeof(version), "%lld", (long long) c->publish_version);
+	json = NULL;
+	for (int i = 0; i < c->nnodes; i++)
+	{
+		RgNode	   *node = &c->nodes[i];
+
+		if (strcmp(node->published, version) == 0 || !rg_view_answers(&c->view, i))
+			continue;
+		if (json == NULL)
+			json = rg_status_publication(c, true);
+		text = json_dumps(json, JSON_COMPACT);
+		if (text != NULL)
+			publish_to(c, node, text);
+		free(text);
+	}
+	json_decref(json);
+}
+
+/* ---- the round ---- */
+
+static void
+fill_settings(RgCluster *c)
+{
+	RgSettings *s = &c->view.settings;
+	const RgConfig *f = &c->config;
+
+	s->heartbeat_interval_ms = f->heartbeat_interval_ms;
+	s->lease_ms = f->lease_ms;
+	s->restart_budget_ms = f->restart_budget_ms;
+	s->hang_budget_ms = f->hang_budget_ms;
+	s->auto_failover = f->auto_failover;
+	s->auto_rejoin = f->auto_rejoin;
+	s->promote_sql = f->promote_via != RG_PROMOTE_SSH;
+	s->promote_ssh = f->promote_via != RG_PROMOTE_SQL;
+	s->quorum = f->quorum;
+	(void) snprintf(c->view.watchdog, sizeof(c->view.watchdog), "%s", c->identity.id);
+}
+
+static void
+tell_systemd(RgCluster *c)
+{
+	char		line[256];
+
+	rg_status_line(c, line, sizeof(line));
+	if (strcmp(line, c->status_line) != 0)
+	{
+		(void) snprintf(c->status_line, sizeof(c->status_line), "%s", line);
+		rg_notify_status(line);
+	}
+}
+
+static void
+run_round(RgCluster *c)
+{
+	int64_t		now = rg_clock_now_ms();
+	bool		recorded = true;
+
+	if (c->last_round_ms != 0 && now - c->last_round_ms > JUMP_MS)
+	{
+		c->jumped_until_ms = now + 1000 + 2 * c->config.heartbeat_interval_ms;
+		rg_log(c->log, RG_LOG_WARNING, "clock_jumped", c->config.name, NULL,
+			   "we did not run for %lld ms: watching, not acting, for a moment",
+			   (long long) (now - c->last_round_ms));
+	}
+	c->last_round_ms = now;
+	c->view.now_ms = now;
+	c->view.clock_jumped = now < c->jumped_until_ms;
+	rg_decide(&c->view, &c->memory, &c->decision);
+	if (c->decision.memory.failover.times.ruled_ms != c->memory.failover.times.ruled_ms)
+		c->decision.memory.failover.at_wall_ms = rg_clock_wall_ms();
+	if (c->decision.must_record)
+		recorded = record_memory(c);
+	if (!recorded)
+		return;					/* the old memory stays in force; looking goes on */
+	c->memory = c->decision.memory;
+	for (int i = 0; i < c->decision.nnotes; i++)
+		rg_cluster_note(c, &c->decision.notes[i]);
+	for (int i = 0; i < c->decision.nsteps; i++)
+		rg_act(c, &c->decision.steps[i]);
+	record_alive(c, now);
+	publish(c, now);
+	tell_systemd(c);
+}
+
+static void
+on_round(evutil_socket_t fd, short what, void *arg)
+{
+	(void) fd;
+	(void) what;
+	run_round(arg);
+}
+
+int
+rg_cluster_rebuild(RgCluster *c, const char *node, int64_t id, int64_t *ret_job, RgError *err)
+{
+	char		why[RG_TEXT_MAX];
+	RgJob	   *job;
+
+	/* a request of a node is told again until it has seen the job: once is enough */
+	for (int i = 0; id != 0 && i < RG_JOBS_MAX; i++)
+		if (c->memory.jobs[i].id == id)
+			return 0;
+	if (rg_job_refusal(&c->view, &c->memory, node, why) != NULL)
+	{
+		if (id != 0)
+			rg_job_add_failed(&c->memory, &c->view, node, id, why);
+		(void) rg_error_set(err, RGE_STATE, "%s", why);
+		rg_error_hint(err, "See regent status and regent explain.");
+		return RGE_STATE;
+	}
+	if (!rg_job_add(&c->memory, &c->view, node, false, id))
+		return rg_error_set(err, RGE_LIMIT, "too many jobs: %d are waiting already", RG_JOBS_MAX);
+	job = rg_memory_job(&c->memory, node);
+	rg_cluster_tell(c, RG_EVENT_REBUILD_QUEUED, rg_view_find(&c->view, node), false,
+					"rebuild of %s was asked for", node);
+	if (ret_job != NULL)
+		*ret_job = job->id;
+	rg_cluster_wake(c);
+	return 0;
+}
+
+/* ---- open, reload, close ---- */
+
+typedef struct Reader
+{
+	RgCluster  *cluster;
+	json_t	   *memory;			/* newest line */
+} Reader;
+
+static void
+on_line(void *arg, const char *kind, int64_t seq, int64_t at_wall_ms, const json_t *line)
+{
+	Reader	   *r = arg;
+
+	if (strcmp(kind, "memory") == 0)
+	{
+		json_decref(r->memory);
+		r->memory = json_deep_copy(line);
+	}
+	else if (strcmp(kind, "event") == 0)
+	{
+		json_t	   *event = json_deep_copy(line);
+
+		(void) json_object_set_new(event, "seq", json_integer(seq));
+		(void) json_object_set_new(event, "at", json_integer(at_wall_ms));
+		rg_events_add(r->cluster->events, event);
+		json_decref(event);
+	}
+}
+
+static int
+open_journal(RgCluster *c, RgError *err)
+{
+	Reader		r = {c, NULL};
+	int			ret = rg_journal_open(c->config.state_directory, c->config.name, journal_keep, on_line,
+									  &r, &c->journal, err);
+
+	if (ret == 0 && r.memory != NULL)
+		rg_record_read(r.memory, c->boot_id, rg_clock_now_ms(), &c->memory, &c->system_identifier);
+	json_decref(r.memory);
+	return ret;
+}
+
+static void
+read_boot_id(char *buf, size_t size)
+{
+	FILE	   *f = fopen("/proc/sys/kernel/random/boot_id", "r");
+
+	buf[0] = '\0';
+	if (f == NULL)
+		return;
+	if (fgets(buf, (int) size, f) == NULL)
+		buf[0] = '\0';
+	buf[strcspn(buf, "\n")] = '\0';
+	(void) fclose(f);
+}
+
+int
+rg_cluster_open(struct event_base *base, RgLog *log, const RgConfig *config,
+				RgCluster **ret_cluster, RgError *err)
+{
+	RgCluster  *c = calloc(1, sizeof(*c));
+	struct timeval tick = {0, TICK_MS * 1000};
+	int			ret;
+
+	if (c == NULL)
+		return rg_error_set(err, RGE_NOMEM, "out of memory");
+	c->base = base;
+	c->log = log;
+	c->config = *config;
+	c->identity.lock_fd = -1;
+	c->events = rg_events_new();
+	c->resolver = rg_resolver_new(base);
+	read_boot_id(c->boot_id, sizeof(c->boot_id));
+	c->view.started_ms = rg_clock_now_ms();
+	c->view.nnodes = c->nnodes = config->nnodes;
+	if (c->events == NULL || c->resolver == NULL)
+		ret = rg_error_set(err, RGE_NOMEM, "out of memory");
+	else if ((ret = rg_identity_open(config->state_directory, &c->identity, err)) == 0 &&
+			 (ret = open_journal(c, err)) == 0)
+		ret = rg_api_open(c, err);
+	fill_settings(c);
+	for (int i = 0; ret == 0 && i < c->nnodes; i++)
+		ret = rg_node_open(c, i, err);
+	if (ret == 0)
+	{
+		c->round_event = event_new(base, -1, 0, on_round, c);
+		c->tick = event_new(base, -1, EV_PERSIST, on_round, c);
+		if (c->round_event == NULL || c->tick == NULL || event_add(c->tick, &tick) < 0)
+			ret = rg_error_set(err, RGE_NOMEM, "out of memory");
+	}
+	if (ret < 0)
+	{
+		rg_cluster_close(c);
+		return ret;
+	}
+	*ret_cluster = c;
+	return 0;
+}
+
+int
+rg_cluster_reload(RgCluster *c, const RgConfig *config, RgError *err)
+{
+	const RgConfig *old = &c->config;
+
+	if (strcmp(old->name, config->name) != 0 || old->nnodes != config->nnodes ||
+		strcmp(old->state_directory, config->state_directory) != 0 ||
+		strcmp(old->control_socket, config->control_socket) != 0 ||
+		strcmp(old->http_listen, config->http_listen) != 0)
+		return rg_error_set(err, RGE_STATE, "name, nodes, state_directory, control_socket and http_listen can't change while regentd runs");
+	for (int i = 0; i < config->nnodes; i++)
+		if (strcmp(old->nodes[i].name, config->nodes[i].name) != 0)
+			return rg_error_set(err, RGE_STATE, "nodes can't be added, removed or renamed while regentd runs");
+	c->config = *config;
+	fill_settings(c);
+	for (int i = 0; i < c->nnodes; i++)
+		rg_node_apply_config(&c->nodes[i]);
+	rg_cluster_wake(c);
+	return 0;
+}
+
+void
+rg_cluster_close(RgCluster *c)
+{
+	if (c == NULL)
+		return;
+	for (int i = 0; i < RG_NODES_MAX; i++)
+		if (c->nodes[i].cluster != NULL)
+			rg_node_close(&c->nodes[i]);
+	rg_http_free(c->control);
+	rg_http_free(c->http);
+	if (c->tick)
+		event_free(c->tick);
+	if (c->round_event)
+		event_free(c->round_event);
+	rg_resolver_free(c->resolver);
+	rg_journal_close(c->journal);
+	rg_identity_close(&c->identity);
+	rg_events_free(c->events);
+	free(c->published);
+	free(c);
+}

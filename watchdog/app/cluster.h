@@ -1,0 +1,108 @@
+/*
+ * cluster.h
+ *	  One cluster as the daemon holds it: configuration, journal, nodes with
+ *	  their sessions, the view, the memory, the last decision.
+ *
+ * Everything of a cluster hangs on this value; nothing is global, so that one
+ * regentd can watch many.
+ */
+#ifndef RG_CLUSTER_H
+#define RG_CLUSTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "config.h"
+#include "events.h"
+#include "facts.h"
+#include "watchdog/base/log.h"
+#include "watchdog/core/decide.h"
+#include "watchdog/io/http.h"
+#include "watchdog/io/identity.h"
+#include "watchdog/io/journal.h"
+#include "watchdog/io/pg.h"
+#include "watchdog/io/resolve.h"
+#include "watchdog/io/ssh.h"
+
+struct event;
+struct event_base;
+
+typedef struct RgCluster RgCluster;
+typedef struct RgNode RgNode;
+typedef struct RgPending RgPending;
+
+/* One node with its sessions; its values for the core are in cluster->view. */
+struct RgNode
+{
+	RgCluster  *cluster;
+	int			index;			/* in configuration, view and memory */
+	RgPg	   *beat;			/* opened ahead: heartbeats */
+	RgPg	   *spare;			/* opened ahead: commands */
+	RgPg	   *fresh;			/* a new connection now and then */
+	RgSsh	   *ssh;
+	struct event *beat_timer;
+	struct event *spare_timer;
+	struct event *fresh_timer;
+	int			beat_tries;		/* failed connects in a row */
+	bool		beat_waiting;	/* a heartbeat is under way */
+	RgHeartbeat last;			/* the newest answer, beside the view's facts */
+	bool		has_last;
+	char		published[64];	/* which state it was last told (a counter) */
+	RgPending  *pending;		/* steps under way */
+};
+
+struct RgCluster
+{
+	struct event_base *base;
+	RgLog	   *log;
+	RgConfig	config;
+	RgIdentity	identity;
+	RgResolver *resolver;
+	RgJournal  *journal;
+	RgHttp	   *control;
+	RgHttp	   *http;
+	struct event *round_event;
+	struct event *tick;
+	RgView		view;
+	RgMemory	memory;
+	RgDecision	decision;
+	RgEvents   *events;
+	int64_t		system_identifier;	/* of the cluster; 0 = not known yet */
+	int64_t		last_round_ms;
+	int64_t		jumped_until_ms;
+	int64_t		last_alive_ms;	/* newest line of kind "alive" */
+	int64_t		last_publish_ms;
+	int64_t		publish_version;
+	char	   *published;		/* what the nodes were told last, without ages */
+	char		boot_id[37];	/* of this machine */
+	char		status_line[256];
+	bool		journal_broken; /* nothing is acted on while it can't be written */
+	int			nnodes;
+	RgNode		nodes[RG_NODES_MAX];
+};
+
+/* Opens journal, sockets and sessions and begins to look. */
+extern int	rg_cluster_open(struct event_base *base, RgLog *log, const RgConfig *config,
+							RgCluster **ret_cluster, RgError *err);
+
+/* Closes everything; takes NULL. */
+extern void rg_cluster_close(RgCluster *cluster);
+
+/* Takes what may change while running; refuses, with the reason, what may not. */
+extern int	rg_cluster_reload(RgCluster *cluster, const RgConfig *config, RgError *err);
+
+/* Asks for a round as soon as the loop is free. */
+extern void rg_cluster_wake(RgCluster *cluster);
+
+/* Tells people: log, journal, events. */
+extern void rg_cluster_note(RgCluster *cluster, const RgNote *note);
+extern void rg_cluster_tell(RgCluster *cluster, RgEvent event, int node, bool alarm,
+							const char *fmt,...) __attribute__((format(printf, 5, 6)));
+
+/* Queues a rebuild that a person asked for; ret_job gets its id. */
+extern int	rg_cluster_rebuild(RgCluster *cluster, const char *node, int64_t id,
+							   int64_t *ret_job, RgError *err);
+
+#endif							/* RG_CLUSTER_H */

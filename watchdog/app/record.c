@@ -1,0 +1,230 @@
+/*
+ * record.c
+ *	  Memory to JSON and back, field by field.
+ */
+#include "record.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "facts.h"
+
+static void
+get_text(const json_t *json, const char *key, char *buf, size_t size)
+{
+	const char *text = json_string_value(json_object_get(json, key));
+
+	(void) snprintf(buf, size, "%s", text != NULL ? text : "");
+}
+
+static int64_t
+get_int(const json_t *json, const char *key)
+{
+	return json_integer_value(json_object_get(json, key));
+}
+
+json_t *
+rg_record_rule(const RgRule *rule)
+{
+	json_t	   *voters;
+
+	if (rule->term == 0)
+		return json_null();
+	voters = json_array();
+	for (int i = 0; i < rule->nvoters; i++)
+		(void) json_array_append_new(voters, json_string(rule->voters[i]));
+	return json_pack("{s:I,s:i,s:s,s:o,s:s,s:i,s:I,s:s,s:s}", "term", (json_int_t) rule->term,
+					 "seq", rule->seq, "leader", rule->leader, "voters", voters,
+					 "durability", rule->durability, "quorum", rule->quorum,
+					 "lease_ms", (json_int_t) rule->lease_ms, "watchdog", rule->watchdog,
+					 "reason", rule->reason);
+}
+
+static json_t *
+record_start(const RgServerStart *start)
+{
+	return json_pack("{s:s,s:i,s:I}", "boot_id", start->boot_id, "pid", start->pid,
+					 "started", (json_int_t) start->started_s);
+}
+
+static void
+read_start(const json_t *json, RgServerStart *start)
+{
+	get_text(json, "boot_id", start->boot_id, sizeof(start->boot_id));
+	start->pid = (int) get_int(json, "pid");
+	start->started_s = get_int(json, "started");
+}
+
+static json_t *
+record_node(const RgNodeMemory *n)
+{
+	return json_pack("{s:s,s:o,s:I,s:b,s:b,s:i}", "name", n->name, "shown", record_start(&n->shown),
+					 "fenced_term", (json_int_t) n->fenced_term, "must_end", n->must_end ? 1 : 0,
+					 "ended", n->ended ? 1 : 0, "rebuilds", n->rebuilds);
+}
+
+static json_t *
+record_job(const RgJob *job)
+{
+	return json_pack("{s:I,s:s,s:s,s:s,s:b,s:i,s:I,s:I,s:s,s:s}", "id", (json_int_t) job->id,
+					 "node", job->node, "state", rg_job_state_name(job->state),
+					 "phase", rg_job_phase_name(job->phase), "automatic", job->automatic ? 1 : 0,
+					 "attempts", job->attempts, "created_ms", (json_int_t) job->created_ms,
+					 "phase_ms", (json_int_t) job->phase_ms, "source", job->source,
+					 "message", job->message);
+}
+
+static json_t *
+record_times(const RgTimes *t)
+{
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "lost", (json_int_t) t->lost_ms,
+					 "called", (json_int_t) t->called_ms, "fenced", (json_int_t) t->fenced_ms,
+					 "recruited", (json_int_t) t->recruited_ms,
+					 "promoted", (json_int_t) t->promoted_ms, "ruled", (json_int_t) t->ruled_ms);
+}
+
+json_t *
+rg_record_failover(const RgFailover *f)
+{
+	const RgTimes *t = &f->times;
+
+	if (f->term == 0 || f->to[0] == '\0')
+		return json_null();
+	return json_pack("{s:I,s:s,s:s,s:I,s:s,s:I,s:{s:I,s:I,s:I,s:I,s:I}}",
+					 "term", (json_int_t) f->term, "from", f->from, "to", f->to,
+					 "at", (json_int_t) f->at_wall_ms, "diagnosis", rg_diagnosis_name(f->diagnosis),
+					 "outage_ms", (json_int_t) (t->promoted_ms - t->lost_ms), "phases",
+					 "detect_ms", (json_int_t) (t->called_ms - t->lost_ms),
+					 "fence_ms", (json_int_t) (t->fenced_ms != 0 ? t->fenced_ms - t->called_ms : 0),
+					 "recruit_ms", (json_int_t) (t->recruited_ms - t->called_ms),
+					 "promote_ms", (json_int_t) (t->promoted_ms - t->recruited_ms),
+					 "rule_ms", (json_int_t) (t->ruled_ms - t->promoted_ms));
+}
+
+json_t *
+rg_record_memory(const RgMemory *m, const RgView *view, const char *boot_id,
+				 int64_t system_identifier)
+{
+	json_t	   *nodes = json_array();
+	json_t	   *jobs = json_array();
+
+	for (int i = 0; i < m->nnodes; i++)
+		(void) json_array_append_new(nodes, record_node(&m->nodes[i]));
+	for (int i = 0; i < RG_JOBS_MAX; i++)
+		if (m->jobs[i].id != 0)
+			(void) json_array_append_new(jobs, record_job(&m->jobs[i]));
+	return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:o,s:s,s:I,s:s,s:I,s:s,s:s,s:I,s:o,s:o,s:o}",
+					 "watchdog", view->watchdog, "boot_id", boot_id,
+					 "phase", rg_phase_name(m->phase), "phase_ms", (json_int_t) m->phase_ms,
+					 "term", (json_int_t) m->term, "highest_term", (json_int_t) m->highest_term,
+					 "rule", rg_record_rule(&m->rule), "candidate", m->candidate,
+					 "lost_ms", (json_int_t) m->lost_ms,
+					 "diagnosis", rg_diagnosis_name(m->diagnosis),
+					 "system_identifier", (json_int_t) system_identifier,
+					 "from", m->failover.from,
+					 "failed", rg_diagnosis_name(m->failover.diagnosis),
+					 "failover_term", (json_int_t) m->failover.term,
+					 "times", record_times(&m->failover.times), "nodes", nodes, "jobs", jobs);
+}
+
+static void
+read_times(const json_t *json, RgTimes *t)
+{
+	t->lost_ms = get_int(json, "lost");
+	t->called_ms = get_int(json, "called");
+	t->fenced_ms = get_int(json, "fenced");
+	t->recruited_ms = get_int(json, "recruited");
+	t->promoted_ms = get_int(json, "promoted");
+	t->ruled_ms = get_int(json, "ruled");
+}
+
+static void
+read_nodes(const json_t *json, RgMemory *m)
+{
+	for (size_t i = 0; i < json_array_size(json) && i < RG_CORE_NODES_MAX; i++)
+	{
+		const json_t *entry = json_array_get(json, i);
+		RgNodeMemory *n = &m->nodes[m->nnodes++];
+
+		get_text(entry, "name", n->name, sizeof(n->name));
+		read_start(json_object_get(entry, "shown"), &n->shown);
+		n->fenced_term = get_int(entry, "fenced_term");
+		n->must_end = json_is_true(json_object_get(entry, "must_end"));
+		n->ended = json_is_true(json_object_get(entry, "ended"));
+		n->rebuilds = (int) get_int(entry, "rebuilds");
+	}
+}
+
+static void
+read_jobs(const json_t *json, RgMemory *m)
+{
+	for (size_t i = 0; i < json_array_size(json) && i < RG_JOBS_MAX; i++)
+	{
+		const json_t *entry = json_array_get(json, i);
+		RgJob	   *job = &m->jobs[i];
+		char		name[32];
+
+		job->id = get_int(entry, "id");
+		get_text(entry, "node", job->node, sizeof(job->node));
+		get_text(entry, "state", name, sizeof(name));
+		job->state = rg_job_state_find(name);
+		get_text(entry, "phase", name, sizeof(name));
+		job->phase = rg_job_phase_find(name);
+		job->automatic = json_is_true(json_object_get(entry, "automatic"));
+		job->attempts = (int) get_int(entry, "attempts");
+		job->created_ms = get_int(entry, "created_ms");
+		job->phase_ms = get_int(entry, "phase_ms");
+		get_text(entry, "source", job->source, sizeof(job->source));
+		get_text(entry, "message", job->message, sizeof(job->message));
+	}
+}
+
+static void
+forget_times(RgMemory *m, int64_t now_ms)
+{
+	m->phase_ms = now_ms;
+	m->lost_ms = 0;
+	memset(&m->failover.times, 0, sizeof(m->failover.times));
+	for (int i = 0; i < RG_JOBS_MAX; i++)
+		m->jobs[i].created_ms = m->jobs[i].phase_ms = now_ms;
+}
+
+void
+rg_record_read(const json_t *line, const char *boot_id, int64_t now_ms, RgMemory *ret_memory,
+			   int64_t *ret_system_identifier)
+{
+	RgMemory	m;
+	char		name[64];
+
+	memset(&m, 0, sizeof(m));
+	get_text(line, "phase", name, sizeof(name));
+	m.phase = rg_phase_find(name);
+	m.phase_ms = get_int(line, "phase_ms");
+	m.term = get_int(line, "term");
+	m.highest_term = get_int(line, "highest_term");
+	(void) rg_facts_rule(json_object_get(line, "rule"), &m.rule);
+	get_text(line, "candidate", m.candidate, sizeof(m.candidate));
+	m.lost_ms = get_int(line, "lost_ms");
+	get_text(line, "diagnosis", name, sizeof(name));
+	m.diagnosis = rg_diagnosis_find(name);
+	get_text(line, "from", m.failover.from, sizeof(m.failover.from));
+	get_text(line, "failed", name, sizeof(name));
+	m.failover.diagnosis = rg_diagnosis_find(name);
+	m.failover.term = get_int(line, "failover_term");
+	read_times(json_object_get(line, "times"), &m.failover.times);
+	read_nodes(json_object_get(line, "nodes"), &m);
+	read_jobs(json_object_get(line, "jobs"), &m);
+	get_text(line, "boot_id", name, sizeof(name));
+	if (strcmp(name, boot_id) != 0)
+		forget_times(&m, now_ms);
+	/* an ordinary phase is found again by looking; only a failover is gone on with */
+	if (m.phase != RG_PHASE_RECRUITING && m.phase != RG_PHASE_PROMOTING &&
+		m.phase != RG_PHASE_RULING && m.phase != RG_PHASE_UNDOING)
+	{
+		m.phase = RG_PHASE_STARTING;
+		m.phase_ms = now_ms;
+	}
+	*ret_memory = m;
+	*ret_system_identifier = get_int(line, "system_identifier");
+}

@@ -1,0 +1,28 @@
+/*
+ * record.h
+ *	  The memory of a cluster as a journal line, and back.
+ *
+ * Times are of CLOCK_BOOTTIME and mean nothing after a reboot of this machine:
+ * then they come back as "now" (a wait begins anew, which is the careful side).
+ */
+#ifndef RG_RECORD_H
+#define RG_RECORD_H
+
+#include <jansson.h>
+#include "watchdog/core/memory.h"
+
+/* boot_id: of this machine, now.  New reference; NULL when out of memory. */
+extern json_t *rg_record_memory(const RgMemory *memory, const RgView *view, const char *boot_id,
+								int64_t system_identifier);
+
+/* Fields that are missing or wrong stay zero: unknown. */
+extern void rg_record_read(const json_t *line, const char *boot_id, int64_t now_ms,
+						   RgMemory *ret_memory, int64_t *ret_system_identifier);
+
+/* A rule as JSON, in the form of regent.heartbeat's. */
+extern json_t *rg_record_rule(const RgRule *rule);
+
+/* The last failover for status: term, from, to, diagnosis, phases; json null when there was none. */
+extern json_t *rg_record_failover(const RgFailover *failover);
+
+#endif							/* RG_RECORD_H */

@@ -1,0 +1,252 @@
+/*
+ * status.c
+ *	  The last decision and the view as JSON.
+ */
+#include "status.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "record.h"
+#include "watchdog/base/clock.h"
+
+static json_t *
+lsn_json(uint64_t lsn)
+{
+	char		buf[32];
+
+	if (lsn == 0)
+		return json_null();
+	rg_facts_format_lsn(lsn, buf, sizeof(buf));
+	return json_string(buf);
+}
+
+static json_t *
+known_int(int64_t value)
+{
+	return value < 0 ? json_null() : json_integer(value);
+}
+
+static const char *
+ssh_name(const RgNodeView *v)
+{
+	switch (v->ssh)
+	{
+		case RG_SSHV_READY:
+			return "ready";
+		case RG_SSHV_SILENT:
+		case RG_SSHV_BROKEN:
+			return v->ssh_text[0] ? v->ssh_text : "broken";
+		case RG_SSHV_UNKNOWN:
+			break;
+	}
+	return "connecting";
+}
+
+/* primary, standby, or unknown where it was never seen */
+static const char *
+role_name(const RgCluster *c, int i)
+{
+	if (!c->view.nodes[i].facts.valid)
+		return "unknown";
+	return c->view.nodes[i].facts.in_recovery ? "standby" : "primary";
+}
+
+static json_t *
+node_json(const RgCluster *c, int i)
+{
+	const RgNodeView *v = &c->view.nodes[i];
+	const RgNode *node = &c->nodes[i];
+	const RgFacts *f = &v->facts;
+	const RgDecision *d = &c->decision;
+	bool		answers = rg_view_answers(&c->view, i);
+	json_t	   *json = json_object();
+
+#define SET(key, value) (void) json_object_set_new(json, key, value)
+	SET("name", json_string(v->name));
+	SET("host", json_string(c->config.nodes[i].host));
+	SET("port", json_integer(c->config.nodes[i].port));
+	SET("role", json_string(role_name(c, i)));
+	SET("state", json_string(rg_node_state_name(d->states[i])));
+	SET("writable", json_boolean(answers && f->writable));
+	SET("gate", json_string(node->has_last ? node->last.gate : "unknown"));
+	SET("timeline", f->timeline ? json_integer(f->timeline) : json_null());
+	SET("receive_lsn", lsn_json(f->receive_lsn));
+	SET("replay_lsn", lsn_json(f->replay_lsn));
+	SET("flush_lsn", lsn_json(f->flush_lsn));
+	SET("current_lsn", lsn_json(f->current_lsn));
+	SET("replay_lag_bytes", known_int(f->valid ? f->replay_lag_bytes : -1));
+	SET("replay_lag_ms", known_int(f->valid ? f->replay_lag_ms : -1));
+	SET("walreceiver_state", json_string(node->has_last ? node->last.receiver_state : ""));
+	SET("upstream", json_string(node->has_last ? node->last.upstream : ""));
+	SET("term", json_integer(f->rule.term));
+	SET("promised_term", json_integer(f->promised_term));
+	SET("priority", json_integer(c->config.nodes[i].priority));
+	SET("weight", json_integer(c->config.nodes[i].weight));
+	SET("last_seen_ms", v->facts_ms ? json_integer(rg_clock_now_ms() - v->facts_ms) : json_null());
+	SET("reason", json_string(d->reasons[i]));
+	SET("candidate", json_pack("{s:b,s:s}", "eligible", d->eligible[i] ? 1 : 0,
+							   "reason", d->candidate_reasons[i]));
+	SET("ssh", json_string(ssh_name(v)));
+#undef SET
+	return json;
+}
+
+static json_t *
+job_json(const RgJob *job)
+{
+	int			percent = job->total > 0 ? (int) (job->bytes * 100 / job->total) : 0;
+
+	return json_pack("{s:I,s:s,s:s,s:s,s:s,s:I,s:I,s:i,s:s,s:i,s:b}", "id", (json_int_t) job->id,
+					 "kind", "rebuild", "node", job->node, "state", rg_job_state_name(job->state),
+					 "phase", rg_job_phase_name(job->phase), "bytes", (json_int_t) job->bytes,
+					 "total", (json_int_t) job->total, "percent", percent > 100 ? 100 : percent,
+					 "message", job->message, "attempts", job->attempts,
+					 "automatic", job->automatic ? 1 : 0);
+}
+
+json_t *
+rg_status_jobs(const RgCluster *c)
+{
+	json_t	   *jobs = json_array();
+
+	for (int i = 0; i < RG_JOBS_MAX; i++)
+		if (c->memory.jobs[i].id != 0)
+			(void) json_array_append_new(jobs, job_json(&c->memory.jobs[i]));
+	return jobs;
+}
+
+json_t *
+rg_status_json(const RgCluster *c)
+{
+	const RgDecision *d = &c->decision;
+	json_t	   *nodes = json_array();
+
+	for (int i = 0; i < c->nnodes; i++)
+		(void) json_array_append_new(nodes, node_json(c, i));
+	return json_pack("{s:s,s:I,s:s?,s:s,s:s,s:s,s:{s:b,s:b,s:s},s:{s:s,s:I,s:i,s:I},s:o,s:o,s:o}",
+					 "cluster", c->config.name, "term", (json_int_t) c->memory.rule.term,
+					 "leader", c->memory.rule.term ? c->memory.rule.leader : NULL,
+					 "diagnosis", rg_diagnosis_name(c->memory.diagnosis),
+					 "diagnosis_text", d->evidence[0] ? d->evidence
+					 : rg_diagnosis_text(c->memory.diagnosis),
+					 "phase", rg_phase_name(c->memory.phase), "auto_failover",
+					 "enabled", c->config.auto_failover ? 1 : 0, "ready", d->ready ? 1 : 0,
+					 "reason", d->ready_reason, "watchdog", "id", c->identity.id,
+					 "counter", (json_int_t) c->identity.counter, "pid", (int) getpid(),
+					 "started_at", (json_int_t) (rg_clock_wall_ms() - rg_clock_now_ms() + c->view.started_ms),
+					 "nodes", nodes, "jobs", rg_status_jobs(c),
+					 "last_failover", rg_record_failover(&c->memory.failover));
+}
+
+/* pgpool-II's codes: 1 waiting, 2 up, 3 down */
+static int
+pool_status(RgNodeState state)
+{
+	switch (state)
+	{
+		case RG_STATE_OK:
+		case RG_STATE_LAGGING:
+			return 2;
+		case RG_STATE_UNKNOWN:
+		case RG_STATE_STARTING:
+		case RG_STATE_RECOVERING:
+			return 1;
+		case RG_STATE_NOT_STREAMING:
+		case RG_STATE_REBUILDING:
+		case RG_STATE_FENCED:
+		case RG_STATE_UNREACHABLE:
+		case RG_STATE_DEAD:
+		case RG_STATE_COUNT:
+			break;
+	}
+	return 3;
+}
+
+static json_t *
+publish_node(const RgCluster *c, int i, bool ages)
+{
+	const RgNodeView *v = &c->view.nodes[i];
+	json_t	   *json = json_pack("{s:s,s:s,s:i,s:s,s:s,s:i,s:i,s:I,s:i,s:s}", "node_name", v->name,
+								 "host", c->config.nodes[i].host, "port", c->config.nodes[i].port,
+								 "role", role_name(c, i),
+								 "state", rg_node_state_name(c->decision.states[i]),
+								 "status", pool_status(c->decision.states[i]),
+								 "lb_weight", c->config.nodes[i].weight,
+								 "term", (json_int_t) v->facts.rule.term,
+								 "timeline", (int) v->facts.timeline,
+								 "reason", c->decision.reasons[i]);
+
+	if (ages)
+	{
+		char		when[32];
+
+		(void) json_object_set_new(json, "replay_lag_bytes",
+								   known_int(v->facts.valid ? v->facts.replay_lag_bytes : -1));
+		if (v->facts_ms != 0)
+			(void) json_object_set_new(json, "last_seen",
+									   json_string(rg_clock_format(rg_clock_wall_ms() - rg_clock_now_ms() + v->facts_ms,
+																   when, sizeof(when))));
+	}
+	return json;
+}
+
+json_t *
+rg_status_publication(const RgCluster *c, bool ages)
+{
+	json_t	   *nodes = json_array();
+	json_t	   *jobs = json_array();
+
+	for (int i = 0; i < c->nnodes; i++)
+		(void) json_array_append_new(nodes, publish_node(c, i, ages));
+	for (int i = 0; i < RG_JOBS_MAX; i++)
+	{
+		const RgJob *job = &c->memory.jobs[i];
+		char		progress[64];
+
+		if (job->id == 0)
+			continue;
+		(void) snprintf(progress, sizeof(progress), "%s %d%%", rg_job_phase_name(job->phase),
+						ages && job->total > 0 ? (int) (job->bytes * 100 / job->total) : 0);
+		(void) json_array_append_new(jobs, json_pack("{s:I,s:s,s:s,s:s,s:s,s:s}",
+													 "id", (json_int_t) job->id, "kind", "rebuild",
+													 "node", job->node,
+													 "state", rg_job_state_name(job->state),
+													 "progress", job->state == RG_JOB_RUNNING ? progress : "",
+													 "message", job->message));
+	}
+	return json_pack("{s:o,s:o}", "nodes", nodes, "jobs", jobs);
+}
+
+bool
+rg_status_is_primary(const RgCluster *c, int node)
+{
+	RgPhase		phase = c->memory.phase;
+
+	return node == c->decision.leader && rg_view_is_primary(&c->view, node) &&
+		c->view.nodes[node].facts.writable &&
+		(phase == RG_PHASE_STEADY || phase == RG_PHASE_ALARMED || phase == RG_PHASE_SUSPECTING ||
+		 phase == RG_PHASE_WAITING);
+}
+
+bool
+rg_status_is_standby(const RgCluster *c, int node)
+{
+	RgNodeState state = c->decision.states[node];
+
+	/* while the leader is replaced, standbys that answer go on serving reads */
+	return node != c->decision.leader && rg_view_is_standby(&c->view, node) &&
+		(state == RG_STATE_OK ||
+		 (state == RG_STATE_NOT_STREAMING && c->memory.phase != RG_PHASE_STEADY));
+}
+
+void
+rg_status_line(const RgCluster *c, char *buf, unsigned long size)
+{
+	(void) snprintf(buf, size, "%s: leader %s, term %lld, %s; automatic failover: %s%.120s",
+					c->config.name, c->memory.rule.term ? c->memory.rule.leader : "none",
+					(long long) c->memory.rule.term, rg_diagnosis_name(c->memory.diagnosis),
+					c->decision.ready ? "ready, " : "NO, because ", c->decision.ready_reason);
+}
