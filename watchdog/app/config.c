@@ -65,7 +65,7 @@ begin_node(Reader *r, const char *name)
 	int			known = rg_config_node(config, name);
 	RgNodeConfig *node;
 
-	if (!rg_name_is_valid(name))
+	if (!rg_node_name_is_valid(name))
 	{
 		rg_config_complain(&r->source, r->line, "invalid node name \"%.60s\": "
 						   "1 to 40 lower-case letters, digits and _ are allowed", name);
@@ -126,7 +126,7 @@ begin_section(Reader *r, const char *text)
 	else if (rg_word_distance(name, "cluster") <= 3)
 		rg_config_complain(&r->source, r->line,
 						   "unknown section [%.60s]: did you mean [cluster]?", name);
-	else if (rg_name_is_valid(name))
+	else if (rg_node_name_is_valid(name))
 		rg_config_complain(&r->source, r->line,
 						   "unknown section [%.60s]: did you mean [node %.60s]?", name, name);
 	else

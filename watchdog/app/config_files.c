@@ -9,7 +9,7 @@
  * read them.
  */
 #include "config_files.h"
-#include "ssh_key.h"
+#include "../io/ssh_keyfile.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -133,7 +133,7 @@ check_key(Check *check)
 	struct stat st;
 	const char *file = check->config->ssh_key;
 	char		fix[TEXT_MAX / 2];
-	RgSshKey	key;
+	RgSshKeyfile key;
 	RgError		err = {0};
 
 	if (*file == '\0')
@@ -146,22 +146,10 @@ check_key(Check *check)
 	snprintf(fix, sizeof(fix), "runuser -u %s -- ssh-keygen -t ed25519 -N '' -f %s", check->user, file);
 	if (!file_is_usable(check, "ssh_key", file, RG_VERDICT_FAILED, fix, &st))
 		return;
-	if (st.st_mode & (S_IWGRP | S_IRWXO))
-	{
-		report(check, RG_VERDICT_FAILED, NULL, "ssh_key %s is open to others (mode %04o)\tchmod 600 %s",
-			   file, (unsigned) st.st_mode & 07777, file);
-		return;
-	}
-	if (rg_ssh_key_read(file, &key, &err) != 0)
-		report(check, RG_VERDICT_FAILED, NULL, "ssh_key: %s\t%s", err.message, fix);
-	else if (key.is_encrypted)
-		report(check, RG_VERDICT_FAILED, NULL, "ssh_key %s has a passphrase, which nobody can type at three in the morning"
-			   "\tssh-keygen -p -N '' -f %s, or put the key into an agent and leave ssh_key empty", file, file);
-	else if (strcmp(key.type, "ssh-rsa") == 0 || strcmp(key.type, "ssh-dss") == 0)
-		report(check, RG_VERDICT_FAILED, NULL, "ssh_key %s is of type %s, which libssh2 %s can't use with a current sshd"
-			   "\tmv %s %s.old; %s", file, key.type, LIBSSH2_VERSION, file, file, fix);
-	else
+	if (rg_ssh_keyfile_read(file, &key, &err) == 0 && key.is_usable)
 		report(check, RG_VERDICT_OK, NULL, "ssh_key %s (%s)", file, key.type);
+	else
+		report(check, RG_VERDICT_FAILED, NULL, "ssh_key: %s\t%s", err.message, err.hint);
 }
 
 /* Has known_hosts an entry for the node?  Any key counts here; sshd's is compared when connecting. */

@@ -103,7 +103,7 @@ rg_boolean_parse(const char *text, bool *ret_value)
 }
 
 bool
-rg_name_is_valid(const char *name)
+rg_node_name_is_valid(const char *name)
 {
 	size_t		len = strlen(name);
 
@@ -249,18 +249,18 @@ text_complaint(RgKeyType type, const char *value)
 	switch (type)
 	{
 		case RG_KEY_NAME:
-			return rg_name_is_valid(value) ? NULL :
+			return rg_node_name_is_valid(value) ? NULL :
 				"1 to 40 lower-case letters, digits and _ are allowed";
 		case RG_KEY_ROLE:
-			return value[0] != '-' && strspn(value, LOWER UPPER DIGITS "_.@+-") == len ? NULL :
-				"letters, digits and _ . @ + - are allowed";
+			return strchr(".@+-", value[0]) == NULL && strspn(value, LOWER UPPER DIGITS "_.@+-") == len ? NULL :
+				"letters, digits and _ . @ + - are allowed, beginning with a letter, a digit or _";
 		case RG_KEY_HOST:
 			if (value[0] == '/')
 				return strspn(value, LOWER UPPER DIGITS "_./=@,+-") == len ? NULL :
 					"a socket directory may contain letters, digits and _ . / = @ , + -";
 			/* fall through */
 		case RG_KEY_SSHHOST:
-			return value[0] != '-' && strspn(value, LOWER UPPER DIGITS "_.:-") == len ? NULL :
+			return strchr("-._", value[0]) == NULL && strspn(value, LOWER UPPER DIGITS "_.:-") == len ? NULL :
 				"a host name or an address is needed, without a port (that is a key of its own)";
 		case RG_KEY_LISTEN:
 			return rg_address_split(value, host, sizeof(host), &port) == 0 ? NULL :

@@ -32,7 +32,7 @@ extern const char *rg_duration_format(int64_t ms, char *buf, size_t size);
 extern int	rg_boolean_parse(const char *text, bool *ret_value);
 
 /* [a-z0-9_], 1 to 40 characters. */
-extern bool rg_name_is_valid(const char *name);
+extern bool rg_node_name_is_valid(const char *name);
 
 /* Splits "127.0.0.1:8008" or "[::1]:8008"; host without brackets. */
 extern int	rg_address_split(const char *text, char *ret_host, size_t size, int *ret_port);
