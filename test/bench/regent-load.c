@@ -29,7 +29,7 @@
 typedef struct Host
 {
 	char		conninfo[1024];
-	char		port[16];
+	const char *port;			/* in the argument of --hosts */
 	PGconn	   *conn;
 	int64_t		not_before;		/* microseconds: do not try earlier */
 } Host;
@@ -243,7 +243,7 @@ add_hosts(Load *l, const char *base, char *list)
 
 		if (colon != NULL)
 			*colon = '\0';
-		(void) snprintf(h->port, sizeof(h->port), "%s", colon != NULL ? colon + 1 : "5432");
+		h->port = colon != NULL ? colon + 1 : "5432";
 		(void) snprintf(h->conninfo, sizeof(h->conninfo), "%s host=%s port=%s application_name=regent-load",
 						base, item, h->port);
 	}
