@@ -1,0 +1,408 @@
+#
+# regent-node-copy.sh
+#	  Rebuilding a node: copy, swap, settle, unswap, discard.  Sourced by
+#	  regent-node.
+#
+# Beside DIRECTORY there may be
+#	DIRECTORY.regent-new       the copy, or what is left of one
+#	DIRECTORY.regent-copy      the mark that the copy is complete; it names its inode
+#	DIRECTORY.regent-copy-log  what pg_basebackup says, while it runs
+#	DIRECTORY.regent-old       the directory as it was before a swap, until "settle"
+#	DIRECTORY.regent-lock      the lock that keeps these verbs apart
+#
+# A copy writes nothing else.  A swap stops a fenced or a standby server, dresses
+# the copy with the node's own settings and promise and exchanges two names; only
+# "settle" removes the old directory, and only while a server runs in the new one.
+#
+# ---- copy --------------------------------------------------------------------
+
+# What must be true of a directory that is going to be exchanged for another.
+check_exchangeable() {
+	[ ! -L "$data_directory" ] ||
+		fail symlink "$data_directory leads to $real" "write the real path as data_directory of [$node] in $config"
+	case ${real%/*} in
+	'') fail unsafe_directory "$real lies directly under /" 'move the data directory one level down' ;;
+	esac
+	if mountpoint -q .; then
+		fail mount_point "$real is a mount point: it can't be exchanged by renaming" 'move the data directory one level below the mount point'
+	fi
+	while read -r _ _ _ _ mount _; do
+		case $mount in
+		"$real"/*) fail mount_point "$mount, below $real, is a mount point" 'rebuild this node by hand' ;;
+		esac
+	done </proc/self/mountinfo
+	for link in pg_tblspc/*; do
+		[ ! -L "$link" ] || fail tablespaces "$real has tablespaces, which this version does not copy" 'rebuild this node by hand with pg_basebackup --tablespace-mapping'
+	done
+}
+
+# The same directory must not be a primary that runs, or might: F31 is a true story.
+check_not_primary() {
+	scan_server
+	find_postmaster
+	[ -z "$procs" ] || [ -e standby.signal ] ||
+		fail is_primary "the server in $real runs as a primary" "see: regent status; fence it first if it is not the leader"
+}
+
+# remove_tree PATH: only ever a directory beside ours, with our own ending
+remove_tree() {
+	case $1 in
+	"$real.regent-new" | "$real.regent-old") ;;
+	*) fail internal "refused to remove $1" ;;
+	esac
+	[ -e "$1" ] || [ -L "$1" ] || return 0
+	[ ! -L "$1" ] && [ -d "$1" ] && [ -O "$1" ] || fail unsafe_directory "$1 is not a directory of ours" 'look at it and move it away'
+	rm -rf --one-file-system -- "$1"
+}
+
+# The identity of the source, asked over the replication protocol
+check_source_system() {
+	conninfo="host=$host port=$source_port user=$user connect_timeout=10 tcp_user_timeout=30000 keepalives_idle=5 keepalives_interval=5 keepalives_count=4 application_name=regent_copy_$node"
+	[ "$passfile" = - ] || conninfo="$conninfo passfile=$passfile"
+	reply=$(timeout -k 2 15 "$bin_directory/psql" -w -X -A -t -d "$conninfo dbname=replication replication=true" -c IDENTIFY_SYSTEM 2>&1 </dev/null) ||
+		fail source "can't ask $host:$source_port as $user: $reply" "see that $user may replicate from this host (pg_hba.conf) and that its password is in $passfile"
+	[ -n "$system_identifier" ] || return 0
+	[ "${reply%%|*}" = "$system_identifier" ] ||
+		fail other_system "$host:$source_port has system identifier ${reply%%|*}, $real has $system_identifier" 'this is another cluster: correct host and port of the leader, or data_directory'
+}
+
+progress() {
+	printf '{"progress":true,"phase":"%s","bytes":%s,"total":%s}\n' "$1" "$2" "$3" 2>/dev/null || copy_abort
+}
+
+# Ends what a copy has begun; the old directory was never touched.
+copy_stop() {
+	trap - EXIT
+	trap '' HUP INT TERM PIPE
+	[ -z "$copy_pid" ] || {
+		kill -KILL -- "-$copy_pid" 2>/dev/null
+		wait "$copy_pid" 2>/dev/null
+		copy_pid=
+	}
+	remove_tree "$new"
+	rm -f -- "$marker" "$real.regent-copy-log"
+}
+
+copy_abort() {
+	copy_stop
+	fail aborted 'the channel was closed or the helper was told to stop' 'start the copy again'
+}
+
+copy_fail() {
+	copy_stop
+	fail "$@"
+}
+
+# Own process group: its second process, which receives WAL, dies with it.  If
+# this shell is killed, the kernel kills pg_basebackup.
+copy_start() {
+	printf '' >"$real.regent-copy-log" || fail no_permission "can't write beside $real" "let $(id -un) write in ${real%/*}"
+	setsid setpriv --pdeathsig KILL -- "$bin_directory/pg_basebackup" -D "$new" -d "$conninfo" \
+		-X stream --checkpoint=fast --no-password --progress --status-interval=1 \
+		--label="pg_regent copy for $node" </dev/null >/dev/null 2>>"$real.regent-copy-log" &
+	copy_pid=$!
+}
+
+# read_progress: sets $phase, $bytes, $total from what pg_basebackup has written since
+read_progress() {
+	while IFS= read -r line <&7; do
+		line=$partial$line
+		partial=
+		case $line in
+		*' kB ('*'%), '*) ;;
+		*) continue ;;
+		esac
+		trim "${line%% kB (*}"
+		case $trimmed in
+		*[!0-9/]* | *[!0-9] | [!0-9]*) continue ;;
+		esac
+		phase=copying
+		bytes=$((${trimmed%/*} * 1024)) total=$((${trimmed#*/} * 1024))
+		spaces=${line##*/}
+		[ "${spaces%% *}" = 1 ] || copy_fail tablespaces 'the source has tablespaces, which this version does not copy' 'rebuild this node by hand with pg_basebackup --tablespace-mapping'
+	done
+	partial=$partial$line
+}
+
+check_space() {
+	disk=$(stat -f -c '%S %a' "${real%/*}") || return 0
+	disk=$((${disk% *} * ${disk#* }))
+	[ $((total - bytes + 67108864)) -le $disk ] ||
+		copy_fail no_space "the copy needs $((total - bytes + 67108864)) bytes more beside $real, $disk are free" 'free some space, or remove the old data directory by hand if it is worth nothing'
+}
+
+# Follows pg_basebackup, says at least once a second how far it is, gives up
+# after ten minutes without a byte.
+copy_follow() {
+	phase=checkpoint bytes=0 total=0 partial=
+	now
+	said=0 moved=$now last_bytes=-1
+	exec 7<"$real.regent-copy-log"
+	while kill -0 "$copy_pid" 2>/dev/null; do
+		read_progress
+		now
+		if [ $bytes != $last_bytes ]; then
+			moved=$now last_bytes=$bytes
+		fi
+		[ "$now" -lt $((moved + 60000)) ] || copy_fail stalled "nothing was copied for ten minutes (phase $phase)" "see the log of $leader: checkpoint, max_wal_senders, network"
+		if [ "$now" -ge $((said + 90)) ]; then
+			progress $phase $bytes $total
+			said=$now
+			check_space
+		fi
+		sleep 0.1
+	done
+	wait "$copy_pid"
+	copy_status=$?
+	copy_pid=
+	read_progress
+	exec 7<&-
+}
+
+# A copy is what it should be: the same system, taken from the leader.
+check_copy() {
+	own=$system_identifier
+	read_control "$new"
+	[ -n "$system_identifier" ] && [ -e "$new/PG_VERSION" ] && [ -e "$new/backup_label" ] ||
+		copy_fail incomplete "$new is not a complete copy" 'start the copy again'
+	[ -z "$own" ] || [ "$own" = "$system_identifier" ] ||
+		copy_fail other_system "the copy has system identifier $system_identifier, not $own" 'correct host and port of the leader'
+	read_state "$new"
+	[ $state_file = ok ] ||
+		copy_fail state_file "the node state file of the copy is $state_file" "see that pg_regent runs on $leader"
+	[ "$st_node" = "$leader" ] ||
+		copy_fail wrong_source "$host:$source_port is node $st_node, not $leader" 'correct host and port in regent.conf'
+}
+
+verb_copy() {
+	term=$1
+	shift
+	check_source "$@"
+	open_own_directory
+	check_exchangeable
+	lock_siblings
+	read_state .
+	check_term "$term"
+	check_not_primary
+	[ ! -e "$old" ] || fail unsettled "$old is still there from an earlier swap" "regent-node $node settle, or unswap"
+	read_control .
+	check_source_system
+	copy_pid=
+	cd /
+	remove_tree "$new"
+	rm -f -- "$marker"
+	trap copy_abort HUP INT TERM PIPE
+	trap copy_stop EXIT
+	copy_start
+	copy_follow
+	[ $copy_status = 0 ] || copy_fail copy_failed "$(last_error "$real.regent-copy-log")" 'see the message; the old directory is as it was'
+	check_copy
+	inode=$(stat -c '%d:%i' "$new")
+	# Beside, not inside: a base backup of a directory would take the mark along.
+	printf '%s\n' 'pg_regent copy 1' "inode $inode" "term $term" "leader $leader" >"$marker" ||
+		copy_fail no_space "can't write $marker" 'free some space'
+	sync "$marker" "${real%/*}"
+	progress copying $bytes $total
+	rm -f -- "$real.regent-copy-log"
+	trap - EXIT
+	trap '' HUP INT TERM PIPE
+
+	begin_answer true
+	put_raw bytes $bytes
+	put system_identifier "$system_identifier"
+	put_raw timeline "$timeline"
+	put leader "$leader"
+	end_answer
+}
+
+# ---- swap and back -----------------------------------------------------------
+
+check_marker() {
+	[ -e "$marker" ] && [ -d "$new" ] && [ ! -L "$new" ] || fail no_copy "there is no complete copy beside $real" "regent-node $node copy ..."
+	{
+		read -r line
+		read -r _ inode
+		read -r _ _
+		read -r _ copied_from
+	} <"$marker"
+	[ "$copied_from" = "$1" ] || fail no_copy "the copy was taken from $copied_from, not from $1" "regent-node $node discard, then copy"
+	[ "$line" = 'pg_regent copy 1' ] && [ "$inode" = "$(stat -c '%d:%i' "$new")" ] ||
+		fail no_copy "$new is not the directory that a copy has completed" "regent-node $node discard, then copy"
+}
+
+# The node's own settings stay the node's own: everything at the top that is no
+# data.  The copy's are the leader's.
+take_own_files() {
+	for file in *.conf *.crt *.key *.crl *.pem conf.d; do
+		[ -e "$file" ] || [ -L "$file" ] || continue
+		rm -rf --one-file-system -- "${new:?}/$file"
+		cp -a -- "$file" "$new/$file" || fail not_written "can't copy $file to $new" 'see space and permissions there'
+	done
+	[ -e postgresql.auto.conf ] || printf '' >"$new/postgresql.auto.conf"
+}
+
+# The state of the copy, under this node's name, with the higher promise (F9).
+take_state() {
+	own_promise=$st_promise_term own_watchdog=$st_watchdog own_state=$state_file
+	read_state "$new"
+	[ $state_file = ok ] || fail state_file "the node state file of the copy is $state_file" "regent-node $node discard, then copy"
+	[ "$highest" -le "$1" ] || fail stale_term "the copy knows term $highest already, above $1" 'nothing to do: a newer decision is in force'
+	st_node=$node st_promoting=-
+	if [ "$own_state" = ok ]; then
+		newer_counter "$own_watchdog"
+		[ "$own_promise" -le "$st_promise_term" ] || raise_promise "$own_promise"
+	fi
+	compose_state
+}
+
+# The same watchdog's higher counter
+newer_counter() {
+	[ "${1% *}" = "${st_watchdog% *}" ] || return 0
+	case ${1##* }${st_watchdog##* } in *[!0-9]*) return 0 ;; esac
+	[ "${1##* }" -le "${st_watchdog##* }" ] || st_watchdog=$1
+}
+
+# Makes the copy a standby of the leader; works inside of it.
+dress_copy() {
+	cd "$new" || fail no_copy "can't enter $new" 'discard and copy again'
+	rm -f regent.state.tmp postmaster.pid postmaster.opts recovery.signal promote
+	sync_files= renames=
+	replace_file regent.state "$content"
+	upstream="host=$host port=$source_port user=$user application_name=$node"
+	[ "$passfile" = - ] || upstream="$upstream passfile=$passfile"
+	standby_lines
+	filter_auto_conf "primary_conninfo primary_slot_name $recovery_names" \
+		"primary_conninfo = '$upstream'${nl}primary_slot_name = '$slot'$nl$standby_lines"
+	replace_file postgresql.auto.conf "$auto_conf"
+	printf '' >standby.signal
+	sync_files="$sync_files standby.signal"
+	finish_files
+	sync -f .
+	cd "$real" || fail no_directory "can't enter $real" 'look at it'
+}
+
+# exchange FROM ENDING: DIR gets ENDING, FROM becomes DIR.  One process does both
+# renames and takes the first back if the second fails; nothing is ever copied.
+exchange() {
+	mv --backup=simple --suffix="$2" -T -- "$1" "$real" 2>/dev/null || return 1
+	sync "${real%/*}"
+}
+
+# No server runs in this directory any more, and none may start unseen.
+stop_for_exchange() {
+	[ -e standby.signal ] || fail not_fenced "$real has no standby.signal: it was a primary and is not fenced" "regent-node $node fence TERM"
+	read_control .
+	scan_server
+	if [ -n "$procs" ]; then
+		[ "$control_state" != 'in production' ] || fail is_primary "the server in $real runs as a primary" 'see: regent status'
+		stop_server fast 30 || stop_server immediate 10
+	fi
+	killed=0 killed_pids=' '
+	kill_server
+	[ "$left" = 0 ] || fail not_dead "$left processes of the server in $real do not die" 'look at them, or restart the host'
+}
+
+verb_swap() {
+	term=$1
+	shift
+	check_source "$@"
+	open_own_directory
+	check_exchangeable
+	lock_siblings
+	[ ! -e "$old" ] || fail unsettled "$old is still there from an earlier swap" "regent-node $node settle, or unswap"
+	check_marker "$leader"
+	read_control "$new"
+	copied=$system_identifier
+	read_control .
+	[ -z "$system_identifier" ] || [ "$system_identifier" = "$copied" ] ||
+		fail other_system "$new has system identifier $copied, $real has $system_identifier" "regent-node $node discard"
+	read_state .
+	check_term "$term"
+	trap '' HUP INT PIPE # half an exchange helps nobody
+	stop_for_exchange
+	require_node_lock 5
+	read_state .
+	check_term "$term"
+	take_own_files
+	take_state "$term"
+	dress_copy
+	exchange "$new" .regent-old || fail not_swapped "can't exchange $real and $new" 'the old directory is as it was; see the permissions beside it'
+	unlock_node
+	rm -f -- "$marker"
+	open_own_directory
+	kill_server # of the directory that is old now: somebody may have started it meanwhile
+	trap - HUP INT PIPE
+	start_server
+	already=false
+	answer_running
+}
+
+verb_settle() {
+	open_own_directory
+	lock_siblings
+	removed=false
+	if [ -e "$old" ]; then
+		scan_server
+		find_postmaster
+		[ $postmaster = alive ] || fail not_running "no server runs in $real: $old may still be needed" "start it, or regent-node $node unswap"
+		for pid in $procs; do
+			[ ! "/proc/$pid/cwd" -ef "$old" ] || fail still_running "a server runs in $old" 'stop it'
+		done
+		remove_tree "$old" || fail not_removed "can't remove all of $old" 'see what is left there'
+		removed=true
+	fi
+	begin_answer true
+	put_raw removed $removed
+	end_answer
+}
+
+# The promise that was made meanwhile stays made in the directory that comes back.
+keep_promise() {
+	read_state .
+	[ $state_file = ok ] || return 0
+	newer=$st_promise_term
+	read_state "$old"
+	[ $state_file = ok ] && [ "$newer" -gt "$st_promise_term" ] || return 0
+	raise_promise "$newer"
+	compose_state
+	cd "$old" || fail no_directory "can't enter $old" 'look at it'
+	sync_files= renames=
+	replace_file regent.state "$content"
+	finish_files
+	cd "$real" || fail no_directory "can't enter $real" 'look at it'
+}
+
+verb_unswap() {
+	open_own_directory
+	check_exchangeable
+	lock_siblings
+	restored=false
+	if [ -e "$old" ]; then
+		[ -e "$old/PG_VERSION" ] || fail not_a_data_directory "$old is not a data directory" 'look at it'
+		trap '' HUP INT PIPE
+		stop_for_exchange
+		require_node_lock 5
+		remove_tree "$new"
+		keep_promise
+		exchange "$old" .regent-new || fail not_swapped "can't exchange $real and $old" 'see the permissions beside them'
+		unlock_node
+		restored=true
+	fi
+	rm -f -- "$marker"
+	$restored && remove_tree "$new"
+	begin_answer true
+	put_raw restored $restored
+	end_answer
+}
+
+verb_discard() {
+	open_own_directory
+	lock_siblings
+	removed=false
+	[ ! -e "$new" ] || removed=true
+	rm -f -- "$marker" "$real.regent-copy-log"
+	remove_tree "$new" || fail not_removed "can't remove all of $new" 'see what is left there'
+	begin_answer true
+	put_raw removed $removed
+	end_answer
+}
