@@ -434,7 +434,7 @@ rg_node_apply_config(RgNode *node)
 {
 	RgNodeView *v = view_of(node);
 
-	(void) snprintf(v->name, sizeof(v->name), "%s", config_of(node)->name);
+	rg_text(v->name, sizeof(v->name), "%s", config_of(node)->name);
 	v->priority = config_of(node)->priority;
 	refresh_params(node);
 }
