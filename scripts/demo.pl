@@ -114,7 +114,7 @@ eval {
 
 	say_step('[5/7] n1 comes back by itself, as a standby');
 	watch_until(sub { !grep { $_->{state} ne 'ok' } @{ $_[0]{nodes} } }, 120, 'all nodes to be ok');
-	my $rebuilt = 'yes';
+	my $rebuilt = $c->sql('n1', 'SELECT pg_is_in_recovery() AND regent.walrecrunning()') eq 't' ? 'yes' : 'no';
 	sleep(1);
 	kill('TERM', $bench_pid);
 	waitpid($bench_pid, 0);
@@ -143,6 +143,7 @@ eval {
 	failed('the nodes hold different TPC-B sums') if keys %sums != 1;
 	failed('the TPC-B sums do not balance') if keys %parts != 1;
 	failed("$lost acknowledged rows are missing") if $lost;
+	failed('n1 does not stream') if $rebuilt ne 'yes';
 	failed('another node than the new primary takes writes')
 		if grep { $c->sql($_, 'SELECT pg_is_in_recovery()') ne 't' } @others;
 
