@@ -1,0 +1,65 @@
+# Three nodes under a write load: crash, candidate by position, followers
+# without a restart, a standby's failure that is noticed and changes nothing.
+use strict;
+use warnings;
+use RegentTest qw(wait_until);
+use Test::More;
+
+my $c = RegentTest->new(nodes => 3, conf => "wal_retrieve_retry_interval = 5s\n");
+$c->up;
+
+# a standby that fails is noticed and never triggers a failover (F02)
+$c->kill_server('n3');
+$c->wait_node('n3', 'dead');
+my $s = $c->status;
+is($s->{leader}, 'n1', 'the leader stays');
+is($s->{term}, 1, 'and its term');
+ok($s->{auto_failover}{ready}, 'failover is still possible: ' . $s->{auto_failover}{reason});
+is($c->sql('n1', "SELECT status FROM regent.cluster() WHERE node_name = 'n3'"), '3', "pool status of the dead one");
+$c->start_server('n3');
+$c->wait_node('n3', 'ok');
+
+# the lagging one is not chosen although its priority is the same and its name comes later or earlier (F16)
+my $started = $c->sql('n3', 'SELECT pg_postmaster_start_time()');
+$c->sql('n1', 'CREATE TABLE t (id int PRIMARY KEY)');
+$c->wait_caught_up('n1', 'n2', 'n3');
+my $pid = $c->sql('n2', 'SELECT pid FROM pg_stat_wal_receiver');
+kill 'STOP', $pid;
+$c->sql('n1', 'INSERT INTO t SELECT generate_series(1, 5000)');
+$c->wait_caught_up('n1', 'n3');
+$c->kill_primary('n1');
+select(undef, undef, undef, 0.05);
+kill 'CONT', $pid;
+$s = $c->wait_failover('n1');
+my ($chosen) = grep { $_->{event} eq 'candidate_chosen' } $c->events;
+my @positions = map { $c->sql($_, 'SELECT count(*) FROM t') } 'n2', 'n3';
+is($c->sql($s->{leader}, 'SELECT count(*) FROM t'), '5000', "no row is missing on $s->{leader}: $chosen->{message}");
+cmp_ok($s->{last_failover}{outage_ms}, '<', 5000 * $RegentTest::slow,
+	'wal_retrieve_retry_interval = 5s does not delay the promotion (L9)');
+my $other = $s->{leader} eq 'n2' ? 'n3' : 'n2';
+
+# everybody follows; the other standby without a restart
+$c->wait_node($_, 'ok', 120) for $other, 'n1';
+is($c->sql('n3', 'SELECT pg_postmaster_start_time()'), $started, 'n3 was not restarted');
+$c->wait_caught_up($s->{leader}, $other, 'n1');
+is($c->sql($_, 'SELECT count(*) FROM t'), '5000', "$_ has all rows") for $c->names;
+
+# a second failure of another kind of node order: the new leader dies, too
+my $first = $s->{leader};
+my $load = $c->start_load(primary => $first);
+$c->wait_ready;
+$c->kill_primary($first);
+$s = $c->wait_failover($first);
+cmp_ok($s->{term}, '>=', 3, 'terms grow');
+$c->wait_status(sub { !grep { $_->{state} ne 'ok' } @{ $_[0]{nodes} } }, 120, 'all nodes to be ok again');
+my $sum = $c->stop_load($load);
+cmp_ok(scalar @{ $sum->{ids} }, '>', 100, 'the load was real: ' . @{ $sum->{ids} } . ' commits');
+diag("outage as the client saw it: $sum->{outage_ms} ms");
+my @primaries = grep { $c->sql($_, 'SELECT pg_is_in_recovery()') eq 'f' } $c->names;
+is("@primaries", $s->{leader}, 'exactly one writable node');
+is($c->sql($s->{leader}, 'SELECT count(*) = count(DISTINCT term) FROM regent.rule'), 't', 'one rule per term');
+
+# the process title of the worker
+my $ps = `ps -eo args`;
+like($ps, qr/pg_regent.*standby.*timeline/i, 'ps shows role and timeline of the worker');
+done_testing();
