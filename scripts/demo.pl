@@ -1,10 +1,10 @@
 # demo.pl
 #    What `make demo` shows, told step by step.  The cluster is the one of the
-#    tests (test/tap/RegentTest.pm): real servers, a real sshd, regentd.
+#    tests (test/tap/RegentCluster.pm): real servers, a real sshd, regentd.
 use strict;
 use warnings;
 use POSIX ();
-use RegentTest qw(wait_until slurp);
+use RegentCluster qw(wait_until slurp);
 use Time::HiRes qw(time sleep);
 
 $| = 1;
@@ -63,14 +63,14 @@ sub start_pgbench
 {
 	my ($node) = @_;
 	my $n = $c->node($node);
-	$bench_pid = $c->spawn([ "$RegentTest::bindir/pgbench", '-h', $n->{host}, '-p', $n->{port}, '-U', 'postgres', '-n', '-c', 4,
+	$bench_pid = $c->spawn([ "$RegentCluster::bindir/pgbench", '-h', $n->{host}, '-p', $n->{port}, '-U', 'postgres', '-n', '-c', 4,
 			'-T', 600, 'postgres' ], $c->dir . '/pgbench.log');
 	$c->{pids}{pgbench} = $bench_pid;
 }
 
 eval {
 	say_step('[2/7] three servers (n1 is the primary), one sshd with throw-away keys, all on loopback');
-	$c = RegentTest->new(nodes => 3, keep => $keep, http => 1);
+	$c = RegentCluster->new(nodes => 3, keep => $keep, http => 1);
 	for my $name ($c->names)
 	{
 		printf "    %s  %s:%d  %s\n", $name, $c->node($name)->{host}, $c->node($name)->{port}, $c->node($name)->{dir};
@@ -88,7 +88,7 @@ eval {
 	show('status');
 
 	say_step('[3/7] a write load: pgbench TPC-B, and a client that counts every commit that it was told about');
-	RegentTest::must([ "$RegentTest::bindir/pgbench", '-h', '127.0.0.1', '-p', $c->node('n1')->{port}, '-U', 'postgres', '-i', '-q', '-s', 2,
+	RegentCluster::must([ "$RegentCluster::bindir/pgbench", '-h', '127.0.0.1', '-p', $c->node('n1')->{port}, '-U', 'postgres', '-i', '-q', '-s', 2,
 			'postgres' ], timeout => 120);
 	my $load = $c->start_load;
 	start_pgbench('n1');
@@ -149,15 +149,15 @@ eval {
 
 	if ($keep)
 	{
-		my $r = "$RegentTest::build/regent -c $c->{conf}";
+		my $r = "$RegentCluster::build/regent -c $c->{conf}";
 		my $d = $c->dir;
 		my @stop = ($c->{regentd}, $c->{pids}{sshd});
 		say_step('[7/7] left up, as you asked');
 		print "    look:     $r status      (events, explain, check)\n";
 		print "    write:    psql -U postgres -d postgres -h 127.0.0.1 -p " . $c->node($new)->{port} . "\n";
 		print "    kill it:  kill -9 \$(head -n 1 " . $c->node($new)->{dir} . "/postmaster.pid)\n";
-		print "    rebuild:  $RegentTest::bindir/pg_ctl -D " . $c->node('n3')->{dir} . " stop -m immediate; $r rebuild n3 --wait\n";
-		print "    stop:     kill @stop; for n in n1 n2 n3; do $RegentTest::bindir/pg_ctl -D $d/\$n/data stop -m immediate; done; rm -rf $d\n";
+		print "    rebuild:  $RegentCluster::bindir/pg_ctl -D " . $c->node('n3')->{dir} . " stop -m immediate; $r rebuild n3 --wait\n";
+		print "    stop:     kill @stop; for n in n1 n2 n3; do $RegentCluster::bindir/pg_ctl -D $d/\$n/data stop -m immediate; done; rm -rf $d\n";
 		print "    (as user " . getpwuid($>) . ")\n";
 		delete $c->{$_} for qw(regentd pids);
 		$c->{finished} = 1;

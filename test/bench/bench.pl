@@ -10,7 +10,7 @@ use warnings;
 use Getopt::Long;
 use JSON::PP;
 use POSIX ();
-use RegentTest qw(wait_until slurp);
+use RegentCluster qw(wait_until slurp);
 use Time::HiRes qw(time sleep);
 
 $| = 1;
@@ -30,7 +30,7 @@ sub measure
 	my $load = $c->start_load(primary => $primary, args => [ '--until-move', 100, '--seconds', 30, '--deadline-ms', 200 ]);
 	sleep(0.5 + rand(0.5));
 	$kill->();
-	RegentTest::reap($load->{pid}, 40);
+	RegentCluster::reap($load->{pid}, 40);
 	my $sum = $c->stop_load($load);
 	die "the load saw no other server take over\n" if $sum->{from_port} == $sum->{to_port};
 	$c->sql($c->primary_by_sql, 'TRUNCATE regent_load');
@@ -39,16 +39,16 @@ sub measure
 
 # ---- (a) ----
 
-my $floor = RegentTest->new(nodes => 2, conf => "shared_preload_libraries = ''\n$conf", no_sshd => 1);
+my $floor = RegentCluster->new(nodes => 2, conf => "shared_preload_libraries = ''\n$conf", no_sshd => 1);
 my ($fp, $fs) = ('n1', 'n2');
 
 sub floor_round
 {
 	my $pid = $floor->postmaster($fp);
 	my $ms = measure($floor, $fp, sub {
-		RegentTest::must([ "$RegentTest::top/test/bench/build/floor", $floor->conninfo($fs), $pid ]) });
-	RegentTest::wait_until(sub { !$floor->processes($fp) }, 10, 'the old server to be gone');
-	RegentTest::must([ 'rm', '-rf', $floor->node($fp)->{dir} ]);
+		RegentCluster::must([ "$RegentCluster::top/test/bench/build/floor", $floor->conninfo($fs), $pid ]) });
+	RegentCluster::wait_until(sub { !$floor->processes($fp) }, 10, 'the old server to be gone');
+	RegentCluster::must([ 'rm', '-rf', $floor->node($fp)->{dir} ]);
 	$floor->make_standby($fp, $fs);
 	($fp, $fs) = ($fs, $fp);
 	return $ms;
@@ -56,7 +56,7 @@ sub floor_round
 
 # ---- (b) ----
 
-my $ours = RegentTest->new(nodes => 2, conf => $conf);
+my $ours = RegentCluster->new(nodes => 2, conf => $conf);
 $ours->up;
 my $op = 'n1';
 my %phases;

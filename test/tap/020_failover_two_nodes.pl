@@ -3,10 +3,10 @@
 # is a standby with all rows.  (Also run with regentd under sanitizers and valgrind.)
 use strict;
 use warnings;
-use RegentTest qw(wait_until);
+use RegentCluster qw(wait_until);
 use Test::More;
 
-my $c = RegentTest->new(nodes => 2);
+my $c = RegentCluster->new(nodes => 2);
 $c->up;
 
 $c->sql('n1', 'CREATE TABLE t (id int PRIMARY KEY, said text)');
@@ -43,7 +43,7 @@ ok((grep { $_->{event} eq 'failover_end' } $c->events), 'and how it ended');
 $c->wait_ready;
 
 is($c->stop_regentd, 0, 'regentd ends cleanly');
-if (my $log = RegentTest::slurp($c->dir . '/valgrind.log'))
+if (my $log = RegentCluster::slurp($c->dir . '/valgrind.log'))
 {
 	is($log, '', 'valgrind found nothing');
 }

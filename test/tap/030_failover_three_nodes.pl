@@ -2,10 +2,10 @@
 # without a restart, a standby's failure that is noticed and changes nothing.
 use strict;
 use warnings;
-use RegentTest qw(wait_until);
+use RegentCluster qw(wait_until);
 use Test::More;
 
-my $c = RegentTest->new(nodes => 3, conf => "wal_retrieve_retry_interval = 5s\n");
+my $c = RegentCluster->new(nodes => 3, conf => "wal_retrieve_retry_interval = 5s\n");
 $c->up;
 
 # a standby that fails is noticed and never triggers a failover (F02)
@@ -34,7 +34,7 @@ $s = $c->wait_failover('n1');
 my ($chosen) = grep { $_->{event} eq 'candidate_chosen' } $c->events;
 my @positions = map { $c->sql($_, 'SELECT count(*) FROM t') } 'n2', 'n3';
 is($c->sql($s->{leader}, 'SELECT count(*) FROM t'), '5000', "no row is missing on $s->{leader}: $chosen->{message}");
-cmp_ok($s->{last_failover}{outage_ms}, '<', 5000 * $RegentTest::slow,
+cmp_ok($s->{last_failover}{outage_ms}, '<', 5000 * $RegentCluster::slow,
 	'wal_retrieve_retry_interval = 5s does not delay the promotion (L9)');
 my $other = $s->{leader} eq 'n2' ? 'n3' : 'n2';
 

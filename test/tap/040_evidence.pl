@@ -2,11 +2,11 @@
 # alive; a planned stop is waited for; only a proven death leads to a failover.
 use strict;
 use warnings;
-use RegentTest qw(wait_until spew slurp);
+use RegentCluster qw(wait_until spew slurp);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-my $c = RegentTest->new(nodes => 2, auth => 'scram', regent => { restart_budget => '6s', hang_budget => '2s' });
+my $c = RegentCluster->new(nodes => 2, auth => 'scram', regent => { restart_budget => '6s', hang_budget => '2s' });
 $c->up;
 
 sub diagnosis_is
@@ -31,7 +31,7 @@ my @hogs;
 my $n1 = $c->node('n1');
 for (1 .. 60)
 {
-	my $pid = $c->spawn([ "$RegentTest::bindir/psql", '-X', '-d', $c->conninfo('n1'), '-c', 'SELECT pg_sleep(600)' ], '/dev/null');
+	my $pid = $c->spawn([ "$RegentCluster::bindir/psql", '-X', '-d', $c->conninfo('n1'), '-c', 'SELECT pg_sleep(600)' ], '/dev/null');
 	push @hogs, $pid;
 	$c->{pids}{"hog$_"} = $pid;
 }
@@ -78,7 +78,7 @@ $c->start_server('n1');
 nothing_happened('immediate stop and start');
 
 # crash recovery of the server itself: a backend dies, the postmaster stays (F11)
-my $victim = $c->spawn([ "$RegentTest::bindir/psql", '-X', '-d', $c->conninfo('n1'), '-c', 'SELECT pg_sleep(600)' ], '/dev/null');
+my $victim = $c->spawn([ "$RegentCluster::bindir/psql", '-X', '-d', $c->conninfo('n1'), '-c', 'SELECT pg_sleep(600)' ], '/dev/null');
 $c->{pids}{victim} = $victim;
 my $backend = wait_until(sub { $c->sql('n1', "SELECT pid FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'") }, 10, 'the victim');
 kill 'KILL', $backend;

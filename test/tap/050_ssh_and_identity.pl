@@ -2,10 +2,10 @@
 # a node of another cluster, RSA keys; and a second watchdog on one state directory.
 use strict;
 use warnings;
-use RegentTest qw(wait_until spew slurp);
+use RegentCluster qw(wait_until spew slurp);
 use Test::More;
 
-my $c = RegentTest->new(nodes => 2);
+my $c = RegentCluster->new(nodes => 2);
 $c->up;
 my $d = $c->dir;
 
@@ -24,7 +24,7 @@ sub restart_regentd
 
 # a host key that changed is never accepted
 my $known = slurp("$d/known_hosts");
-RegentTest::must([ 'ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', "$d/other" ]);
+RegentCluster::must([ 'ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', "$d/other" ]);
 my ($type, $key) = split / /, slurp("$d/other.pub");
 (my $changed = $known) =~ s/ssh-ed25519 \S+/$type $key/g;
 spew("$d/known_hosts", $changed);
@@ -68,16 +68,16 @@ restart_regentd();
 $c->wait_ready;
 
 # RSA: said by --check, no sshd is weakened for it
-RegentTest::must([ 'ssh-keygen', '-q', '-t', 'rsa', '-b', '2048', '-N', '', '-f', "$d/id_rsa" ]);
+RegentCluster::must([ 'ssh-keygen', '-q', '-t', 'rsa', '-b', '2048', '-N', '', '-f', "$d/id_rsa" ]);
 my $good = slurp($c->{conf});
 (my $rsa = $good) =~ s/^ssh_key = .*/ssh_key = $d\/id_rsa/m;
 spew("$d/rsa.conf", $rsa, 0600);
-my ($rc, $out, $err) = RegentTest::run_command([ "$RegentTest::build/regentd", '-c', "$d/rsa.conf", '--check' ]);
+my ($rc, $out, $err) = RegentCluster::run_command([ "$RegentCluster::build/regentd", '-c', "$d/rsa.conf", '--check' ]);
 isnt($rc, 0, '--check refuses an RSA key');
 like($out . $err, qr/RSA.*ed25519/s, 'and says what to use');
 
 # a state directory has one watchdog
-($rc, $out, $err) = RegentTest::run_command([ "$RegentTest::build/regentd", '-c', $c->{conf} ], timeout => 10);
+($rc, $out, $err) = RegentCluster::run_command([ "$RegentCluster::build/regentd", '-c', $c->{conf} ], timeout => 10);
 is($rc, 1, 'a second regentd on the same state directory is refused');
 
 # another watchdog (another state directory) is not obeyed (F1, F06)
@@ -85,23 +85,23 @@ is($rc, 1, 'a second regentd on the same state directory is refused');
 $second =~ s/^control_socket = .*/control_socket = $d\/run\/second.sock/m;
 mkdir "$d/state2", 0700;
 spew("$d/second.conf", $second, 0600);
-my $pid = $c->spawn([ "$RegentTest::build/regentd", '-c', "$d/second.conf" ], "$d/second.log");
+my $pid = $c->spawn([ "$RegentCluster::build/regentd", '-c', "$d/second.conf" ], "$d/second.log");
 $c->{pids}{second} = $pid;
 wait_until(sub {
-	my ($r, $o) = RegentTest::run_command([ "$RegentTest::build/regent", '-c', "$d/second.conf", 'status' ]);
+	my ($r, $o) = RegentCluster::run_command([ "$RegentCluster::build/regent", '-c', "$d/second.conf", 'status' ]);
 	$o =~ /NO, because/ && $o =~ /watchdog/i }, 20, 'the second watchdog to say that it is not obeyed');
 pass('another watchdog is refused');
 is($c->status->{leader}, 'n2', 'the first one goes on');
 kill 'TERM', $pid;
-RegentTest::reap($pid, 10);
+RegentCluster::reap($pid, 10);
 delete $c->{pids}{second};
 
 # a server of another cluster at a node's address (F06)
 $c->stop_server('n1');
 rename($c->node('n1')->{dir}, $c->node('n1')->{dir} . '.mine');
 $c->make_primary('n1');
-$s = $c->wait_status(sub { RegentTest::node_of($_[0], 'n1')->{reason} =~ /system identifier|extension|regent/ }, 20, 'n1 to be named');
-like(RegentTest::node_of($s, 'n1')->{reason}, qr/system identifier|does not exist/, 'the foreign server is named: ' . RegentTest::node_of($s, 'n1')->{reason});
+$s = $c->wait_status(sub { RegentCluster::node_of($_[0], 'n1')->{reason} =~ /system identifier|extension|regent/ }, 20, 'n1 to be named');
+like(RegentCluster::node_of($s, 'n1')->{reason}, qr/system identifier|does not exist/, 'the foreign server is named: ' . RegentCluster::node_of($s, 'n1')->{reason});
 is($s->{leader}, 'n2', 'the cluster is undisturbed');
 is($c->sql('n1', 'SELECT pg_is_in_recovery()'), 'f', 'the foreign server was left alone');
 done_testing();

@@ -3,12 +3,12 @@
 # all rows, everybody streaming.
 use strict;
 use warnings;
-use RegentTest qw(wait_until spew);
+use RegentCluster qw(wait_until spew);
 use Test::More;
 
-my $c = RegentTest->new(nodes => 3);
+my $c = RegentCluster->new(nodes => 3);
 $c->up;
-my $preload = "$RegentTest::top/test/bench/build/crash_at_sync.so";
+my $preload = "$RegentCluster::top/test/bench/build/crash_at_sync.so";
 my $armed = $c->dir . '/armed';
 $c->sql('n1', 'CREATE TABLE t (id serial PRIMARY KEY, round int)');
 my $leader = 'n1';

@@ -2,10 +2,10 @@
 # harm, the old directory kept until the new one streams.
 use strict;
 use warnings;
-use RegentTest qw(wait_until slurp spew);
+use RegentCluster qw(wait_until slurp spew);
 use Test::More;
 
-my $c = RegentTest->new(nodes => 3);
+my $c = RegentCluster->new(nodes => 3);
 $c->up;
 $c->sql('n1', 'CREATE TABLE t AS SELECT i AS id, repeat(md5(i::text), 20) AS pad FROM generate_series(1, 50000) i');
 

@@ -4,19 +4,19 @@ use strict;
 use warnings;
 use IO::Socket::UNIX;
 use IO::Select;
-use RegentTest qw(wait_until slurp spew);
+use RegentCluster qw(wait_until slurp spew);
 use Socket qw(SOCK_DGRAM);
 use Test::More;
 use Time::HiRes qw(time);
 
-my $c = RegentTest->new(nodes => 1, regent => {});
+my $c = RegentCluster->new(nodes => 1, regent => {});
 my $d = $c->dir;
 
 # the unit, with the binary where this build has it
-my $unit = slurp("$RegentTest::top/scripts/regentd.service");
+my $unit = slurp("$RegentCluster::top/scripts/regentd.service");
 like($unit, qr/^Type=notify$/m, 'Type=notify');
 like($unit, qr/^WatchdogSec=/m, 'WatchdogSec');
-$unit =~ s{^(Exec\w+=[-+!:]*)\S+/regentd}{$1$RegentTest::build/regentd}mg;
+$unit =~ s{^(Exec\w+=[-+!:]*)\S+/regentd}{$1$RegentCluster::build/regentd}mg;
 spew("$d/regentd.service", $unit);
 SKIP:
 {
@@ -26,7 +26,7 @@ SKIP:
 		die 'systemd-analyze is missing: apt-get install systemd' if ($ENV{CI} || '') eq 'true';
 		skip 'no systemd-analyze here', 1;
 	}
-	my ($rc, $out, $err) = RegentTest::run_command([ $verify, 'verify', '--man=no', "$d/regentd.service" ], env => { HOME => $d });
+	my ($rc, $out, $err) = RegentCluster::run_command([ $verify, 'verify', '--man=no', "$d/regentd.service" ], env => { HOME => $d });
 	my @own = grep { /regentd\.service/ } split /\n/, "$out$err";
 	is("@own", '', 'systemd-analyze verify has nothing to say of it') or diag("$out$err");
 }

@@ -223,7 +223,7 @@ tell_systemd(RgCluster *c)
 	if (strcmp(line, c->status_line) != 0)
 	{
 		(void) snprintf(c->status_line, sizeof(c->status_line), "%s", line);
-		rg_notify_status(line);
+		rg_notify_status("%s", line);
 	}
 }
 

@@ -49,6 +49,7 @@ on_reload(evutil_socket_t sig, short what, void *arg)
 
 	(void) sig;
 	(void) what;
+	rg_notify_reloading();
 	if (rg_config_read(d->cluster->config.file, &config, stderr, &err) == 0 &&
 		rg_cluster_reload(d->cluster, &config, &err) == 0)
 		rg_cluster_tell(d->cluster, RG_EVENT_CONFIG_RELOADED, -1, false, "%s was read again",
@@ -56,6 +57,7 @@ on_reload(evutil_socket_t sig, short what, void *arg)
 	else
 		rg_cluster_tell(d->cluster, RG_EVENT_CONFIG_REFUSED, -1, true,
 						"the old configuration stays in force: %.180s", err.message);
+	rg_notify_ready();
 }
 
 static void
@@ -64,13 +66,13 @@ on_keepalive(evutil_socket_t fd, short what, void *arg)
 	(void) fd;
 	(void) what;
 	(void) arg;
-	rg_notify_watchdog();
+	rg_notify_alive();
 }
 
 static int
 add_signals(RgDaemon *d)
 {
-	int64_t		interval = rg_notify_watchdog_interval_ms();
+	int64_t		interval = rg_notify_alive_interval_ms();
 	struct timeval tv;
 
 	(void) signal(SIGPIPE, SIG_IGN);
@@ -82,8 +84,8 @@ add_signals(RgDaemon *d)
 		return -1;
 	if (interval <= 0)
 		return 0;
-	tv.tv_sec = interval / 2 / 1000;
-	tv.tv_usec = interval / 2 % 1000 * 1000;
+	tv.tv_sec = interval / 1000;
+	tv.tv_usec = interval % 1000 * 1000;
 	d->keepalive = event_new(d->base, -1, EV_PERSIST, on_keepalive, d);
 	return d->keepalive != NULL && event_add(d->keepalive, &tv) == 0 ? 0 : -1;
 }

@@ -81,25 +81,47 @@ rg_job_refusal(const RgView *view, const RgMemory *memory, const char *node, cha
 	return NULL;
 }
 
-bool
-rg_job_add(RgMemory *memory, const RgView *view, const char *node, bool automatic, int64_t id)
+/* A free slot, else that of the job that ended first; NULL when all are in use. */
+static RgJob *
+find_slot(RgMemory *memory)
 {
 	RgJob	   *slot = NULL;
 
-	if (rg_memory_job(memory, node) != NULL)
-		return false;
 	for (int i = 0; i < RG_JOBS_MAX; i++)
 	{
 		RgJob	   *job = &memory->jobs[i];
 		bool		ended = job->state != RG_JOB_QUEUED && job->state != RG_JOB_RUNNING;
 
-		/* a free slot, else the one that ended first */
 		if (job->id == 0 || (ended && (slot == NULL ||
 									   (slot->id != 0 && job->ended_ms < slot->ended_ms))))
 			slot = job;
 		if (job->id == 0)
 			break;
 	}
+	return slot;
+}
+
+void
+rg_job_add_failed(RgMemory *memory, const RgView *view, const char *node, int64_t id,
+				  const char *why)
+{
+	RgJob	   *slot = find_slot(memory);
+
+	if (slot == NULL)
+		return;
+	memset(slot, 0, sizeof(*slot));
+	slot->id = id;
+	rg_text(slot->node, sizeof(slot->node), "%s", node);
+	slot->state = RG_JOB_FAILED;
+	slot->created_ms = slot->ended_ms = view->now_ms;
+	rg_text(slot->message, sizeof(slot->message), "%s", why);
+}
+
+bool
+rg_job_add(RgMemory *memory, const RgView *view, const char *node, bool automatic, int64_t id)
+{
+	RgJob	   *slot = rg_memory_job(memory, node) != NULL ? NULL : find_slot(memory);
+
 	if (slot == NULL)
 		return false;
 	if (id == 0)

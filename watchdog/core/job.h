@@ -24,6 +24,10 @@ extern const char *rg_job_refusal(const RgView *view, const RgMemory *memory, co
 extern bool rg_job_add(RgMemory *memory, const RgView *view, const char *node, bool automatic,
 					   int64_t id);
 
+/* Keeps a request that was refused as a failed job, so that whoever asked can read why. */
+extern void rg_job_add_failed(RgMemory *memory, const RgView *view, const char *node, int64_t id,
+							  const char *why);
+
 /* Moves the jobs on and adds their steps.  To be called beside a healthy leader only. */
 extern void rg_job_plan(const RgView *view, RgDecision *d);
 
