@@ -1,0 +1,467 @@
+/*
+ * control.c
+ *	  What every command of the watchdog has in common, and the short ones:
+ *	  promote, follow and fence.
+ *
+ * The order in a command is always the same: lock the node, see who asks (the
+ * watchdog that this node obeys, in its newest life), see whether the term may
+ * still act here, make the pledge durable, act, answer with the state after it.
+ * An answer that is lost is no harm: every command can be repeated.
+ *
+ * follow() is a promise for its term, too: it is stored before the setting that
+ * makes the node stream.  Nothing here restarts a server.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "access/xlog.h"
+#include "access/xlogrecovery.h"
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/pg_lsn.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "compat.h"
+#include "control.h"
+#include "errors.h"
+#include "nodestate.h"
+#include "park.h"
+#include "pg_regent.h"
+#include "settings.h"
+#include "shmem.h"
+
+#define PROMOTE_WAIT_MS 5000
+#define PROMOTE_AGAIN_MS 200
+#define FENCE_WAIT_MS 1000
+#define RULES_WAIT_MS 200
+
+/* ------------------------------------------------ arguments and rights */
+
+void
+rg_command_get(FunctionCallInfo fcinfo, RgCommand *ret_command)
+{
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("watchdog, counter and term must not be null")));
+	strlcpy(ret_command->watchdog,
+			DatumGetCString(DirectFunctionCall1(uuid_out, PG_GETARG_DATUM(0))),
+			RG_UUID_SIZE);
+	ret_command->counter = PG_GETARG_INT64(1);
+	ret_command->term = PG_GETARG_INT64(2);
+}
+
+bool
+rg_command_authorize(RgState *state, const RgCommand *command, bool may_be_first)
+{
+	if (state->watchdog[0] == '\0')
+	{
+		if (may_be_first)
+			return false;
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_NOT_INITIALISED),
+				 errmsg("node \"%s\" is not initialised", rg_node_name),
+				 errdetail("It holds no rule, so it obeys no watchdog yet."),
+				 errhint("Run \"regent init\".")));
+	}
+	if (strcmp(state->watchdog, command->watchdog) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_OTHER_WATCHDOG),
+				 errmsg("node \"%s\" obeys another watchdog", rg_node_name),
+				 errdetail("It obeys %s, not %s.", state->watchdog, command->watchdog),
+				 errhint("Only one watchdog may act on a cluster: stop this one, or the other one and run \"regent takeover\".")));
+	if (command->counter < state->counter)
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_LOWER_COUNTER),
+				 errmsg("node \"%s\" has seen a later start of this watchdog", rg_node_name),
+				 errdetail("Its counter was " INT64_FORMAT ", and is " INT64_FORMAT " now.",
+						   state->counter, command->counter),
+				 errhint("Stop the watchdog that was started from an older copy of its state directory.")));
+	if (command->counter == state->counter)
+		return false;
+	state->counter = command->counter;
+	return true;
+}
+
+void
+rg_command_check_term(const RgState *state, const RgCommand *command)
+{
+	int64		effective = rg_state_effective_term(state);
+
+	if (command->term < effective || command->term <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_STALE_TERM),
+				 errmsg("term " INT64_FORMAT " is over on node \"%s\"", command->term, rg_node_name),
+				 errdetail("It has promised to accept nothing below term " INT64_FORMAT ".", effective)));
+	if (!rg_rules_term_is_plausible(command->term, rg_state_highest_term(state)))
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_STALE_TERM),
+				 errmsg("term " INT64_FORMAT " is too far ahead of node \"%s\"",
+						command->term, rg_node_name),
+				 errdetail("The highest term seen here is " INT64_FORMAT "; a term may be at most %d above it.",
+						   rg_state_highest_term(state), RG_TERM_JUMP_MAX)));
+	if (state->promise_term == command->term && state->promise_watchdog[0] != '\0' &&
+		strcmp(state->promise_watchdog, command->watchdog) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_STALE_TERM),
+				 errmsg("node \"%s\" has promised term " INT64_FORMAT " to another watchdog",
+						rg_node_name, command->term),
+				 errdetail("It promised it to %s.", state->promise_watchdog)));
+}
+
+void
+rg_command_promise(RgState *state, const RgCommand *command)
+{
+	rg_command_check_term(state, command);
+	state->promise_term = command->term;
+	strlcpy(state->promise_watchdog, command->watchdog, RG_UUID_SIZE);
+}
+
+static void
+wrong_role(const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_RG_WRONG_ROLE),
+			 errmsg("node \"%s\" is a primary and cannot %s", rg_node_name, what),
+			 errhint("Fence it first, over SSH: regent-node fence.")));
+}
+
+/* ------------------------------------------------ answers */
+
+Datum
+rg_jsonb_from_text(const char *json)
+{
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
+}
+
+Datum
+rg_rule_jsonb(const RgRule *rule)
+{
+	char	   *json = palloc(RG_RULE_JSON_SIZE);
+
+	if (rg_rule_format(rule, json, RG_RULE_JSON_SIZE) < 0)
+		elog(ERROR, "rule is too large");
+	return rg_jsonb_from_text(json);
+}
+
+Datum
+rg_followed_jsonb(void)
+{
+	RgTermEnd  *terms = palloc(RG_FOLLOWED_MAX * sizeof(RgTermEnd));
+	int			count = rg_followed_terms(terms);
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '[');
+	for (int i = 0; i < count; i++)
+	{
+		appendStringInfo(&json, "%s{\"term\":" INT64_FORMAT ",\"timeline\":%u,\"end_lsn\":",
+						 i > 0 ? "," : "", terms[i].term, terms[i].timeline);
+		if (terms[i].end_lsn != 0)
+			appendStringInfo(&json, "\"%X/%X\"}", LSN_FORMAT_ARGS(terms[i].end_lsn));
+		else
+			appendStringInfoString(&json, "null}");
+	}
+	appendStringInfoChar(&json, ']');
+	return rg_jsonb_from_text(json.data);
+}
+
+Datum
+rg_state_after(const RgState *state)
+{
+	bool		in_recovery = RecoveryInProgress();
+	XLogRecPtr	lsn = in_recovery ? GetXLogReplayRecPtr(NULL) : GetXLogWriteRecPtr();
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfo(&json, "{\"node\":\"%s\",\"in_recovery\":%s,\"timeline\":%u,\"lsn\":\"%X/%X\"",
+					 rg_node_name, in_recovery ? "true" : "false",
+					 rg_current_timeline(in_recovery), LSN_FORMAT_ARGS(lsn));
+	if (state->has_rule)
+		appendStringInfo(&json, ",\"term\":" INT64_FORMAT, state->rule.term);
+	else
+		appendStringInfoString(&json, ",\"term\":null");
+	if (rg_state_effective_term(state) > 0)
+		appendStringInfo(&json, ",\"promised_term\":" INT64_FORMAT, rg_state_effective_term(state));
+	else
+		appendStringInfoString(&json, ",\"promised_term\":null");
+	if (state->promoting > 0)
+		appendStringInfo(&json, ",\"promoting_term\":" INT64_FORMAT "}", state->promoting);
+	else
+		appendStringInfoString(&json, ",\"promoting_term\":null}");
+	return rg_jsonb_from_text(json.data);
+}
+
+/* ------------------------------------------------ promote */
+
+/* As pg_promote() does it; harmless to repeat. */
+static void
+signal_promotion(void)
+{
+	FILE	   *file = AllocateFile(PROMOTE_SIGNAL_FILE, "w");
+
+	if (file == NULL || FreeFile(file) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not create file \"%s\": %m", PROMOTE_SIGNAL_FILE)));
+	if (kill(PostmasterPid, SIGUSR1) != 0)
+		ereport(ERROR, (errmsg("could not send a signal to the postmaster: %m")));
+}
+
+/*
+ * The startup process may miss the signal while it looks for WAL, so it is sent
+ * again; not once it was taken, because that would leave the file behind.
+ */
+static void
+wait_for_promotion(void)
+{
+	int64		started = rg_boottime_ms();
+	int64		signalled = 0;
+
+	while (RecoveryInProgress())
+	{
+		int64		now = rg_boottime_ms();
+
+		if (now - started >= PROMOTE_WAIT_MS)
+			break;
+		if (now - signalled >= PROMOTE_AGAIN_MS && !PromoteIsTriggered())
+		{
+			signal_promotion();
+			signalled = now;
+		}
+		rg_release_xmin();
+		rg_wait_ms(2);
+	}
+	if (RecoveryInProgress())
+		ereport(WARNING,
+				(errmsg("node \"%s\" is still in recovery %d ms after its promotion was asked for",
+						rg_node_name, PROMOTE_WAIT_MS)));
+	else
+	{
+		RemovePromoteSignalFiles();
+		ereport(LOG,
+				(errmsg("pg_regent promoted node \"%s\" to timeline %u in %d ms", rg_node_name,
+						rg_current_timeline(false), (int) (rg_boottime_ms() - started))));
+	}
+}
+
+static void
+check_promotion(const RgState *state, const RgCommand *command)
+{
+	rg_command_check_term(state, command);
+	if (state->promise_term != command->term || rg_state_effective_term(state) != command->term)
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_STALE_TERM),
+				 errmsg("node \"%s\" was not recruited for term " INT64_FORMAT,
+						rg_node_name, command->term),
+				 errdetail("Its promise is for term " INT64_FORMAT ".", rg_state_effective_term(state)),
+				 errhint("A promotion needs the promise for the same term first.")));
+	if (rg_state_has_followed(state, command->term) && state->promoting != command->term)
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_STALE_TERM),
+				 errmsg("node \"%s\" follows another leader in term " INT64_FORMAT,
+						rg_node_name, command->term),
+				 errdetail("A term has one leader.")));
+}
+
+PG_FUNCTION_INFO_V1(regent_promote);
+
+/* promote(watchdog, counter, term) */
+Datum
+regent_promote(PG_FUNCTION_ARGS)
+{
+	RgCommand	command;
+	RgNode		node;
+	Datum		answer;
+
+	rg_node_require();
+	rg_command_get(fcinfo, &command);
+	rg_node_lock(&node, rg_boottime_ms() + RG_LOCK_WAIT_MS);
+	rg_command_authorize(&node.state, &command, false);
+
+	/* again after it was done: the answer was lost */
+	if (node.state.has_rule && node.state.rule.term == command.term &&
+		strcmp(node.state.rule.leader, rg_node_name) == 0 && !RecoveryInProgress())
+	{
+		answer = rg_state_after(&node.state);
+		rg_node_unlock(&node);
+		PG_RETURN_DATUM(answer);
+	}
+
+	check_promotion(&node.state, &command);
+	if (!RecoveryInProgress() && node.state.promoting != command.term)
+		wrong_role("be promoted");
+	if (node.state.promoting != command.term)
+	{
+		node.state.promoting = command.term;
+		rg_node_store(&node);
+	}
+	wait_for_promotion();
+	answer = rg_state_after(&node.state);
+	rg_node_unlock(&node);
+	rg_worker_wake();
+	PG_RETURN_DATUM(answer);
+}
+
+/* ------------------------------------------------ follow */
+
+/* It stands in a file and in pg_stat_wal_receiver: no secrets, no tricks. */
+static void
+check_conninfo(const char *conninfo)
+{
+	if (strchr(conninfo, '\n') != NULL || conninfo[0] == '\0' || strchr(conninfo, '=') == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("connection string is not a list of key = value"),
+				 errhint("Give at least host and port of the leader.")));
+	for (const char *found = conninfo; (found = strstr(found, "password")) != NULL; found++)
+		if (found[strlen("password") + strspn(found + strlen("password"), " \t")] == '=')
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("connection string must not contain a password"),
+					 errhint("Use passfile, and put the password into that file.")));
+}
+
+static void
+check_follow(const RgState *state, const RgCommand *command, const char *leader)
+{
+	if (!rg_name_is_valid(leader) || strcmp(leader, rg_node_name) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("node \"%s\" cannot follow \"%s\"", rg_node_name, leader)));
+	if (!RecoveryInProgress())
+		wrong_role("follow another one");
+	rg_command_check_term(state, command);
+	if (rg_rules_is_half_promoted(state->promoting, state->has_rule ? state->rule.term : 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_WRONG_ROLE),
+				 errmsg("node \"%s\" is half promoted and cannot follow", rg_node_name),
+				 errdetail("Its promotion in term " INT64_FORMAT " began, but no rule of that term was written.",
+						   state->promoting),
+				 errhint("Rebuild it: regent rebuild %s.", rg_node_name)));
+	if (state->has_rule && state->rule.term == command->term &&
+		strcmp(state->rule.leader, leader) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_STALE_TERM),
+				 errmsg("the leader of term " INT64_FORMAT " is \"%s\", not \"%s\"",
+						command->term, state->rule.leader, leader)));
+}
+
+PG_FUNCTION_INFO_V1(regent_follow);
+
+/* follow(watchdog, counter, term, leader, conninfo, slot) */
+Datum
+regent_follow(PG_FUNCTION_ARGS)
+{
+	RgCommand	command;
+	RgNode		node;
+	char	   *leader;
+	char	   *conninfo;
+	char	   *slot;
+	TimeLineID	timeline;
+	Datum		answer;
+
+	rg_node_require();
+	rg_command_get(fcinfo, &command);
+	if (PG_ARGISNULL(3) || PG_ARGISNULL(4) || PG_ARGISNULL(5))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("leader, conninfo and slot must not be null")));
+	leader = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	conninfo = text_to_cstring(PG_GETARG_TEXT_PP(4));
+	slot = text_to_cstring(PG_GETARG_TEXT_PP(5));
+	check_conninfo(conninfo);
+
+	rg_node_lock(&node, rg_boottime_ms() + RG_LOCK_WAIT_MS);
+	if (rg_rules_sync(rg_boottime_ms() + RULES_WAIT_MS))
+		rg_shared_state(&node.state);
+	rg_command_authorize(&node.state, &command, false);
+	check_follow(&node.state, &command, leader);
+	rg_setting_require_changeable("primary_conninfo");
+	rg_setting_require_changeable("primary_slot_name");
+
+	/* the timeline of an older term without a rule is certain now */
+	timeline = rg_current_timeline(true);
+	if (node.state.nfollowed > 0)
+	{
+		RgTermEnd  *last = &node.state.followed[node.state.nfollowed - 1];
+
+		if (last->term < command.term &&
+			(!node.state.has_rule || last->term > node.state.rule.term))
+			last->timeline = timeline;
+	}
+	if (!rg_state_has_followed(&node.state, command.term))
+		rg_state_add_followed(&node.state, command.term, timeline);
+	rg_command_promise(&node.state, &command);
+	rg_node_store(&node);
+
+	rg_settings_set_upstream(conninfo, slot);
+	rg_park_reload(false);
+	ereport(LOG,
+			(errmsg("pg_regent lets node \"%s\" follow \"%s\" in term " INT64_FORMAT,
+					rg_node_name, leader, command.term)));
+	answer = rg_state_after(&node.state);
+	rg_node_unlock(&node);
+	rg_worker_wake();
+	PG_RETURN_DATUM(answer);
+}
+
+/* ------------------------------------------------ fence */
+
+/* Ends the sessions of clients, except those of the role that asks. */
+static int
+end_client_sessions(void)
+{
+	int			count = 0;
+
+	pgstat_clear_backend_activity_snapshot();
+	for (int i = 1; i <= pgstat_fetch_stat_numbackends(); i++)
+	{
+		PgBackendStatus *entry = rg_compat_backend_entry(i);
+
+		if (entry == NULL || entry->st_backendType != B_BACKEND ||
+			entry->st_procpid == MyProcPid || entry->st_userid == GetSessionUserId())
+			continue;
+		if (kill(entry->st_procpid, SIGTERM) == 0)
+			count++;
+	}
+	return count;
+}
+
+PG_FUNCTION_INFO_V1(regent_fence);
+
+/* fence(watchdog, counter, term): a promise, and no client session goes on */
+Datum
+regent_fence(PG_FUNCTION_ARGS)
+{
+	RgCommand	command;
+	RgNode		node;
+	Datum		answer;
+	int			ended;
+
+	rg_node_require();
+	rg_command_get(fcinfo, &command);
+	rg_node_lock(&node, rg_boottime_ms() + RG_LOCK_WAIT_MS);
+	rg_command_authorize(&node.state, &command, false);
+	rg_command_check_term(&node.state, &command);
+	if (RecoveryInProgress())
+		rg_settings_cut_sources();
+	rg_command_promise(&node.state, &command);
+	rg_node_store(&node);
+	if (RecoveryInProgress())
+	{
+		rg_park_reload(true);
+		(void) rg_park_wait(rg_boottime_ms() + FENCE_WAIT_MS);
+	}
+	ended = end_client_sessions();
+	ereport(LOG,
+			(errmsg("pg_regent fenced node \"%s\" for term " INT64_FORMAT ", %d sessions ended",
+					rg_node_name, command.term, ended)));
+	answer = rg_state_after(&node.state);
+	rg_node_unlock(&node);
+	PG_RETURN_DATUM(answer);
+}

@@ -1,0 +1,178 @@
+/*
+ * heartbeat.c
+ *	  The watchdog's question, asked every half second: how are you?
+ *
+ * One small query per heartbeat is all that a healthy node costs.  The answer is
+ * the row of node_status() and what the watchdog needs to decide: which server
+ * start this is, whose history it holds, what operators asked for, and who
+ * streams from it.  It reads shared memory only, so it also answers while the
+ * node is locked by a promise; a higher counter of the watchdog is the one thing
+ * that it has to write, and then it waits for the lock a little.
+ *
+ * A grant (lease_until_ms) is accepted and has no effect until the gate exists.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xlog.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "control.h"
+#include "errors.h"
+#include "nodestate.h"
+#include "pg_regent.h"
+#include "shmem.h"
+#include "status.h"
+
+#define COUNTER_WAIT_MS 500
+#define HEARTBEAT_COLUMNS (RG_STATUS_COLUMNS + 7)
+
+/* Is it this very start of the server that the watchdog means? */
+static void
+check_server_start(FunctionCallInfo fcinfo)
+{
+	if (!PG_ARGISNULL(2))
+	{
+		char	   *boot_id = DatumGetCString(DirectFunctionCall1(uuid_out, PG_GETARG_DATUM(2)));
+
+		if (strcmp(boot_id, rg_boot_id) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_RG_WRONG_SERVER_START),
+					 errmsg("the host of node \"%s\" has been started again", rg_node_name),
+					 errdetail("Its boot id is %s, not %s.", rg_boot_id, boot_id)));
+	}
+	if (!PG_ARGISNULL(3) && PG_GETARG_TIMESTAMPTZ(3) != PgStartTime)
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_WRONG_SERVER_START),
+				 errmsg("the server of node \"%s\" has been started again", rg_node_name),
+				 errdetail("It was started at %s, not at %s.",
+						   pstrdup(timestamptz_to_str(PgStartTime)),
+						   timestamptz_to_str(PG_GETARG_TIMESTAMPTZ(3)))));
+}
+
+/* Who asks?  A watchdog in a newer life is noted before it is answered. */
+static void
+check_watchdog(FunctionCallInfo fcinfo, RgState *state)
+{
+	RgCommand	command = {.term = 0};
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("watchdog and counter must not be null")));
+	strlcpy(command.watchdog,
+			DatumGetCString(DirectFunctionCall1(uuid_out, PG_GETARG_DATUM(0))), RG_UUID_SIZE);
+	command.counter = PG_GETARG_INT64(1);
+	if (rg_command_authorize(state, &command, true))
+	{
+		RgNode		node;
+
+		rg_node_lock(&node, rg_boottime_ms() + COUNTER_WAIT_MS);
+		if (rg_command_authorize(&node.state, &command, true))
+			rg_node_store(&node);
+		*state = node.state;
+		rg_node_unlock(&node);
+	}
+	pg_atomic_write_u64(&rg_shared->watchdog_seen_ms, (uint64) rg_boottime_ms());
+}
+
+static Datum
+requests_jsonb(void)
+{
+	RgRequest	requests[RG_REQUESTS_MAX];
+	int			count;
+	StringInfoData json;
+
+	LWLockAcquire(rg_shared->lock, LW_SHARED);
+	count = rg_shared->nrequests;
+	memcpy(requests, rg_shared->requests, sizeof(requests));
+	LWLockRelease(rg_shared->lock);
+
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '[');
+	for (int i = 0; i < count; i++)
+		appendStringInfo(&json,
+						 "%s{\"id\":" INT64_FORMAT ",\"kind\":\"rebuild\",\"node\":\"%s\",\"method\":\"%s\"}",
+						 i > 0 ? "," : "", requests[i].id, requests[i].node, requests[i].method);
+	appendStringInfoChar(&json, ']');
+	return rg_jsonb_from_text(json.data);
+}
+
+static void
+append_lsn(StringInfo json, const char *key, XLogRecPtr lsn)
+{
+	if (XLogRecPtrIsInvalid(lsn))
+		appendStringInfo(json, ",\"%s\":null", key);
+	else
+		appendStringInfo(json, ",\"%s\":\"%X/%X\"", key, LSN_FORMAT_ARGS(lsn));
+}
+
+static Datum
+standbys_jsonb(void)
+{
+	int			count;
+	RgStandby  *standbys = rg_status_standbys(&count);
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '[');
+	for (int i = 0; i < count; i++)
+	{
+		appendStringInfo(&json, "%s{\"node\":", i > 0 ? "," : "");
+		escape_json(&json, standbys[i].node);
+		appendStringInfo(&json, ",\"state\":\"%s\",\"sync_state\":\"%s\"",
+						 standbys[i].state, standbys[i].sync_state);
+		append_lsn(&json, "flush_lsn", standbys[i].flush_lsn);
+		append_lsn(&json, "replay_lsn", standbys[i].replay_lsn);
+		appendStringInfo(&json, ",\"pid\":%d}", (int) standbys[i].pid);
+	}
+	appendStringInfoChar(&json, ']');
+	return rg_jsonb_from_text(json.data);
+}
+
+PG_FUNCTION_INFO_V1(regent_heartbeat);
+
+/* heartbeat(watchdog, counter, boot_id, postmaster_start, term, lease_until_ms) */
+Datum
+regent_heartbeat(PG_FUNCTION_ARGS)
+{
+	TupleDesc	tupdesc;
+	Datum		values[HEARTBEAT_COLUMNS];
+	bool		nulls[HEARTBEAT_COLUMNS];
+	Datum	   *extra = values + RG_STATUS_COLUMNS;
+	bool	   *extra_nulls = nulls + RG_STATUS_COLUMNS;
+	RgState    *state = palloc(sizeof(RgState));
+
+	rg_node_require();
+	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	rg_shared_state(state);
+	check_watchdog(fcinfo, state);
+	check_server_start(fcinfo);
+
+	/* it knows a newer term than we do: look whether its rule has come */
+	if (!PG_ARGISNULL(4) && (!state->has_rule || PG_GETARG_INT64(4) > state->rule.term))
+		rg_worker_wake();
+
+	rg_status_values(values, nulls);
+	memset(extra_nulls, false, 7 * sizeof(bool));
+	extra_nulls[0] = rg_boot_id[0] == '\0';
+	if (!extra_nulls[0])
+		extra[0] = DirectFunctionCall1(uuid_in, CStringGetDatum(rg_boot_id));
+	extra[1] = Int32GetDatum(PostmasterPid);
+	extra_nulls[2] = !state->has_rule;
+	if (state->has_rule)
+		extra[2] = rg_rule_jsonb(&state->rule);
+	extra[3] = rg_followed_jsonb();
+	extra[4] = requests_jsonb();
+	extra_nulls[5] = state->promoting == 0;
+	extra[5] = Int64GetDatum(state->promoting);
+	extra[6] = standbys_jsonb();
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls)));
+}

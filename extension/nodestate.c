@@ -1,0 +1,345 @@
+/*
+ * nodestate.c
+ *	  The state file on disk: lock, read, replace.
+ *
+ * Under the lock the file is the truth, because regent-node may have changed it
+ * while the server ran; shared memory only adds what is newer than the file (a
+ * rule that was just committed or replayed).  Without the lock, a look at the
+ * file's inode tells cheaply whether it was replaced, so even heartbeat() shows
+ * what the helper did.
+ *
+ * A file that is there but can't be used is never replaced: it may hold a promise
+ * that must not be forgotten.  The node then votes for nobody (RG009), and the
+ * operator decides.  A file that is not there is written when it is needed first.
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "access/xlog.h"
+#include "common/file_perm.h"
+#include "miscadmin.h"
+#include "storage/fd.h"
+
+#include "errors.h"
+#include "nodestate.h"
+#include "park.h"
+#include "pg_regent.h"
+#include "shmem.h"
+
+typedef enum FileResult
+{
+	FILE_READ,
+	FILE_MISSING,
+	FILE_BAD
+} FileResult;
+
+static void
+set_mark(RgFileMark *mark, const struct stat *st)
+{
+	mark->exists = true;
+	mark->inode = st->st_ino;
+	mark->size = st->st_size;
+	mark->mtime_s = st->st_mtim.tv_sec;
+	mark->mtime_ns = st->st_mtim.tv_nsec;
+}
+
+static bool
+marks_are_equal(const RgFileMark *a, const RgFileMark *b)
+{
+	if (!a->exists || !b->exists)
+		return a->exists == b->exists;
+	return a->inode == b->inode && a->size == b->size &&
+		a->mtime_s == b->mtime_s && a->mtime_ns == b->mtime_ns;
+}
+
+/* Is it about this node?  reason gets RG_MESSAGE_SIZE bytes. */
+static bool
+belongs_here(const RgState *state, char *reason)
+{
+	if (strcmp(state->node, rg_node_name) != 0)
+		snprintf(reason, RG_MESSAGE_SIZE,
+				 "it belongs to node \"%s\", but regent.node_name is \"%s\"",
+				 state->node, rg_node_name);
+	else if (state->system_identifier != GetSystemIdentifier())
+		snprintf(reason, RG_MESSAGE_SIZE,
+				 "it belongs to system identifier " UINT64_FORMAT ", not to this server",
+				 state->system_identifier);
+	else
+		return true;
+	return false;
+}
+
+/* Plain calls only: this runs in the postmaster, too. */
+static FileResult
+read_file(RgState *ret_state, RgFileMark *ret_mark, char *reason)
+{
+	static char content[RG_STATE_TEXT_SIZE + 1];
+	struct stat st;
+	ssize_t		length = -1;
+	int			fd;
+
+	memset(ret_mark, 0, sizeof(*ret_mark));
+	fd = open(RG_STATE_FILE, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return FILE_MISSING;
+	if (fd >= 0 && fstat(fd, &st) == 0)
+	{
+		set_mark(ret_mark, &st);
+		length = read(fd, content, sizeof(content));
+	}
+	if (length < 0)
+		snprintf(reason, RG_MESSAGE_SIZE, "it cannot be read: %s", strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	if (length < 0)
+		return FILE_BAD;
+
+	if (rg_state_parse(content, (size_t) length, ret_state, reason, RG_MESSAGE_SIZE) != 0)
+		return FILE_BAD;
+	return belongs_here(ret_state, reason) ? FILE_READ : FILE_BAD;
+}
+
+/*
+ * Makes what was read the shared state, keeping what is newer in shared memory.
+ * Returns true if the file has just been found to be bad.
+ */
+static bool
+share(FileResult result, RgState *state, const RgFileMark *mark, const char *reason)
+{
+	RgState    *shared = &rg_shared->state;
+	bool		is_news;
+
+	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
+	is_news = result == FILE_BAD && !rg_shared->state_bad;
+	rg_shared->state_bad = result == FILE_BAD;
+	strlcpy(rg_shared->state_error, result == FILE_BAD ? reason : "",
+			sizeof(rg_shared->state_error));
+	rg_shared->state_mark = *mark;
+	if (result == FILE_READ)
+	{
+		bool		lacks = false;
+
+		for (int i = 0; i < shared->nfollowed; i++)
+			if (shared->has_rule && shared->followed[i].term <= shared->rule.term)
+				lacks |= rg_state_add_followed(state, shared->followed[i].term,
+											   shared->followed[i].timeline);
+		if (shared->has_previous)
+			lacks |= rg_state_adopt_rule(state, &shared->previous);
+		if (shared->has_rule)
+			lacks |= rg_state_adopt_rule(state, &shared->rule);
+		*shared = *state;
+		rg_shared->state_dirty = lacks;
+	}
+	else if (result == FILE_MISSING)
+	{
+		/* removed under us: what we know goes back into a file */
+		rg_shared->state_dirty = rg_state_highest_term(shared) > 0;
+	}
+	LWLockRelease(rg_shared->lock);
+	return is_news;
+}
+
+static const char *
+state_file_hint(void)
+{
+	return "If this data directory is a fresh copy of another node's, stop the server, remove the file regent.state and start it again. "
+		"Otherwise rebuild this node: regent rebuild NODE.";
+}
+
+/* Raises the error, or the warning, that the state file deserves. */
+static void
+complain_about_file(int level)
+{
+	char		reason[RG_MESSAGE_SIZE];
+	bool		is_bad;
+
+	LWLockAcquire(rg_shared->lock, LW_SHARED);
+	is_bad = rg_shared->state_bad;
+	strlcpy(reason, rg_shared->state_error, sizeof(reason));
+	LWLockRelease(rg_shared->lock);
+	if (is_bad)
+		ereport(level,
+				(errcode(ERRCODE_RG_STATE_FILE),
+				 errmsg("node state file \"%s\" of node \"%s\" cannot be used",
+						RG_STATE_FILE, rg_node_name),
+				 errdetail("It is ignored because %s.", reason),
+				 errhint("%s", state_file_hint())));
+}
+
+void
+rg_node_load(void)
+{
+	static RgState state;
+	RgFileMark	mark;
+	char		reason[RG_MESSAGE_SIZE];
+	FileResult	result;
+
+	if (rg_node_name[0] == '\0')
+		return;
+	rg_state_init(&rg_shared->state, rg_node_name, GetSystemIdentifier());
+	result = read_file(&state, &mark, reason);
+	if (share(result, &state, &mark, reason))
+		complain_about_file(LOG);
+}
+
+void
+rg_node_refresh(void)
+{
+	RgState    *state;
+	RgFileMark	mark = {false};
+	RgFileMark	known;
+	struct stat st;
+	char		reason[RG_MESSAGE_SIZE];
+	FileResult	result;
+
+	if (rg_node_name[0] == '\0')
+		return;
+	if (stat(RG_STATE_FILE, &st) == 0)
+		set_mark(&mark, &st);
+	LWLockAcquire(rg_shared->lock, LW_SHARED);
+	known = rg_shared->state_mark;
+	LWLockRelease(rg_shared->lock);
+	if (marks_are_equal(&mark, &known))
+		return;
+
+	state = palloc(sizeof(RgState));
+	result = read_file(state, &mark, reason);
+	if (share(result, state, &mark, reason))
+		complain_about_file(LOG);
+	pfree(state);
+}
+
+void
+rg_node_require(void)
+{
+	rg_require_shared();
+	if (rg_node_name[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this server is not a node of pg_regent"),
+				 errdetail("regent.node_name is empty."),
+				 errhint("Set regent.node_name in postgresql.conf and restart the server.")));
+	rg_node_refresh();
+	complain_about_file(ERROR);
+}
+
+void
+rg_node_warn(void)
+{
+	complain_about_file(WARNING);
+}
+
+/* Opens and tries to lock; false if somebody else has it. */
+static bool
+try_flock(RgNode *node)
+{
+	if (node->lock_fd < 0)
+	{
+		node->lock_fd = OpenTransientFilePerm(RG_LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC,
+											  pg_file_create_mode);
+		if (node->lock_fd < 0)
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not open file \"%s\": %m", RG_LOCK_FILE)));
+	}
+	if (flock(node->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return true;
+	if (errno != EWOULDBLOCK && errno != EINTR)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not lock file \"%s\": %m", RG_LOCK_FILE)));
+	return false;
+}
+
+void
+rg_node_lock(RgNode *node, int64 deadline_ms)
+{
+	node->lock_fd = -1;
+	rg_node_require();
+	while (!try_flock(node))
+	{
+		if (rg_boottime_ms() >= deadline_ms)
+			ereport(ERROR,
+					(errcode(ERRCODE_RG_NODE_BUSY),
+					 errmsg("node \"%s\" is busy", rg_node_name),
+					 errdetail("Another promise, promotion or follow holds \"%s\".", RG_LOCK_FILE),
+					 errhint("Try again in a moment.")));
+		rg_wait_ms(2);
+	}
+	rg_node_require();
+	rg_shared_state(&node->state);
+}
+
+bool
+rg_node_try_lock(RgNode *node)
+{
+	node->lock_fd = -1;
+	rg_node_require();
+	if (!try_flock(node))
+	{
+		CloseTransientFile(node->lock_fd);
+		node->lock_fd = -1;
+		return false;
+	}
+	rg_node_require();
+	rg_shared_state(&node->state);
+	return true;
+}
+
+void
+rg_node_unlock(RgNode *node)
+{
+	if (node->lock_fd >= 0)
+		CloseTransientFile(node->lock_fd);
+	node->lock_fd = -1;
+}
+
+static void
+write_failed(const char *what)
+{
+	ereport(ERROR,
+			(errcode_for_file_access(),
+			 errmsg("could not %s file \"%s\": %m", what, RG_STATE_TMP_FILE)));
+}
+
+void
+rg_node_store(RgNode *node)
+{
+	char	   *content = palloc(RG_STATE_TEXT_SIZE);
+	int			length = rg_state_format(&node->state, content, RG_STATE_TEXT_SIZE);
+	RgFileMark	mark;
+	struct stat st;
+	int			fd;
+
+	Assert(node->lock_fd >= 0);
+	if (length < 0)
+		elog(ERROR, "state of node \"%s\" is too large", rg_node_name);
+
+	fd = OpenTransientFilePerm(RG_STATE_TMP_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		write_failed("create");
+	errno = 0;
+	if (write(fd, content, length) != length)
+	{
+		if (errno == 0)
+			errno = ENOSPC;
+		write_failed("write");
+	}
+	if (pg_fsync(fd) != 0)
+		write_failed("fsync");
+	if (fstat(fd, &st) != 0)
+		write_failed("stat");
+	if (CloseTransientFile(fd) != 0)
+		write_failed("close");
+	if (rename(RG_STATE_TMP_FILE, RG_STATE_FILE) != 0)
+		write_failed("rename");
+	fsync_fname(".", true);
+	pfree(content);
+
+	set_mark(&mark, &st);
+	share(FILE_READ, &node->state, &mark, "");
+}

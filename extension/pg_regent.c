@@ -1,0 +1,133 @@
+/*
+ * pg_regent.c
+ *	  Wiring: settings, shared memory, hooks and the background worker.
+ *
+ * The library has to be preloaded: it reads the node's promise before the first
+ * backend can start, and it watches the startup process, which only inherits
+ * what the postmaster had.  Loaded in any other way it says so and does nothing.
+ *
+ * All else lives in the files named after it; README.md has the map.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "postmaster/bgworker.h"
+#include "storage/ipc.h"
+#include "utils/guc.h"
+
+#include "compat.h"
+#include "park.h"
+#include "pg_regent.h"
+#include "shmem.h"
+#include "worker.h"
+
+PG_MODULE_MAGIC;
+
+char	   *rg_node_name = NULL;
+char	   *rg_database = NULL;
+int			rg_report_interval = 500;
+char	   *rg_saved_restore_command = NULL;
+
+static shmem_request_hook_type prev_shmem_request_hook = NULL;
+static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
+
+static void
+request_shmem(void)
+{
+	if (prev_shmem_request_hook)
+		prev_shmem_request_hook();
+	rg_shmem_request();
+}
+
+static void
+startup_shmem(void)
+{
+	if (prev_shmem_startup_hook)
+		prev_shmem_startup_hook();
+	rg_shmem_startup();
+}
+
+static bool
+check_node_name(char **newval, void **extra, GucSource source)
+{
+	if ((*newval)[0] == '\0' || rg_name_is_valid(*newval))
+		return true;
+	GUC_check_errdetail("A node's name has 1 to %d characters of a-z, 0-9 and _, and is not \"any\" or \"first\".",
+						RG_NAME_SIZE - 1);
+	return false;
+}
+
+static void
+define_settings(void)
+{
+	DefineCustomStringVariable("regent.node_name",
+							   "Name of this server in the cluster.",
+							   "Empty means that this server is not a node of pg_regent.",
+							   &rg_node_name,
+							   "",
+							   PGC_POSTMASTER,
+							   0,
+							   check_node_name, NULL, NULL);
+	DefineCustomStringVariable("regent.database",
+							   "Database in which the extension pg_regent is installed.",
+							   NULL,
+							   &rg_database,
+							   "postgres",
+							   PGC_POSTMASTER,
+							   0,
+							   NULL, NULL, NULL);
+	DefineCustomIntVariable("regent.report_interval",
+							"How often the background worker looks at this server.",
+							NULL,
+							&rg_report_interval,
+							500, 10, 60000,
+							PGC_SIGHUP,
+							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomStringVariable("regent.saved_restore_command",
+							   "The restore_command that a promise took away until this node follows a leader again.",
+							   "Written and removed by pg_regent itself.",
+							   &rg_saved_restore_command,
+							   "",
+							   PGC_SIGHUP,
+							   GUC_SUPERUSER_ONLY | GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE,
+							   NULL, NULL, NULL);
+}
+
+static void
+register_worker(void)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_ConsistentState;
+	worker.bgw_restart_time = 1;
+	strlcpy(worker.bgw_library_name, "pg_regent", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, "rg_worker_main", BGW_MAXLEN);
+	strlcpy(worker.bgw_name, "pg_regent", BGW_MAXLEN);
+	strlcpy(worker.bgw_type, "pg_regent", BGW_MAXLEN);
+	RegisterBackgroundWorker(&worker);
+}
+
+void
+_PG_init(void)
+{
+	if (!process_shared_preload_libraries_in_progress)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("pg_regent must be loaded via shared_preload_libraries"),
+				 errhint("Add pg_regent to shared_preload_libraries in postgresql.conf and restart the server.")));
+
+	define_settings();
+	rg_park_watch_settings();
+
+	prev_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shmem;
+	prev_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = startup_shmem;
+
+	if (!IsBinaryUpgrade)
+		register_worker();
+}

@@ -1,0 +1,24 @@
+/*
+ * pg_regent.h
+ *	  The extension's settings.
+ */
+#ifndef PG_REGENT_H
+#define PG_REGENT_H
+
+#include "postgres.h"
+
+/* regent.node_name: this server's name in the cluster; empty: not a node. */
+extern char *rg_node_name;
+
+/* regent.database: where the extension is installed. */
+extern char *rg_database;
+
+/* regent.report_interval, milliseconds. */
+extern int	rg_report_interval;
+
+/* regent.saved_restore_command, see settings.c. */
+extern char *rg_saved_restore_command;
+
+extern PGDLLEXPORT void _PG_init(void);
+
+#endif							/* PG_REGENT_H */

@@ -1,0 +1,461 @@
+/*
+ * publish.c
+ *	  What the watchdog tells everybody, and what operators ask it for.
+ *
+ * The watchdog publishes the state of the cluster on every node; cluster() and
+ * jobs() show it where a person happens to be logged in, on standbys as well.
+ * In the other direction rebuild() leaves a request, which the next heartbeat
+ * takes along and which stays until the watchdog publishes a job of that id: so
+ * a lost answer loses no request.  All of it is in shared memory only; a restart
+ * forgets it and says so.
+ *
+ * A published text is turned into rows once when it arrives, so that cluster()
+ * never fails because of what it shows.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/numeric.h"
+#include "utils/timestamp.h"
+
+#include "control.h"
+#include "errors.h"
+#include "nodestate.h"
+#include "pg_regent.h"
+#include "shmem.h"
+
+#define NODES_MAX 64
+#define JOBS_MAX 64
+#define WATCHDOG_SILENT_MS 10000
+
+/* ------------------------------------------------ columns */
+
+typedef struct Column
+{
+	const char *name;
+	Oid			type;
+} Column;
+
+static const Column cluster_columns[] = {
+	{"node_name", TEXTOID},
+	{"host", TEXTOID},
+	{"port", INT4OID},
+	{"role", TEXTOID},
+	{"state", TEXTOID},
+	{"status", INT4OID},
+	{"lb_weight", FLOAT8OID},
+	{"replay_lag_bytes", INT8OID},
+	{"term", INT8OID},
+	{"timeline", INT4OID},
+	{"last_seen", TIMESTAMPTZOID},
+	{"reason", TEXTOID},
+};
+
+static const Column job_columns[] = {
+	{"id", INT8OID},
+	{"kind", TEXTOID},
+	{"node", TEXTOID},
+	{"state", TEXTOID},
+	{"progress", FLOAT8OID},
+	{"message", TEXTOID},
+};
+
+#define COLUMNS_MAX lengthof(cluster_columns)
+
+/* A scalar of an object as text; NULL if it is missing or null. */
+static char *
+field_text(JsonbContainer *object, const char *name)
+{
+	JsonbValue	buffer;
+	JsonbValue *value = getKeyJsonValueFromContainer(object, name, strlen(name), &buffer);
+
+	if (value == NULL)
+		return NULL;
+	switch (value->type)
+	{
+		case jbvString:
+			return pnstrdup(value->val.string.val, value->val.string.len);
+		case jbvNumeric:
+			return DatumGetCString(DirectFunctionCall1(numeric_out,
+													   NumericGetDatum(value->val.numeric)));
+		case jbvBool:
+			return pstrdup(value->val.boolean ? "true" : "false");
+		case jbvNull:
+			return NULL;
+		default:
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"%s\" in the published state is not a scalar", name)));
+	}
+	return NULL;
+}
+
+static Datum
+column_value(const Column *column, char *str)
+{
+	switch (column->type)
+	{
+		case INT4OID:
+			return DirectFunctionCall1(int4in, CStringGetDatum(str));
+		case INT8OID:
+			return DirectFunctionCall1(int8in, CStringGetDatum(str));
+		case FLOAT8OID:
+			return DirectFunctionCall1(float8in, CStringGetDatum(str));
+		case TIMESTAMPTZOID:
+			return DirectFunctionCall3(timestamptz_in, CStringGetDatum(str),
+									   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+		default:
+			return CStringGetTextDatum(str);
+	}
+}
+
+static void
+object_values(JsonbContainer *object, const Column *columns, int count, Datum *ret_values,
+			  bool *ret_nulls)
+{
+	for (int i = 0; i < count; i++)
+	{
+		char	   *str = field_text(object, columns[i].name);
+
+		ret_nulls[i] = str == NULL;
+		ret_values[i] = str == NULL ? (Datum) 0 : column_value(&columns[i], str);
+	}
+}
+
+/* The array called name, or NULL; throws if it is something else or too long. */
+static JsonbContainer *
+published_array(Jsonb *state, const char *name, int max)
+{
+	JsonbValue	buffer;
+	JsonbValue *value;
+	JsonbContainer *array;
+
+	if (!JB_ROOT_IS_OBJECT(state))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the published state is not an object")));
+	value = getKeyJsonValueFromContainer(&state->root, name, strlen(name), &buffer);
+	if (value == NULL || value->type == jbvNull)
+		return NULL;
+	array = value->type == jbvBinary ? value->val.binary.data : NULL;
+	if (array == NULL || !JsonContainerIsArray(array) || JsonContainerSize(array) > (uint32) max)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" in the published state is not an array of at most %d objects",
+						name, max)));
+	return array;
+}
+
+static JsonbContainer *
+array_object(JsonbContainer *array, uint32 index)
+{
+	JsonbValue *value = getIthJsonbValueFromContainer(array, index);
+
+	if (value == NULL || value->type != jbvBinary ||
+		!JsonContainerIsObject(value->val.binary.data))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the published state holds something else than objects in an array")));
+	return value->val.binary.data;
+}
+
+/* ------------------------------------------------ publish */
+
+/* Turns every object into values once, and notes the jobs' ids. */
+static int
+check_published(Jsonb *state, int64 *ret_job_ids)
+{
+	JsonbContainer *nodes = published_array(state, "nodes", NODES_MAX);
+	JsonbContainer *jobs = published_array(state, "jobs", JOBS_MAX);
+	Datum		values[COLUMNS_MAX];
+	bool		nulls[COLUMNS_MAX];
+	int			njobs = 0;
+
+	for (uint32 i = 0; nodes != NULL && i < JsonContainerSize(nodes); i++)
+		object_values(array_object(nodes, i), cluster_columns, lengthof(cluster_columns),
+					  values, nulls);
+	for (uint32 i = 0; jobs != NULL && i < JsonContainerSize(jobs); i++)
+	{
+		object_values(array_object(jobs, i), job_columns, lengthof(job_columns), values, nulls);
+		if (nulls[0])
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("a job in the published state has no id")));
+		ret_job_ids[njobs++] = DatumGetInt64(values[0]);
+	}
+	return njobs;
+}
+
+/* With the lock held: requests that have become jobs are no requests any more. */
+static void
+drop_requests(const int64 *job_ids, int njobs)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < rg_shared->nrequests; i++)
+	{
+		bool		is_job = false;
+
+		for (int j = 0; j < njobs; j++)
+			is_job |= rg_shared->requests[i].id == job_ids[j];
+		if (!is_job)
+			rg_shared->requests[kept++] = rg_shared->requests[i];
+	}
+	rg_shared->nrequests = kept;
+}
+
+PG_FUNCTION_INFO_V1(regent_publish);
+
+/* publish(watchdog, counter, term, state jsonb) */
+Datum
+regent_publish(PG_FUNCTION_ARGS)
+{
+	RgCommand	command;
+	RgState    *state = palloc(sizeof(RgState));
+	int64		job_ids[JOBS_MAX];
+	int			njobs;
+	Jsonb	   *published;
+	char	   *str;
+	int			length;
+
+	rg_node_require();
+	rg_command_get(fcinfo, &command);
+	if (PG_ARGISNULL(3))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("state must not be null")));
+	rg_shared_state(state);
+	rg_command_authorize(state, &command, false);
+
+	published = PG_GETARG_JSONB_P(3);
+	njobs = check_published(published, job_ids);
+	str = JsonbToCString(NULL, &published->root, VARSIZE(published));
+	length = strlen(str);
+	if (length > RG_PUBLISHED_SIZE)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the published state has %d bytes, at most %d are kept",
+						length, RG_PUBLISHED_SIZE)));
+
+	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
+	memcpy(rg_shared->published, str, length);
+	rg_shared->published_length = length;
+	rg_shared->published_encoding = GetDatabaseEncoding();
+	drop_requests(job_ids, njobs);
+	LWLockRelease(rg_shared->lock);
+
+	PG_RETURN_DATUM(rg_state_after(state));
+}
+
+/* ------------------------------------------------ cluster, jobs */
+
+/* What was published, or NULL. */
+static Jsonb *
+get_published(void)
+{
+	char	   *str = palloc(RG_PUBLISHED_SIZE + 1);
+	int			encoding;
+	int			length;
+
+	LWLockAcquire(rg_shared->lock, LW_SHARED);
+	length = rg_shared->published_length;
+	encoding = rg_shared->published_encoding;
+	memcpy(str, rg_shared->published, length);
+	LWLockRelease(rg_shared->lock);
+	if (length == 0)
+		return NULL;
+	str[length] = '\0';
+	return DatumGetJsonbP(rg_jsonb_from_text(pg_any_to_server(str, length, encoding)));
+}
+
+static void
+put_objects(ReturnSetInfo *rsinfo, const char *array_name, int max, const Column *columns,
+			int count)
+{
+	Jsonb	   *published = get_published();
+	JsonbContainer *array = published != NULL ? published_array(published, array_name, max) : NULL;
+
+	for (uint32 i = 0; array != NULL && i < JsonContainerSize(array); i++)
+	{
+		Datum		values[COLUMNS_MAX];
+		bool		nulls[COLUMNS_MAX];
+
+		object_values(array_object(array, i), columns, count, values, nulls);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+}
+
+PG_FUNCTION_INFO_V1(regent_cluster);
+
+Datum
+regent_cluster(PG_FUNCTION_ARGS)
+{
+	rg_require_shared();
+	InitMaterializedSRF(fcinfo, 0);
+	put_objects((ReturnSetInfo *) fcinfo->resultinfo, "nodes", NODES_MAX, cluster_columns,
+				lengthof(cluster_columns));
+	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(regent_jobs);
+
+/* The watchdog's jobs, and requests that it has not made one of yet. */
+Datum
+regent_jobs(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	RgRequest	requests[RG_REQUESTS_MAX];
+	int			count;
+
+	rg_require_shared();
+	InitMaterializedSRF(fcinfo, 0);
+	LWLockAcquire(rg_shared->lock, LW_SHARED);
+	count = rg_shared->nrequests;
+	memcpy(requests, rg_shared->requests, sizeof(requests));
+	LWLockRelease(rg_shared->lock);
+
+	put_objects(rsinfo, "jobs", JOBS_MAX, job_columns, lengthof(job_columns));
+	for (int i = 0; i < count; i++)
+	{
+		Datum		values[lengthof(job_columns)];
+		bool		nulls[lengthof(job_columns)] = {false};
+
+		values[0] = Int64GetDatum(requests[i].id);
+		values[1] = CStringGetTextDatum("rebuild");
+		values[2] = CStringGetTextDatum(requests[i].node);
+		values[3] = CStringGetTextDatum("queued");
+		nulls[4] = true;
+		values[4] = (Datum) 0;
+		values[5] = CStringGetTextDatum("waits for the watchdog; a restart of this server forgets it");
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* ------------------------------------------------ rebuild */
+
+static void
+check_rebuild(const RgState *state, const char *node, const char *method)
+{
+	StringInfoData voters;
+	bool		is_voter = false;
+
+	if (strcmp(method, "auto") != 0 && strcmp(method, "copy") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown method \"%s\"", method),
+				 errhint("Methods are auto and copy.")));
+	if (!state->has_rule)
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_NOT_INITIALISED),
+				 errmsg("the cluster is not initialised"),
+				 errdetail("Node \"%s\" holds no rule.", rg_node_name),
+				 errhint("Run \"regent init\".")));
+
+	initStringInfo(&voters);
+	for (int i = 0; i < state->rule.nvoters; i++)
+	{
+		is_voter |= strcmp(state->rule.voters[i], node) == 0;
+		appendStringInfo(&voters, "%s%s", i > 0 ? ", " : "", state->rule.voters[i]);
+	}
+	if (!is_voter)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("node \"%s\" does not exist", node),
+				 errhint("Nodes of this cluster are: %s.", voters.data)));
+	if (strcmp(state->rule.leader, node) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_WRONG_ROLE),
+				 errmsg("node \"%s\" is the leader and cannot be rebuilt", node),
+				 errdetail("All others are copies of it.")));
+}
+
+static void
+check_watchdog_listens(void)
+{
+	uint64		seen = pg_atomic_read_u64(&rg_shared->watchdog_seen_ms);
+
+	if (seen == 0 || rg_boottime_ms() - (int64) seen > WATCHDOG_SILENT_MS)
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_NO_WATCHDOG),
+				 errmsg("no watchdog is listening"),
+				 errdetail("Node \"%s\" has had no heartbeat for %d seconds.",
+						   rg_node_name, WATCHDOG_SILENT_MS / 1000),
+				 errhint("Start regentd on the watchdog's host: systemctl start regentd.")));
+}
+
+/* Unique among nodes and restarts: milliseconds since 1970, and three digits of the node's own. */
+static int64
+next_request_id(void)
+{
+	int64		ms = GetCurrentTimestamp() / 1000 +
+		(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
+	int64		id = ms * 1000 +
+		hash_bytes((const unsigned char *) rg_node_name, strlen(rg_node_name)) % 1000;
+
+	if (id <= rg_shared->last_request_id)
+		id = rg_shared->last_request_id + 1000;
+	rg_shared->last_request_id = id;
+	return id;
+}
+
+/* The id of a new request, of the same one if it waits already, -1: no room. */
+static int64
+add_request(const char *node, const char *method)
+{
+	int64		id = -1;
+
+	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < rg_shared->nrequests && id < 0; i++)
+		if (strcmp(rg_shared->requests[i].node, node) == 0 &&
+			strcmp(rg_shared->requests[i].method, method) == 0)
+			id = rg_shared->requests[i].id;
+	if (id < 0 && rg_shared->nrequests < RG_REQUESTS_MAX)
+	{
+		RgRequest  *request = &rg_shared->requests[rg_shared->nrequests++];
+
+		id = next_request_id();
+		request->id = id;
+		strlcpy(request->node, node, sizeof(request->node));
+		strlcpy(request->method, method, sizeof(request->method));
+	}
+	LWLockRelease(rg_shared->lock);
+	return id;
+}
+
+PG_FUNCTION_INFO_V1(regent_rebuild);
+
+/* rebuild(node, method default 'auto') */
+Datum
+regent_rebuild(PG_FUNCTION_ARGS)
+{
+	RgState    *state = palloc(sizeof(RgState));
+	char	   *node;
+	char	   *method;
+	int64		id;
+
+	rg_node_require();
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("node and method must not be null")));
+	node = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	method = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	rg_shared_state(state);
+	check_rebuild(state, node, method);
+	check_watchdog_listens();
+
+	id = add_request(node, method);
+	if (id < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("%d requests are waiting for the watchdog already", RG_REQUESTS_MAX),
+				 errhint("See regent.jobs().")));
+	PG_RETURN_INT64(id);
+}

@@ -1,0 +1,168 @@
+/*
+ * shmem.h
+ *	  What the node's processes share.
+ *
+ * One struct behind one lightweight lock, with a few atomics beside it for the
+ * startup process, which must never wait for us.  It holds a copy of the node's
+ * state file with whatever is newer than the file, what the background worker
+ * measured, what the watchdog published, and what operators asked for.
+ *
+ * Nothing in it outlives a restart: promises and rules come back from the state
+ * file before the first backend starts, all else begins empty.  The lease and
+ * the override of the gate will stand here too, and for that very reason.
+ */
+#ifndef RG_SHMEM_H
+#define RG_SHMEM_H
+
+#include "postgres.h"
+
+#include "access/xlogdefs.h"
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+
+#include "statefile.h"
+
+#define RG_REQUESTS_MAX 16
+#define RG_PUBLISHED_SIZE (64 * 1024)
+#define RG_MESSAGE_SIZE 256
+
+/* Which file was read: rename gives every new state file another inode. */
+typedef struct RgFileMark
+{
+	bool		exists;
+	uint64		inode;
+	int64		size;
+	int64		mtime_s;
+	int64		mtime_ns;
+} RgFileMark;
+
+/* Where this node's timelines ended, newest last; cached for one current timeline. */
+typedef struct RgHistory
+{
+	TimeLineID	timeline;
+	int			count;
+	struct
+	{
+		TimeLineID	timeline;
+		XLogRecPtr	end;
+	}			ends[RG_FOLLOWED_MAX];
+} RgHistory;
+
+/* When something last came from the upstream, by our own clock. */
+typedef struct RgReceipt
+{
+	XLogRecPtr	flushed;
+	TimestampTz message;
+	int64		last_wal_ms;
+	int64		last_message_ms;
+} RgReceipt;
+
+/* What the worker measured last. */
+typedef struct RgSample
+{
+	int64		at_ms;
+	bool		in_recovery;
+	TimeLineID	timeline;
+	XLogRecPtr	receive_lsn;
+	XLogRecPtr	replay_lsn;		/* on a primary: written */
+	double		rate;			/* bytes per second */
+} RgSample;
+
+/* Something an operator asked for; waits for a heartbeat to take it along. */
+typedef struct RgRequest
+{
+	int64		id;
+	char		node[RG_NAME_SIZE];
+	char		method[8];
+} RgRequest;
+
+typedef struct RgShared
+{
+	LWLock	   *lock;
+
+	/* Protected by lock. */
+	RgState		state;			/* the file's content, and what is newer */
+	bool		state_dirty;	/* the file lacks something of it */
+	bool		state_bad;		/* the file can't be used; it is never overwritten */
+	char		state_error[RG_MESSAGE_SIZE];
+	RgFileMark	state_mark;
+	RgHistory	history;
+	RgReceipt	receipt;
+	RgSample	sample;
+	XLogRecPtr	rules_lsn;		/* all rules up to here were read from the table */
+	int			nrequests;
+	RgRequest	requests[RG_REQUESTS_MAX];
+	int64		last_request_id;
+	int			published_length;
+	int			published_encoding;
+	char		published[RG_PUBLISHED_SIZE];
+	Latch	   *worker_latch;	/* NULL: no worker */
+	bool		worker_connecting;	/* still set at the worker's start: it died of it */
+	int64		worker_retry_ms;	/* pause between its looks for a missing database */
+
+	/* Milliseconds of CLOCK_BOOTTIME; 0: no heartbeat since the start. */
+	pg_atomic_uint64 watchdog_seen_ms;
+
+	/*
+	 * Written by the startup process when it rereads its settings, see park.c:
+	 * whether it has a source of WAL left, and how often it has reread them.
+	 */
+	pg_atomic_uint32 startup_has_conninfo;
+	pg_atomic_uint32 startup_has_restore;
+	pg_atomic_uint64 startup_reloads;
+
+	/* Read by the startup process: lift delays of replay. */
+	pg_atomic_uint32 is_parked;
+} RgShared;
+
+/* NULL unless the library was preloaded. */
+extern RgShared *rg_shared;
+
+/* Constants of this server start, read before the first fork. */
+extern char rg_boot_id[RG_UUID_SIZE];
+
+/* Hooks of _PG_init. */
+extern void rg_shmem_request(void);
+extern void rg_shmem_startup(void);
+
+/* Milliseconds of CLOCK_BOOTTIME. */
+extern int64 rg_boottime_ms(void);
+
+/* Raises an error unless preloaded. */
+extern void rg_require_shared(void);
+
+/* A copy of the state as it is known now. */
+extern void rg_shared_state(RgState *ret_state);
+
+/*
+ * Takes over rules whose rows are flushed here, oldest first.  Wakes the worker,
+ * which brings the state file up to date.  Safe in a commit callback.
+ */
+extern void rg_shared_adopt_rules(const RgRule *rules, int count);
+
+/* Terms that stand in the table but have no rule copy here; returns true if any was new. */
+extern void rg_shared_add_followed(const RgTermEnd *terms, int count);
+
+/* The timeline that this server writes, or replays. */
+extern TimeLineID rg_current_timeline(bool in_recovery);
+
+/*
+ * The terms that this node followed or led, with the end of each in its own
+ * history; returns their number.  ret_terms holds RG_FOLLOWED_MAX.
+ */
+extern int	rg_followed_terms(RgTermEnd *ret_terms);
+
+/* Looks whether the walreceiver got anything since the last look. */
+extern void rg_receipt_update(RgReceipt *ret_receipt);
+
+extern void rg_worker_wake(void);
+
+/*
+ * Waits until the worker has read every rule that this server holds now; false
+ * if it has not by deadline_ms (boottime).
+ */
+extern bool rg_rules_sync(int64 deadline_ms);
+
+#endif							/* RG_SHMEM_H */

@@ -1,0 +1,18 @@
+/*
+ * slots.h
+ *	  Replication slots of the rule's voters.
+ */
+#ifndef RG_SLOTS_H
+#define RG_SLOTS_H
+
+#include "postgres.h"
+
+#include "rulejson.h"
+
+/*
+ * Creates the slots regent_<voter> that are missing here, inside the caller's
+ * transaction; on a primary they keep WAL at once.  Returns how many it made.
+ */
+extern int	rg_slots_create_missing(const RgRule *rule);
+
+#endif							/* RG_SLOTS_H */
