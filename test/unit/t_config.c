@@ -184,7 +184,6 @@ static const Bad bad[] = {
 	{CLUSTER NODES CLUSTER, {":7: section [cluster] is there twice: the first is at line 1",
 	":8: key \"name\" is there twice: the first is at line 2"}},
 	/* keys */
-	{"[cluster]\n" NODES, {":1: key \"name\" is missing in this section"}},
 	{CLUSTER N1 "[node n2]\n", {":5: key \"host\" is missing in this section"}},
 	{CLUSTER "lease = 5s\nlease = 6s\n" NODES, {":4: key \"lease\" is there twice: the first is at line 3"}},
 	{CLUSTER "heartbeat_intervall = 1s\n" NODES,

@@ -44,7 +44,7 @@
 #define SSLMODES "disable|allow|prefer|require|verify-ca|verify-full"
 
 const RgKey rg_keys[] = {
-	ROW("cluster", RgConfig, name, name, NAME, true, false, "", 0, 0, NULL,
+	KEY(name, name, NAME, "main", 0, 0, NULL,
 		"name of the cluster, in messages and file names"),
 	KEY(user, user, ROLE, "regent", 0, 0, NULL,
 		"role that regentd logs in as; regent init makes it"),

@@ -1,0 +1,417 @@
+/*
+ * t_cli_text.c
+ *	  What the regent command writes without asking anybody: connection
+ *	  strings, HAProxy's configuration, the status text, passfile lines.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <libpq-fe.h>
+
+#include "watchdog/app/conninfo.h"
+#include "watchdog/cli/haproxy.h"
+#include "watchdog/cli/passfile.h"
+#include "watchdog/cli/status_text.h"
+#include "watchdog/cli/text.h"
+#include "watchdog/cli/uri.h"
+
+/* Three nodes; n2 is preferred, n3 takes no reads. */
+static void
+make_config(RgConfig *c)
+{
+	memset(c, 0, sizeof(*c));
+	strcpy(c->file, "regent.conf");
+	strcpy(c->name, "main");
+	strcpy(c->database, "postgres");
+	strcpy(c->sslmode, "prefer");
+	strcpy(c->replication_user, "regent_replication");
+	strcpy(c->replication_passfile, "/var/lib/postgresql/.pgpass");
+	strcpy(c->http_listen, "127.0.0.1:8008");
+	c->nnodes = 3;
+	for (int i = 0; i < 3; i++)
+	{
+		sprintf(c->nodes[i].name, "n%d", i + 1);
+		sprintf(c->nodes[i].host, "10.0.0.1%d", i + 1);
+		c->nodes[i].port = 5432;
+		c->nodes[i].priority = 100;
+		c->nodes[i].weight = 1;
+	}
+	c->nodes[1].priority = 200;
+	c->nodes[1].weight = 3;
+	c->nodes[2].weight = 0;
+}
+
+static const char *
+parsed(PQconninfoOption *options, const char *keyword)
+{
+	for (PQconninfoOption *o = options; o->keyword != NULL; o++)
+		if (strcmp(o->keyword, keyword) == 0)
+			return o->val != NULL ? o->val : "";
+	return "";
+}
+
+/* libpq must read what we write. */
+static PQconninfoOption *
+parse(const char *text)
+{
+	char	   *message = NULL;
+	PQconninfoOption *options = PQconninfoParse(text, &message);
+
+	if (options == NULL)
+		fail_msg("%s: %s", text, message);
+	return options;
+}
+
+static void
+test_uri_write_lists_promotable_nodes_by_priority(void **state)
+{
+	RgConfig	c;
+	char		buf[RG_URI_MAX];
+
+	(void) state;
+	make_config(&c);
+	c.nodes[0].priority = 0;
+	assert_string_equal(rg_uri_build(&c, RG_URI_WRITE, RG_URI_FORM_URI, "app", "", buf),
+						"postgresql://10.0.0.12:5432,10.0.0.13:5432/app"
+						"?target_session_attrs=read-write&connect_timeout=3");
+	assert_string_equal(rg_uri_build(&c, RG_URI_WRITE, RG_URI_FORM_KEYWORDS, "app", "me", buf),
+						"host=10.0.0.12,10.0.0.13 port=5432,5432 dbname=app user=me "
+						"target_session_attrs=read-write connect_timeout=3");
+}
+
+static void
+test_uri_read_lists_nodes_with_weight(void **state)
+{
+	RgConfig	c;
+	char		buf[RG_URI_MAX];
+
+	(void) state;
+	make_config(&c);
+	assert_string_equal(rg_uri_build(&c, RG_URI_READ, RG_URI_FORM_URI, "app", "", buf),
+						"postgresql://10.0.0.12:5432,10.0.0.11:5432/app"
+						"?target_session_attrs=prefer-standby&connect_timeout=3");
+	for (int i = 0; i < 3; i++)
+		c.nodes[i].weight = 0;
+	assert_non_null(strstr(rg_uri_build(&c, RG_URI_READ, RG_URI_FORM_URI, "app", "", buf), "10.0.0.13"));
+}
+
+static void
+test_uri_odd_values_survive_libpq(void **state)
+{
+	RgConfig	c;
+	char		buf[RG_URI_MAX];
+
+	(void) state;
+	make_config(&c);
+	strcpy(c.nodes[0].host, "::1");
+	strcpy(c.nodes[1].host, "/run/postgresql");
+	strcpy(c.nodes[2].host, "db_3.example.org");
+	strcpy(c.sslmode, "verify-full");
+	for (int form = RG_URI_FORM_URI; form <= RG_URI_FORM_KEYWORDS; form++)
+	{
+		PQconninfoOption *o = parse(rg_uri_build(&c, RG_URI_WRITE, (RgUriForm) form, "a b'\\c/\xc3\xa4", "o'k @x", buf));
+
+		assert_string_equal(parsed(o, "host"), "/run/postgresql,::1,db_3.example.org");
+		assert_string_equal(parsed(o, "port"), "5432,5432,5432");
+		assert_string_equal(parsed(o, "dbname"), "a b'\\c/\xc3\xa4");
+		assert_string_equal(parsed(o, "user"), "o'k @x");
+		assert_string_equal(parsed(o, "sslmode"), "verify-full");
+		assert_string_equal(parsed(o, "target_session_attrs"), "read-write");
+		PQconninfoFree(o);
+	}
+}
+
+static char *
+haproxy(const RgConfig *c, const RgHaproxyOptions *options)
+{
+	char	   *text = NULL;
+	size_t		size;
+	FILE	   *out = open_memstream(&text, &size);
+
+	rg_haproxy_write(c, options, out);
+	fclose(out);
+	return text;
+}
+
+static const RgHaproxyOptions haproxy_defaults = {
+	.write_port = 5000, .read_port = 5001, .bind = "*",
+	.check_address = "127.0.0.1:8008", .run_as = "haproxy"
+};
+
+static void
+test_haproxy_names_every_server_twice(void **state)
+{
+	RgConfig	c;
+	char	   *text;
+
+	(void) state;
+	make_config(&c);
+	strcpy(c.nodes[0].host, "::1");
+	text = haproxy(&c, &haproxy_defaults);
+	assert_non_null(strstr(text, "    bind *:5000\n"));
+	assert_non_null(strstr(text, "    bind *:5001\n"));
+	assert_non_null(strstr(text, "    user haproxy\n    group haproxy\n"));
+	assert_non_null(strstr(text, "    server regentd 127.0.0.1:8008\n"));
+	assert_non_null(strstr(text, "uri-lf \"/node/%[srv_name]/primary\""));
+	assert_non_null(strstr(text, "uri-lf \"/node/%[srv_name]/standby\""));
+	assert_non_null(strstr(text, "on-marked-down shutdown-sessions"));
+	assert_non_null(strstr(text, "    server n1 [::1]:5432\n    server n2 10.0.0.12:5432\n    server n3 10.0.0.13:5432\n"));
+	assert_non_null(strstr(text, "    server n1 [::1]:5432 weight 1\n    server n2 10.0.0.12:5432 weight 3\n"
+						   "    # n3 has weight 0: no reads\n"));
+	free(text);
+}
+
+static void
+test_haproxy_weights_are_scaled(void **state)
+{
+	RgConfig	c;
+	char	   *text;
+	RgHaproxyOptions options = haproxy_defaults;
+
+	(void) state;
+	make_config(&c);
+	c.nodes[0].weight = 1000;
+	c.nodes[1].weight = 500;
+	c.nodes[2].weight = 1;
+	options.run_as = "none";
+	text = haproxy(&c, &options);
+	assert_non_null(strstr(text, "server n1 10.0.0.11:5432 weight 256\n"));
+	assert_non_null(strstr(text, "server n2 10.0.0.12:5432 weight 128\n"));
+	assert_non_null(strstr(text, "server n3 10.0.0.13:5432 weight 1\n"));
+	assert_null(strstr(text, "user "));
+	free(text);
+}
+
+static void
+test_haproxy_refuses_what_it_cannot_balance(void **state)
+{
+	RgConfig	c;
+	RgError		err = {0};
+	RgHaproxyOptions options = haproxy_defaults;
+
+	(void) state;
+	make_config(&c);
+	assert_int_equal(rg_haproxy_check(&c, &options, &err), 0);
+	options.check_address = "";
+	assert_int_equal(rg_haproxy_check(&c, &options, &err), RGE_ARGUMENT);
+	assert_string_equal(err.message, "http_listen is not set in regent.conf");
+	assert_non_null(strstr(err.hint, "Add \"http_listen = 127.0.0.1:8008\" to its section [cluster]"));
+	options = haproxy_defaults;
+	strcpy(c.nodes[2].host, "/tmp");
+	assert_int_equal(rg_haproxy_check(&c, &options, &err), RGE_ARGUMENT);
+	assert_string_equal(err.message, "node n3 has a socket directory as host");
+	make_config(&c);
+	options.read_port = 5000;
+	assert_int_equal(rg_haproxy_check(&c, &options, &err), RGE_ARGUMENT);
+}
+
+/* The real program, where it is installed. */
+static void
+test_haproxy_itself_accepts_the_file(void **state)
+{
+	char		file[] = "/tmp/t_haproxy.XXXXXX";
+	char		command[256];
+	RgConfig	c;
+	RgHaproxyOptions options = haproxy_defaults;
+	int			fd;
+	FILE	   *out;
+
+	(void) state;
+	if (access("/usr/sbin/haproxy", X_OK) != 0)
+		skip();
+	make_config(&c);
+	options.run_as = "none";
+	assert_true((fd = mkstemp(file)) >= 0);
+	out = fdopen(fd, "w");
+	rg_haproxy_write(&c, &options, out);
+	fclose(out);
+	/* -dW: a warning is an error */
+	snprintf(command, sizeof(command), "/usr/sbin/haproxy -c -q -dW -f %s", file);
+	if (system(command) != 0)
+		fail_msg("refused: %s", command);
+	unlink(file);
+}
+
+static void
+test_conninfo_is_what_libpq_reads(void **state)
+{
+	RgConfig	c;
+	char		buf[RG_CONNINFO_MAX];
+	PQconninfoOption *o;
+
+	(void) state;
+	make_config(&c);
+	strcpy(c.replication_passfile, "/var/lib/my pg's/.pgpass");
+	o = parse(rg_conninfo_replication(&c, 1, 0, buf, sizeof(buf)));
+	assert_string_equal(parsed(o, "host"), "10.0.0.11");
+	assert_string_equal(parsed(o, "port"), "5432");
+	assert_string_equal(parsed(o, "user"), "regent_replication");
+	assert_string_equal(parsed(o, "application_name"), "n2");
+	assert_string_equal(parsed(o, "passfile"), "/var/lib/my pg's/.pgpass");
+	PQconninfoFree(o);
+
+	make_config(&c);
+	rg_conninfo_replication(&c, 1, 0, buf, sizeof(buf));
+	assert_true(rg_conninfo_equal(buf, "host=10.0.0.11 port=5432 user=regent_replication application_name=n2 "
+								  "passfile=/var/lib/postgresql/.pgpass connect_timeout=10"));
+	assert_false(rg_conninfo_equal(buf, "host=10.0.0.12 port=5432 user=regent_replication application_name=n2 "
+								   "passfile=/var/lib/postgresql/.pgpass"));
+	assert_false(rg_conninfo_equal(buf, "not a connection string"));
+	assert_false(rg_conninfo_equal(buf, ""));
+}
+
+static void
+find_password(const char *file, const char *user, int rc, const char *password)
+{
+	char		buf[RG_PASSWORD_MAX];
+	RgError		err = {0};
+
+	assert_int_equal(rg_passfile_find(file, user, buf, sizeof(buf), &err), rc);
+	assert_string_equal(buf, password);
+}
+
+static void
+test_passfile_finds_the_users_own_line(void **state)
+{
+	char		file[] = "/tmp/t_passfile.XXXXXX";
+	int			fd = mkstemp(file);
+	static const char text[] =
+		"# *:*:*:regent:no\n"
+		"*:*:*:*:for-all\n"
+		"too:few:fields\n"
+		"*:*:*:regent:a\\:b\\\\c\r\n"
+		"*:*:*:regent:second\n"
+		"h\\:1:5432:postgres:rep:with space ";
+
+	(void) state;
+	assert_int_equal(write(fd, text, sizeof(text) - 1), (ssize_t) sizeof(text) - 1);
+	close(fd);
+	find_password(file, "regent", 0, "a:b\\c");
+	find_password(file, "rep", 0, "with space ");
+	find_password(file, "nobody", 0, "");
+	find_password("", "regent", 0, "");
+	find_password("/nonexistent", "regent", 0, "");
+	chmod(file, 0640);
+	find_password(file, "regent", RGE_TRUST, "");
+	unlink(file);
+}
+
+static void
+test_text_numbers(void **state)
+{
+	char		buf[RG_TEXT_SHORT];
+
+	(void) state;
+	assert_string_equal(rg_text_bytes(0, buf, sizeof(buf)), "0 B");
+	assert_string_equal(rg_text_bytes(1023, buf, sizeof(buf)), "1023 B");
+	assert_string_equal(rg_text_bytes(1536, buf, sizeof(buf)), "1.5 kB");
+	assert_string_equal(rg_text_bytes(150 * 1024 * 1024, buf, sizeof(buf)), "150 MB");
+	assert_string_equal(rg_text_bytes(INT64_MAX, buf, sizeof(buf)), "8192 PB");
+	assert_string_equal(rg_text_ms(0, buf, sizeof(buf)), "0 ms");
+	assert_string_equal(rg_text_ms(999, buf, sizeof(buf)), "999 ms");
+	assert_string_equal(rg_text_ms(12400, buf, sizeof(buf)), "12.4 s");
+	assert_string_equal(rg_text_ms(180000, buf, sizeof(buf)), "3 min");
+	assert_string_equal(rg_text_ms(3 * 86400000, buf, sizeof(buf)), "3 days");
+}
+
+static char *
+status_text(const char *json)
+{
+	json_t	   *status = json_loads(json, 0, NULL);
+	char	   *text = NULL;
+	size_t		size;
+	FILE	   *out = open_memstream(&text, &size);
+
+	assert_non_null(status);
+	rg_status_write(status, out);
+	fclose(out);
+	json_decref(status);
+	return text;
+}
+
+static void
+test_status_first_line_is_the_verdict(void **state)
+{
+	char	   *text;
+
+	(void) state;
+	text = status_text("{\"auto_failover\":{\"ready\":true,\"reason\":\"\"}}");
+	assert_memory_equal(text, "automatic failover: ready\n", 26);
+	free(text);
+	text = status_text("{\"auto_failover\":{\"ready\":false,\"reason\":\"no standby streams\"}}");
+	assert_memory_equal(text, "automatic failover: NO, because no standby streams\n", 51);
+	free(text);
+	text = status_text("{}");
+	assert_memory_equal(text, "automatic failover: NO, because ", 32);
+	free(text);
+}
+
+static void
+test_status_shows_nodes_jobs_and_last_failover(void **state)
+{
+	char	   *text = status_text(
+		"{\"cluster\":\"main\",\"term\":2,\"leader\":\"n2\",\"diagnosis\":\"healthy\",\"diagnosis_text\":\"well\","
+		"\"phase\":\"steady\",\"auto_failover\":{\"ready\":true},"
+		"\"nodes\":[{\"name\":\"n1\",\"host\":\"10.0.0.11\",\"port\":5432,\"role\":\"unknown\",\"state\":\"rebuilding\","
+		"\"gate\":\"unknown\",\"timeline\":null,\"priority\":100,\"weight\":1,\"last_seen_ms\":null,"
+		"\"reason\":\"a copy runs\",\"candidate\":{\"eligible\":false,\"reason\":\"rebuild in progress\"},"
+		"\"ssh\":\"host key changed\"},"
+		"{\"name\":\"n2\",\"host\":\"10.0.0.12\",\"port\":5432,\"role\":\"primary\",\"state\":\"ok\",\"gate\":\"off\","
+		"\"timeline\":2,\"current_lsn\":\"0/5000060\",\"priority\":100,\"weight\":1,\"last_seen_ms\":120,\"reason\":\"\","
+		"\"candidate\":{\"eligible\":false,\"reason\":\"it is the leader\"},\"ssh\":\"ready\"},"
+		"{\"name\":\"n3\",\"host\":\"10.0.0.13\",\"port\":5432,\"role\":\"standby\",\"state\":\"ok\",\"gate\":\"off\","
+		"\"timeline\":2,\"replay_lsn\":\"0/5000000\",\"replay_lag_bytes\":96,\"replay_lag_ms\":3,\"priority\":100,"
+		"\"weight\":1,\"last_seen_ms\":130,\"candidate\":{\"eligible\":true,\"reason\":\"\"},\"ssh\":\"ready\"}],"
+		"\"jobs\":[{\"id\":7,\"kind\":\"rebuild\",\"node\":\"n1\",\"state\":\"running\",\"phase\":\"copy\","
+		"\"bytes\":1048576,\"total\":10485760,\"percent\":10,\"message\":\"\"}],"
+		"\"last_failover\":{\"term\":2,\"from\":\"n1\",\"to\":\"n2\",\"at\":\"2026-11-23T10:32:06.123Z\","
+		"\"diagnosis\":\"primary crashed\",\"outage_ms\":105,\"phases\":{\"detect_ms\":2,\"fence_ms\":20,"
+		"\"recruit_ms\":8,\"promote_ms\":60,\"rule_ms\":15}}}");
+
+	(void) state;
+	assert_string_equal(text,
+						"automatic failover: ready\n"
+						"cluster main, term 2, leader n2, steady\n"
+						"healthy: well\n\n"
+						"node  role     state       tli  lsn         lag  delay    seen  prio  weight  address\n"
+						"n1    unknown  rebuilding                                never   100       1  10.0.0.11:5432\n"
+						"n2 *  primary  ok            2  0/5000060               120 ms   100       1  10.0.0.12:5432\n"
+						"n3    standby  ok            2  0/5000000  96 B   3 ms  130 ms   100       1  10.0.0.13:5432\n"
+						"\n"
+						"n1: a copy runs\n"
+						"n1 would not be promoted: rebuild in progress\n"
+						"n1: SSH: host key changed\n"
+						"\n"
+						"job 7: rebuild n1, running, copy 1.0 MB of 10.0 MB, 10 %\n"
+						"\n"
+						"last failover: term 2, n1 to n2, 2026-11-23T10:32:06.123Z, primary crashed\n"
+						"               105 ms (detect 2, fence 20, recruit 8, promote 60, rule 15)\n");
+	free(text);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_uri_write_lists_promotable_nodes_by_priority),
+		cmocka_unit_test(test_uri_read_lists_nodes_with_weight),
+		cmocka_unit_test(test_uri_odd_values_survive_libpq),
+		cmocka_unit_test(test_haproxy_names_every_server_twice),
+		cmocka_unit_test(test_haproxy_weights_are_scaled),
+		cmocka_unit_test(test_haproxy_refuses_what_it_cannot_balance),
+		cmocka_unit_test(test_haproxy_itself_accepts_the_file),
+		cmocka_unit_test(test_conninfo_is_what_libpq_reads),
+		cmocka_unit_test(test_passfile_finds_the_users_own_line),
+		cmocka_unit_test(test_text_numbers),
+		cmocka_unit_test(test_status_first_line_is_the_verdict),
+		cmocka_unit_test(test_status_shows_nodes_jobs_and_last_failover),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

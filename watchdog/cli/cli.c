@@ -1,0 +1,76 @@
+/*
+ * cli.c
+ *	  Messages and small help for the commands.
+ *
+ * Errors go to standard error in PostgreSQL's form (message, DETAIL, HINT), so
+ * that they look like psql's; data goes to standard output only, so that a
+ * script can read it.
+ */
+#include "cli.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <string.h>
+
+RgExit
+rg_cli_usage(const RgCli *cli, const char *fmt,...)
+{
+	va_list		args;
+
+	fprintf(stderr, "regent %s: ", cli->command);
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
+	fprintf(stderr, "\nTry \"regent %s --help\".\n", cli->command);
+	return RG_EXIT_USAGE;
+}
+
+RgExit
+rg_cli_bad_option(const RgCli *cli, char **argv)
+{
+	return rg_cli_usage(cli, "unknown option, or one without its value: \"%s\"", argv[optind - 1]);
+}
+
+RgExit
+rg_cli_fail(const RgCli *cli, const RgError *err)
+{
+	(void) cli;
+	fprintf(stderr, "regent: error: %s\n", err->message);
+	if (err->detail[0] != '\0')
+		fprintf(stderr, "DETAIL:  %s\n", err->detail);
+	if (err->hint[0] != '\0')
+		fprintf(stderr, "HINT:  %s\n", err->hint);
+	return RG_EXIT_FAILED;
+}
+
+RgExit
+rg_cli_no_more(const RgCli *cli, int argc, char **argv, int first)
+{
+	if (first < argc)
+		return rg_cli_usage(cli, "too many words: \"%s\"", argv[first]);
+	return RG_EXIT_DONE;
+}
+
+int
+rg_cli_node(const RgCli *cli, const char *name)
+{
+	int			i = rg_config_node(&cli->config, name);
+
+	if (i >= 0)
+		return i;
+	fprintf(stderr, "regent: error: there is no node \"%s\" in %s\nHINT:  The nodes are",
+			name, cli->config.file);
+	for (i = 0; i < cli->config.nnodes; i++)
+		fprintf(stderr, "%s %s", i > 0 ? "," : "", cli->config.nodes[i].name);
+	fputs(".\n", stderr);
+	return -1;
+}
+
+void
+rg_cli_print_json(const RgCli *cli, json_t *value)
+{
+	json_dumpf(value, cli->out, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	fputc('\n', cli->out);
+	fflush(cli->out);
+	json_decref(value);
+}

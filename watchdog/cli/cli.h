@@ -1,0 +1,67 @@
+/*
+ * cli.h
+ *	  What every command of regent has at hand, and how it ends.
+ *
+ * A command is a function; regent.c has the table of them.  It gets the words
+ * behind its name (argv[0] is the name), prints data on out and complaints on
+ * standard error, and returns one of the exit codes.
+ */
+#ifndef RG_CLI_H
+#define RG_CLI_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <jansson.h>
+#include "../app/config.h"
+#include "../base/err.h"
+
+#define RG_DEFAULT_CONFIG "/etc/regent/regent.conf"
+
+typedef enum RgExit
+{
+	RG_EXIT_DONE = 0,
+	RG_EXIT_FAILED = 1,			/* refused or failed; the reason was printed */
+	RG_EXIT_USAGE = 2,
+	RG_EXIT_NO_DAEMON = 3		/* nobody answers on the control socket */
+} RgExit;
+
+typedef struct RgCli
+{
+	const char *command;		/* its name, for messages */
+	bool		json;
+	RgConfig	config;
+	FILE	   *out;
+} RgCli;
+
+typedef RgExit (*RgCommandFn) (RgCli *cli, int argc, char **argv);
+
+/* The commands, each in its own file. */
+extern RgExit rg_cmd_check(RgCli *cli, int argc, char **argv);
+extern RgExit rg_cmd_init(RgCli *cli, int argc, char **argv);
+extern RgExit rg_cmd_status(RgCli *cli, int argc, char **argv);
+extern RgExit rg_cmd_events(RgCli *cli, int argc, char **argv);
+extern RgExit rg_cmd_explain(RgCli *cli, int argc, char **argv);
+extern RgExit rg_cmd_rebuild(RgCli *cli, int argc, char **argv);
+extern RgExit rg_cmd_uri(RgCli *cli, int argc, char **argv);
+extern RgExit rg_cmd_config(RgCli *cli, int argc, char **argv);
+
+/* "regent COMMAND: message" and where help is; returns RG_EXIT_USAGE. */
+extern RgExit rg_cli_usage(const RgCli *cli, const char *fmt,...)
+			__attribute__((format(printf, 2, 3)));
+
+/* For getopt_long's '?': names the option that is unknown or lacks its value. */
+extern RgExit rg_cli_bad_option(const RgCli *cli, char **argv);
+
+/* Prints an error with detail and hint on standard error; returns RG_EXIT_FAILED. */
+extern RgExit rg_cli_fail(const RgCli *cli, const RgError *err);
+
+/* RG_EXIT_USAGE with a message when there are words left from argv[first] on, else 0. */
+extern RgExit rg_cli_no_more(const RgCli *cli, int argc, char **argv, int first);
+
+/* The number of a configured node, or -1 with a message that lists them. */
+extern int	rg_cli_node(const RgCli *cli, const char *name);
+
+/* Prints a JSON value (taken over) and a newline. */
+extern void rg_cli_print_json(const RgCli *cli, json_t *value);
+
+#endif							/* RG_CLI_H */

@@ -1,0 +1,254 @@
+/*
+ * status_text.c
+ *	  What a DBA looks at first, and under stress.
+ *
+ * So: the verdict in the first line, one table, and below it one sentence for
+ * each thing that is not as it should be.  Nothing that is well gets a line of
+ * its own.
+ */
+#include "status_text.h"
+#include "text.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void
+write_verdict(const json_t *status, FILE *out)
+{
+	const json_t *failover = json_object_get(status, "auto_failover");
+	const char *reason = rg_json_text(failover, "reason", "");
+
+	if (rg_json_true(failover, "ready"))
+		fputs("automatic failover: ready\n", out);
+	else
+		fprintf(out, "automatic failover: NO, because %s\n",
+				*reason != '\0' ? reason : "regentd does not say why");
+}
+
+static void
+write_cluster(const json_t *status, FILE *out)
+{
+	const char *text = rg_json_text(status, "diagnosis_text", "");
+
+	fprintf(out, "cluster %s, term %" PRId64 ", leader %s, %s\n",
+			rg_json_text(status, "cluster", "?"), rg_json_number(status, "term", 0),
+			rg_json_text(status, "leader", "none"), rg_json_text(status, "phase", "?"));
+	fprintf(out, "%s%s%s\n\n", rg_json_text(status, "diagnosis", "no diagnosis"),
+			*text != '\0' ? ": " : "", text);
+}
+
+/* The position that tells most about a node of this role. */
+static const char *
+node_position(const json_t *node)
+{
+	if (strcmp(rg_json_text(node, "role", ""), "primary") == 0)
+		return rg_json_text(node, "current_lsn", "");
+	return rg_json_text(node, "replay_lsn", "");
+}
+
+static void
+add_node(RgTable *table, const json_t *node, const char *leader, bool has_gate)
+{
+	char		name[RG_TABLE_CELL];
+	char		timeline[RG_TEXT_SHORT] = "";
+	char		lag[RG_TEXT_SHORT] = "";
+	char		delay[RG_TEXT_SHORT] = "";
+	char		seen[RG_TEXT_SHORT] = "never";
+	char		priority[RG_TEXT_SHORT];
+	char		weight[RG_TEXT_SHORT];
+	char		address[RG_TABLE_CELL];
+	bool		is_standby = strcmp(rg_json_text(node, "role", ""), "standby") == 0;
+	int64_t		number;
+	const char *cells[RG_TABLE_COLUMNS];
+	int			n = 0;
+
+	snprintf(name, sizeof(name), "%s%s", rg_json_text(node, "name", "?"),
+			 strcmp(rg_json_text(node, "name", "?"), leader) == 0 ? " *" : "");
+	if ((number = rg_json_number(node, "timeline", 0)) > 0)
+		snprintf(timeline, sizeof(timeline), "%" PRId64, number);
+	if (is_standby && (number = rg_json_number(node, "replay_lag_bytes", -1)) >= 0)
+		rg_text_bytes(number, lag, sizeof(lag));
+	if (is_standby && (number = rg_json_number(node, "replay_lag_ms", -1)) >= 0)
+		rg_text_ms(number, delay, sizeof(delay));
+	if ((number = rg_json_number(node, "last_seen_ms", -1)) >= 0)
+		rg_text_ms(number, seen, sizeof(seen));
+	snprintf(priority, sizeof(priority), "%" PRId64, rg_json_number(node, "priority", 0));
+	snprintf(weight, sizeof(weight), "%" PRId64, rg_json_number(node, "weight", 0));
+	snprintf(address, sizeof(address), "%.50s:%" PRId64, rg_json_text(node, "host", ""),
+			 rg_json_number(node, "port", 0));
+
+	cells[n++] = name;
+	cells[n++] = rg_json_text(node, "role", "unknown");
+	cells[n++] = rg_json_text(node, "state", "unknown");
+	if (has_gate)
+		cells[n++] = rg_json_text(node, "gate", "");
+	cells[n++] = timeline;
+	cells[n++] = node_position(node);
+	cells[n++] = lag;
+	cells[n++] = delay;
+	cells[n++] = seen;
+	cells[n++] = priority;
+	cells[n++] = weight;
+	cells[n++] = address;
+	rg_table_row(table, cells);
+}
+
+static bool
+shows_gate(const json_t *nodes)
+{
+	size_t		i;
+	const json_t *node;
+
+	json_array_foreach(nodes, i, node)
+	{
+		const char *gate = rg_json_text(node, "gate", "off");
+
+		if (strcmp(gate, "off") != 0 && strcmp(gate, "unknown") != 0 && *gate != '\0')
+			return true;
+	}
+	return false;
+}
+
+static void
+write_nodes(const json_t *status, FILE *out)
+{
+	static const char *const with_gate[] = {"node", "role", "state", "gate", "tli>", "lsn", "lag>",
+	"delay>", "seen>", "prio>", "weight>", "address"};
+	static const char *const without_gate[] = {"node", "role", "state", "tli>", "lsn", "lag>",
+	"delay>", "seen>", "prio>", "weight>", "address"};
+	const json_t *nodes = json_object_get(status, "nodes");
+	bool		has_gate = shows_gate(nodes);
+	RgTable    *table = malloc(sizeof(*table));
+	size_t		i;
+	const json_t *node;
+
+	if (table == NULL)
+		return;
+	rg_table_begin(table, has_gate ? 12 : 11, has_gate ? with_gate : without_gate);
+	json_array_foreach(nodes, i, node)
+		add_node(table, node, rg_json_text(status, "leader", ""), has_gate);
+	rg_table_print(table, out);
+	free(table);
+}
+
+/* One sentence for each node that is not well, can't be promoted or can't be reached over SSH. */
+static void
+write_remarks(const json_t *status, FILE *out)
+{
+	const char *leader = rg_json_text(status, "leader", "");
+	bool		is_first = true;
+	size_t		i;
+	const json_t *node;
+
+	json_array_foreach(json_object_get(status, "nodes"), i, node)
+	{
+		const char *name = rg_json_text(node, "name", "?");
+		const char *reason = rg_json_text(node, "reason", "");
+		const json_t *candidate = json_object_get(node, "candidate");
+		const char *why_not = rg_json_text(candidate, "reason", "");
+		const char *ssh = rg_json_text(node, "ssh", "ready");
+		bool		is_candidate = rg_json_true(candidate, "eligible") || strcmp(name, leader) == 0;
+		const char *gap = is_first ? "\n" : "";
+
+		if (*reason != '\0')
+		{
+			fprintf(out, "%s%s: %s\n", gap, name, reason);
+			is_first = false;
+			gap = "";
+		}
+		if (!is_candidate && *why_not != '\0' && strcmp(why_not, reason) != 0)
+		{
+			fprintf(out, "%s%s would not be promoted: %s\n", gap, name, why_not);
+			is_first = false;
+			gap = "";
+		}
+		if (strcmp(ssh, "ready") != 0 && *ssh != '\0')
+		{
+			fprintf(out, "%s%s: SSH: %s\n", gap, name, ssh);
+			is_first = false;
+		}
+	}
+}
+
+void
+rg_job_write(const json_t *job, FILE *out)
+{
+	char		done[RG_TEXT_SHORT];
+	char		total[RG_TEXT_SHORT];
+	const char *phase = rg_json_text(job, "phase", "");
+	const char *message = rg_json_text(job, "message", "");
+	int64_t		bytes = rg_json_number(job, "bytes", 0);
+	int64_t		all = rg_json_number(job, "total", 0);
+
+	fprintf(out, "job %" PRId64 ": %s %s, %s", rg_json_number(job, "id", 0),
+			rg_json_text(job, "kind", "?"), rg_json_text(job, "node", "?"),
+			rg_json_text(job, "state", "?"));
+	if (*phase != '\0' && strcmp(phase, "none") != 0)
+		fprintf(out, ", %s", phase);
+	if (bytes > 0 && all > 0)
+		fprintf(out, " %s of %s, %" PRId64 " %%", rg_text_bytes(bytes, done, sizeof(done)),
+				rg_text_bytes(all, total, sizeof(total)),
+				rg_json_number(job, "percent", bytes >= all ? 100 : bytes * 100 / all));
+	if (*message != '\0')
+		fprintf(out, ": %s", message);
+}
+
+static void
+write_jobs(const json_t *status, FILE *out)
+{
+	const json_t *jobs = json_object_get(status, "jobs");
+	size_t		i;
+	const json_t *job;
+
+	if (json_array_size(jobs) > 0)
+		fputc('\n', out);
+	json_array_foreach(jobs, i, job)
+	{
+		rg_job_write(job, out);
+		fputc('\n', out);
+	}
+}
+
+static void
+write_last_failover(const json_t *status, FILE *out)
+{
+	static const char *const phases[][2] = {
+		{"detect_ms", "detect"}, {"fence_ms", "fence"}, {"recruit_ms", "recruit"},
+		{"promote_ms", "promote"}, {"rule_ms", "rule"},
+	};
+	const json_t *last = json_object_get(status, "last_failover");
+	const json_t *times = json_object_get(last, "phases");
+	const char *separator = " (";
+	int64_t		outage;
+
+	if (!json_is_object(last))
+		return;
+	fprintf(out, "\nlast failover: term %" PRId64 ", %s to %s, %s, %s", rg_json_number(last, "term", 0),
+			rg_json_text(last, "from", "?"), rg_json_text(last, "to", "?"),
+			rg_json_text(last, "at", "time unknown"), rg_json_text(last, "diagnosis", "cause unknown"));
+	outage = rg_json_number(last, "outage_ms", -1);
+	if (outage >= 0)
+		fprintf(out, "\n               %" PRId64 " ms", outage);
+	for (size_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++)
+	{
+		int64_t		ms = rg_json_number(times, phases[i][0], -1);
+
+		if (ms < 0 || outage < 0)
+			continue;
+		fprintf(out, "%s%s %" PRId64, separator, phases[i][1], ms);
+		separator = ", ";
+	}
+	fputs(strcmp(separator, ", ") == 0 ? ")\n" : "\n", out);
+}
+
+void
+rg_status_write(const json_t *status, FILE *out)
+{
+	write_verdict(status, out);
+	write_cluster(status, out);
+	write_nodes(status, out);
+	write_remarks(status, out);
+	write_jobs(status, out);
+	write_last_failover(status, out);
+}
