@@ -36,8 +36,10 @@ $c->wait_node('n1', 'ok', 120);
 is($c->sql('n1', 'SELECT pg_is_in_recovery()'), 't', 'n1 is a standby');
 $c->wait_caught_up('n2', 'n1');
 is($c->sql('n1', 'SELECT count(*) FROM t'), '2000', 'n1 has all rows');
-is($c->sql('n1', "SELECT string_agg(node_name || ' ' || role || ' ' || state, ', ' ORDER BY node_name) FROM regent.cluster()"),
-	'n1 standby ok, n2 primary ok', 'regent.cluster() on the standby tells');
+my $cluster = "SELECT string_agg(node_name || ' ' || role || ' ' || state, ', ' ORDER BY node_name) FROM regent.cluster()";
+wait_until(sub { $c->sql('n1', $cluster) eq 'n1 standby ok, n2 primary ok' }, 10 * $RegentCluster::slow, 'regent.cluster() on the standby to tell',
+	sub { $c->sql('n1', $cluster) });
+pass('regent.cluster() on the standby tells');
 ok((grep { $_->{event} eq 'failover_begin' } $c->events), 'events tell that it began');
 ok((grep { $_->{event} eq 'failover_end' } $c->events), 'and how it ended');
 $c->wait_ready;

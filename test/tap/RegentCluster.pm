@@ -586,7 +586,7 @@ sub wait_node
 sub events
 {
 	my ($self) = @_;
-	my ($rc, $out) = $self->regent('--json', 'events', '--limit', '1000');
+	my ($rc, $out) = $self->regent('--json', 'events');
 	my $json = eval { JSON::PP::decode_json($out) };
 	return ref $json eq 'HASH' ? @{ $json->{events} } : ref $json eq 'ARRAY' ? @$json : ();
 }
