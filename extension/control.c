@@ -244,7 +244,8 @@ wait_for_promotion(void)
 	{
 		RemovePromoteSignalFiles();
 		ereport(LOG,
-				(errmsg("pg_regent promoted node \"%s\" to timeline %u in %d ms", rg_node_name,
+				(errhidestmt(true),
+				 errmsg("pg_regent promoted node \"%s\" to timeline %u in %d ms", rg_node_name,
 						rg_current_timeline(false), (int) (rg_boottime_ms() - started))));
 	}
 }
@@ -402,7 +403,8 @@ regent_follow(PG_FUNCTION_ARGS)
 	rg_settings_set_upstream(conninfo, slot);
 	rg_park_reload(false);
 	ereport(LOG,
-			(errmsg("pg_regent lets node \"%s\" follow \"%s\" in term " INT64_FORMAT,
+			(errhidestmt(true),
+			 errmsg("pg_regent lets node \"%s\" follow \"%s\" in term " INT64_FORMAT,
 					rg_node_name, leader, command.term)));
 	answer = rg_state_after(&node.state);
 	rg_node_unlock(&node);
@@ -459,7 +461,8 @@ regent_fence(PG_FUNCTION_ARGS)
 	}
 	ended = end_client_sessions();
 	ereport(LOG,
-			(errmsg("pg_regent fenced node \"%s\" for term " INT64_FORMAT ", %d sessions ended",
+			(errhidestmt(true),
+			 errmsg("pg_regent fenced node \"%s\" for term " INT64_FORMAT ", %d sessions ended",
 					rg_node_name, command.term, ended)));
 	answer = rg_state_after(&node.state);
 	rg_node_unlock(&node);

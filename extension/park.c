@@ -252,7 +252,7 @@ lift_pause(Park *park, int64 now)
 	park->is_pause_kept = recoveryTarget != RECOVERY_TARGET_UNSET || settings_are_insufficient();
 	if (park->is_pause_kept)
 		return;
-	ereport(LOG, (errmsg("pg_regent ends the pause of replay because of a promise")));
+	ereport(LOG, (errhidestmt(true), errmsg("pg_regent ends the pause of replay because of a promise")));
 	SetRecoveryPause(false);
 }
 
@@ -394,7 +394,8 @@ log_incomplete(const Park *park)
 	};
 
 	ereport(LOG,
-			(errmsg("pg_regent could not park this standby in time"),
+			(errhidestmt(true),
+			 errmsg("pg_regent could not park this standby in time"),
 			 errdetail("%s", park->is_pause_kept ?
 					   "Replay is paused because of insufficient settings or at a recovery target, which only the operator can end." :
 					   missing[park->step])));
@@ -403,7 +404,7 @@ log_incomplete(const Park *park)
 bool
 rg_park_wait(int64 deadline_ms)
 {
-	Park		park = {PARK_NO_SOURCE};
+	Park		park = {.step = PARK_NO_SOURCE};
 
 	park.started_ms = park.reload_ms = rg_boottime_ms();
 	for (;;)

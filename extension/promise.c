@@ -126,13 +126,15 @@ regent_promise(PG_FUNCTION_ARGS)
 	{
 		is_complete = false;
 		ereport(LOG,
-				(errmsg("pg_regent could not read the newest rule in time"),
+				(errhidestmt(true),
+				 errmsg("pg_regent could not read the newest rule in time"),
 				 errdetail("The worker of pg_regent is not running, or a lock on regent.rule keeps it out.")));
 	}
 	rg_shared_state(&node.state);
 	answer = position(fcinfo, &node.state, is_complete);
 	ereport(LOG,
-			(errmsg("pg_regent promised term " INT64_FORMAT " on node \"%s\", %s after %d ms",
+			(errhidestmt(true),
+			 errmsg("pg_regent promised term " INT64_FORMAT " on node \"%s\", %s after %d ms",
 					command.term, rg_node_name, is_complete ? "parked" : "incomplete",
 					(int) (rg_boottime_ms() - started))));
 	rg_node_unlock(&node);

@@ -277,7 +277,8 @@ finish_writing(XactEvent event, void *arg)
 		rg_node_unlock(&written_node);
 		rg_worker_wake();
 		ereport(LOG,
-				(errmsg("pg_regent wrote rule " INT64_FORMAT ".%d: node \"%s\" leads on timeline %u",
+				(errhidestmt(true),
+				 errmsg("pg_regent wrote rule " INT64_FORMAT ".%d: node \"%s\" leads on timeline %u",
 						written_rule.term, written_rule.seq, written_rule.leader,
 						written_rule.timeline)));
 	}
