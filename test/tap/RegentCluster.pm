@@ -236,10 +236,26 @@ sub make_standby
 
 # ---- servers ----
 
+# A killed postmaster is a zombie until init collects it, and the server takes
+# its lock files for those of a living one: wait for that.
+sub wait_collected
+{
+	my ($self, $name) = @_;
+	my $n = $self->node($name);
+	my %pids;
+	for my $file ("$n->{dir}/postmaster.pid", "$self->{dir}/run/.s.PGSQL.$n->{port}.lock")
+	{
+		my ($pid) = split /\n/, slurp($file) || '';
+		$pids{$pid} = 1 if $pid && $pid =~ /^[1-9]\d*$/;
+	}
+	wait_until(sub { !grep { kill 0, $_ } keys %pids }, 20, "init to collect the old postmaster of $name") if %pids && !$self->postmaster($name);
+}
+
 sub start_server
 {
 	my ($self, $name) = @_;
 	my $n = $self->node($name);
+	$self->wait_collected($name);
 	must([ "$bindir/pg_ctl", '-D', $n->{dir}, '-l', $n->{log}, '-w', '-t', 60, '-s', 'start' ],
 		timeout => 90);
 }

@@ -44,13 +44,14 @@ static void
 record_event(RgCluster *c, const RgNote *note, const char *node, int64_t term)
 {
 	json_t	   *event = rg_events_note(note, node, term);
+	char		when[32];
 	int64_t		seq = 0;
 	RgError		err;
 
 	if (rg_journal_write(c->journal, "event", event, false, &seq, &err) < 0)
 		rg_log_error(c->log, RG_LOG_ERROR, "journal_failed", c->config.name, NULL, &err);
 	(void) json_object_set_new(event, "seq", json_integer(seq));
-	(void) json_object_set_new(event, "at", json_integer(rg_clock_wall_ms()));
+	(void) json_object_set_new(event, "at", json_string(rg_clock_format(rg_clock_wall_ms(), when, sizeof(when))));
 	rg_events_add(c->events, event);
 	json_decref(event);
 }
@@ -318,9 +319,10 @@ on_line(void *arg, const char *kind, int64_t seq, int64_t at_wall_ms, const json
 	else if (strcmp(kind, "event") == 0)
 	{
 		json_t	   *event = json_deep_copy(line);
+		char		when[32];
 
 		(void) json_object_set_new(event, "seq", json_integer(seq));
-		(void) json_object_set_new(event, "at", json_integer(at_wall_ms));
+		(void) json_object_set_new(event, "at", json_string(rg_clock_format(at_wall_ms, when, sizeof(when))));
 		rg_events_add(r->cluster->events, event);
 		json_decref(event);
 	}

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "facts.h"
+#include "watchdog/base/clock.h"
 
 static void
 get_text(const json_t *json, const char *key, char *buf, size_t size)
@@ -88,12 +89,13 @@ json_t *
 rg_record_failover(const RgFailover *f)
 {
 	const RgTimes *t = &f->times;
+	char		when[32];
 
 	if (f->term == 0 || f->to[0] == '\0')
 		return json_null();
-	return json_pack("{s:I,s:s,s:s,s:I,s:s,s:I,s:{s:I,s:I,s:I,s:I,s:I}}",
+	return json_pack("{s:I,s:s,s:s,s:s,s:s,s:I,s:{s:I,s:I,s:I,s:I,s:I}}",
 					 "term", (json_int_t) f->term, "from", f->from, "to", f->to,
-					 "at", (json_int_t) f->at_wall_ms, "diagnosis", rg_diagnosis_name(f->diagnosis),
+					 "at", rg_clock_format(f->at_wall_ms, when, sizeof(when)), "diagnosis", rg_diagnosis_name(f->diagnosis),
 					 "outage_ms", (json_int_t) (t->promoted_ms - t->lost_ms), "phases",
 					 "detect_ms", (json_int_t) (t->called_ms - t->lost_ms),
 					 "fence_ms", (json_int_t) (t->fenced_ms != 0 ? t->fenced_ms - t->called_ms : 0),

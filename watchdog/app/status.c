@@ -123,10 +123,13 @@ rg_status_json(const RgCluster *c)
 {
 	const RgDecision *d = &c->decision;
 	json_t	   *nodes = json_array();
+	char		started[32];
 
+	(void) rg_clock_format(rg_clock_wall_ms() - rg_clock_now_ms() + c->view.started_ms, started,
+						   sizeof(started));
 	for (int i = 0; i < c->nnodes; i++)
 		(void) json_array_append_new(nodes, node_json(c, i));
-	return json_pack("{s:s,s:I,s:s?,s:s,s:s,s:s,s:{s:b,s:b,s:s},s:{s:s,s:I,s:i,s:I},s:o,s:o,s:o}",
+	return json_pack("{s:s,s:I,s:s?,s:s,s:s,s:s,s:{s:b,s:b,s:s},s:{s:s,s:I,s:i,s:s},s:o,s:o,s:o}",
 					 "cluster", c->config.name, "term", (json_int_t) c->memory.rule.term,
 					 "leader", c->memory.rule.term ? c->memory.rule.leader : NULL,
 					 "diagnosis", rg_diagnosis_name(c->memory.diagnosis),
@@ -136,7 +139,7 @@ rg_status_json(const RgCluster *c)
 					 "enabled", c->config.auto_failover ? 1 : 0, "ready", d->ready ? 1 : 0,
 					 "reason", d->ready_reason, "watchdog", "id", c->identity.id,
 					 "counter", (json_int_t) c->identity.counter, "pid", (int) getpid(),
-					 "started_at", (json_int_t) (rg_clock_wall_ms() - rg_clock_now_ms() + c->view.started_ms),
+					 "started_at", started,
 					 "nodes", nodes, "jobs", rg_status_jobs(c),
 					 "last_failover", rg_record_failover(&c->memory.failover));
 }

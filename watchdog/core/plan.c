@@ -15,6 +15,7 @@
 #include "decide.h"
 
 #define MANY 1000000
+#define START_TRIES 5
 
 static int64_t
 probe_spacing(const RgView *view, const RgDecision *d, int node)
@@ -29,10 +30,10 @@ probe_spacing(const RgView *view, const RgDecision *d, int node)
 			return 500;
 		return n->facts.in_recovery == false && node != d->leader ? 1000 : 30000;
 	}
+	if (node == d->leader && m->lost_ms != 0)
+		return view->now_ms - m->lost_ms < 2000 ? 40 : 500;
 	age = view->now_ms - (n->lost_ms != 0 ? n->lost_ms : view->started_ms);
-	if (node == d->leader && age < 2000)
-		return 40;
-	return age < 30000 ? 500 : 5000;
+	return age < 30000 || m->nodes[node].must_end ? 500 : 5000;
 }
 
 void
@@ -58,6 +59,21 @@ rg_plan_probes(const RgView *view, RgDecision *d)
 	}
 }
 
+/*
+ * Does this one's authority end by a fence now?  Not while it answers, with
+ * facts or with an error: it is alive.  Only a candidate of an earlier term that
+ * still is in recovery and can't promise completely is fenced all the same.
+ */
+static bool
+ends_by_fence(const RgView *view, const RgMemory *m, int node)
+{
+	if (rg_view_refuses_us(view, node) || rg_view_is_primary(view, node))
+		return false;
+	return !rg_view_is_standby(view, node) ||
+		(strcmp(view->nodes[node].name, m->failover.from) != 0 &&
+		 rg_memory_phase_age_ms(m, view) > RG_RECRUIT_DEADLINE_MS);
+}
+
 /* End the authority of old leaders: they promise as standbys, or are fenced. */
 static void
 plan_fences(const RgView *view, RgDecision *d)
@@ -68,7 +84,7 @@ plan_fences(const RgView *view, RgDecision *d)
 	{
 		const RgNodeView *n = &view->nodes[i];
 
-		if (!m->nodes[i].must_end || m->nodes[i].ended || rg_view_answers(view, i))
+		if (!m->nodes[i].must_end || m->nodes[i].ended || !ends_by_fence(view, m, i))
 			continue;
 		/* only what a helper has looked at since the loss, and only the server that it had shown */
 		if (n->ssh != RG_SSHV_READY || !n->probe.valid || n->probe_ms < n->lost_ms ||
@@ -87,52 +103,78 @@ promise_is_missing(const RgView *view, const RgDecision *d, int node)
 	return !rg_is_recruited(view, node, d->memory.term) || !n->promise.complete;
 }
 
+/* An answer that does not count (restart, incomplete) is asked for again. */
+static void
+plan_promise(const RgView *view, RgDecision *d, int node)
+{
+	const RgOp *op = &view->nodes[node].ops[RG_STEP_PROMISE];
+
+	if (!rg_view_is_standby(view, node) || !promise_is_missing(view, d, node))
+		return;
+	if (rg_op_may_try(op, d->memory.term, view->now_ms, MANY) ||
+		(op->state == RG_OP_OK && view->now_ms - op->ended_ms >= 200))
+		(void) rg_decision_step(d, RG_STEP_PROMISE, node, -1, d->memory.term);
+}
+
 static void
 plan_promises(const RgView *view, RgDecision *d)
 {
 	for (int i = 0; i < view->nnodes; i++)
-	{
-		const RgNodeView *n = &view->nodes[i];
-		const RgOp *op = &n->ops[RG_STEP_PROMISE];
+		plan_promise(view, d, i);
+}
 
-		if (!rg_view_is_standby(view, i) || !promise_is_missing(view, d, i))
-			continue;
-		/* an answer that does not count (restart, incomplete) is asked for again */
-		if (rg_op_may_try(op, d->memory.term, view->now_ms, MANY) ||
-			(op->state == RG_OP_OK && view->now_ms - op->ended_ms >= 200))
-			(void) rg_decision_step(d, RG_STEP_PROMISE, i, -1, d->memory.term);
-	}
+/* A standby that can't be asked right now, but shows that it is about to be back. */
+static bool
+is_on_its_way(const RgView *view, const RgMemory *m, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+
+	if (m->nodes[node].must_end || rg_is_recruited(view, node, m->term))
+		return false;
+	return rg_view_is_untried(view, node) || n->sql == RG_SQL_STARTING || n->sql == RG_SQL_CLOSED;
 }
 
 bool
 rg_plan_waits_for_promises(const RgView *view, const RgDecision *d)
 {
-	if (view->now_ms - d->memory.phase_ms >= RG_RECRUIT_DEADLINE_MS)
+	if (rg_memory_phase_age_ms(&d->memory, view) >= RG_RECRUIT_DEADLINE_MS)
 		return false;
 	for (int i = 0; i < view->nnodes; i++)
+	{
+		if (is_on_its_way(view, &d->memory, i))
+			return true;
 		if (rg_view_is_standby(view, i) && promise_is_missing(view, d, i) &&
 			view->nodes[i].ops[RG_STEP_PROMISE].state != RG_OP_REFUSED)
 			return true;
+	}
 	return false;
+}
+
+bool
+rg_plan_may_start(const RgView *view, const RgMemory *m, int node, int64_t term)
+{
+	const RgNodeView *n = &view->nodes[node];
+	const RgOp *op = &n->ops[RG_STEP_START];
+
+	if (m->nodes[node].fenced_term == 0 || n->sql == RG_SQL_OK || n->ssh != RG_SSHV_READY ||
+		!n->probe.valid || !n->probe.fenced || n->probe.postmaster != RG_PM_ABSENT)
+		return false;
+	/* it was started, and has died since */
+	if (rg_op_done(op, term))
+		return op->attempts < START_TRIES && n->probe_ms > op->ended_ms &&
+			view->now_ms - op->ended_ms >= 5000;
+	return rg_op_may_try(op, term, view->now_ms, START_TRIES);
 }
 
 /* Nobody can be promoted yet: bring back, as standbys, those that we fenced. */
 static void
 plan_starts(const RgView *view, RgDecision *d)
 {
-	RgMemory   *m = &d->memory;
+	const RgMemory *m = &d->memory;
 
 	for (int i = 0; i < view->nnodes; i++)
-	{
-		const RgNodeView *n = &view->nodes[i];
-
-		if (m->nodes[i].fenced_term == 0 || rg_view_answers(view, i) ||
-			n->ssh != RG_SSHV_READY || !n->probe.valid || !n->probe.fenced ||
-			n->probe.postmaster != RG_PM_ABSENT)
-			continue;
-		if (rg_op_may_try(&n->ops[RG_STEP_START], m->term, view->now_ms, 5))
+		if (!(m->nodes[i].must_end && !m->nodes[i].ended) && rg_plan_may_start(view, m, i, m->term))
 			(void) rg_decision_step(d, RG_STEP_START, i, -1, m->term);
-	}
 }
 
 /* Those that may follow plainly are pointed at the candidate at once, by reload. */
@@ -166,26 +208,39 @@ plan_follows(const RgView *view, RgDecision *d, int candidate)
 static void
 plan_promotion(const RgView *view, RgDecision *d, int candidate)
 {
+	static const RgStepKind ways[] = {RG_STEP_PROMOTE_SQL, RG_STEP_PROMOTE_SSH};
 	const RgNodeView *n = &view->nodes[candidate];
 	int64_t		term = d->memory.term;
 
-	if (view->settings.promote_sql &&
-		rg_op_may_try(&n->ops[RG_STEP_PROMOTE_SQL], term, view->now_ms, 10))
-		(void) rg_decision_step(d, RG_STEP_PROMOTE_SQL, candidate, -1, term);
-	if (view->settings.promote_ssh && n->ssh == RG_SSHV_READY &&
-		rg_op_may_try(&n->ops[RG_STEP_PROMOTE_SSH], term, view->now_ms, 10))
-		(void) rg_decision_step(d, RG_STEP_PROMOTE_SSH, candidate, -1, term);
+	/* restarted since it promised, or we were: only a promise in this server start counts (F3) */
+	if (promise_is_missing(view, d, candidate))
+	{
+		plan_promise(view, d, candidate);
+		return;
+	}
+	for (int i = 0; i < 2; i++)
+	{
+		bool		open = ways[i] == RG_STEP_PROMOTE_SQL ? view->settings.promote_sql
+			: view->settings.promote_ssh && n->ssh == RG_SSHV_READY;
+		RgStep	   *step = NULL;
+
+		if (open && rg_op_may_try(&n->ops[ways[i]], term, view->now_ms, 10))
+			step = rg_decision_step(d, ways[i], candidate, -1, term);
+		if (step != NULL)
+			step->expect = n->promise.start;
+	}
 }
 
 void
-rg_plan_rule(const RgView *view, const RgMemory *m, RgRule *ret_rule)
+rg_plan_rule(const RgView *view, const RgMemory *m, bool undone, RgRule *ret_rule)
 {
-	*ret_rule = m->rule;
+	if (ret_rule != &m->rule)
+		*ret_rule = m->rule;
 	ret_rule->term = m->term;
 	ret_rule->seq = 1;
 	rg_text(ret_rule->leader, sizeof(ret_rule->leader), "%s", m->candidate);
 	rg_text(ret_rule->watchdog, sizeof(ret_rule->watchdog), "%s", view->watchdog);
-	if (m->phase == RG_PHASE_UNDOING)
+	if (undone)
 		rg_text(ret_rule->reason, sizeof(ret_rule->reason), "recruit undone: the leader was back");
 	else
 		rg_text(ret_rule->reason, sizeof(ret_rule->reason), "failover from %s: %s",
@@ -196,13 +251,15 @@ static void
 plan_rule_step(const RgView *view, RgDecision *d, int candidate)
 {
 	const RgOp *op = &view->nodes[candidate].ops[RG_STEP_WRITE_RULE];
+	bool		undone = d->memory.phase == RG_PHASE_UNDOING;
 	RgStep	   *step;
 
-	if (!rg_op_may_try(op, d->memory.term, view->now_ms, 100))
+	/* a new leader's time is bounded by its phase; who goes on in an undo gets all the time it needs */
+	if (!rg_op_may_try(op, d->memory.term, view->now_ms, MANY))
 		return;
 	step = rg_decision_step(d, RG_STEP_WRITE_RULE, candidate, -1, d->memory.term);
 	if (step != NULL)
-		rg_plan_rule(view, &d->memory, &step->rule);
+		rg_plan_rule(view, &d->memory, undone, &step->rule);
 }
 
 void

@@ -225,7 +225,7 @@ plan_silent(const RgView *view, RgDecision *d, int node)
 		n->sql == RG_SQL_OK || n->ssh != RG_SSHV_READY || !n->probe.valid ||
 		n->probe.postmaster != RG_PM_ABSENT || !n->probe.fenced)
 		return;
-	if (rg_op_may_try(&n->ops[RG_STEP_START], d->memory.rule.term, view->now_ms, 5))
+	if (rg_op_may_try(&n->ops[RG_STEP_START], d->memory.rule.term, view->now_ms, 20))
 		(void) rg_decision_step(d, RG_STEP_START, node, -1, d->memory.rule.term);
 }
 
