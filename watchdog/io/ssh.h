@@ -7,8 +7,13 @@
  * key is an error that names the node and the command to fix it.
  * Authentication: public key from a file (ed25519, ECDSA), else the agent.
  * The session is kept alive and connects again by itself with a back-off
- * (100 ms doubling to 30 s, with the node's own jitter seed); rg_ssh_kick()
- * tries at once.
+ * (100 ms doubling to 30 s, with the node's own jitter; not below 5 s where
+ * only a person can help: host key, key file, login); rg_ssh_kick() tries at once.
+ *
+ * A channel is kept open ahead, so a command costs one round trip and the
+ * remote fork; renewing that channel is the probe that finds a dead peer:
+ * keepalive_ms after the last byte from it a probe is sent, and keepalive_ms after
+ * that without an answer the session is lost as RG_SSH_SILENT.
  *
  * A command's words are joined with single spaces and may only contain
  * [A-Za-z0-9_./:=@,+-]: no shell text is ever built from data.
@@ -19,12 +24,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "../base/err.h"
 
 struct event_base;
 
-#define RG_SSH_OUTPUT_MAX (64 * 1024)	/* of one command; more ends it with an error */
+#define RG_SSH_OUTPUT_MAX (64 * 1024)	/* of one command within a minute; more ends it: a copy may
+									 * report progress for hours, a flood is cut at once */
 #define RG_SSH_LINE_MAX 4096
-#define RG_SSH_COMMANDS_MAX 8	/* channels open at a time on one session */
+#define RG_SSH_COMMANDS_MAX 8	/* at a time on one session; sshd allows 10 channels by default */
 
 typedef struct RgSsh RgSsh;
 typedef struct RgSshCommand RgSshCommand;
@@ -34,8 +41,8 @@ typedef enum RgSshState
 	RG_SSH_UNKNOWN = 0,			/* not tried yet */
 	RG_SSH_CONNECTING,
 	RG_SSH_READY,
-	RG_SSH_SILENT,				/* no answer within the deadline */
-	RG_SSH_REFUSED,				/* connection refused or reset */
+	RG_SSH_SILENT,				/* no answer within the deadline, or no way to the host */
+	RG_SSH_REFUSED,				/* connection refused, reset or closed by the other side */
 	RG_SSH_HOST_KEY,			/* unknown or changed host key */
 	RG_SSH_AUTH,				/* the server does not take our key */
 	RG_SSH_KEY_FILE,			/* our own key can't be read or used */
@@ -46,25 +53,32 @@ typedef struct RgSshParams
 {
 	char		node[64];		/* for messages */
 	char		host[256];		/* as known_hosts names it */
-	char		hostaddr[64];	/* numeric; "" = host is numeric itself */
+	char		hostaddr[64];	/* numeric; "" = host is numeric itself, or not resolved yet */
 	int			port;
 	char		user[64];
 	char		key_file[1024]; /* "" = agent only */
 	char		known_hosts[1024];
 	int			connect_deadline_ms;	/* for the whole of connect to authenticated */
-	int			keepalive_ms;
+	int			keepalive_ms;	/* see above; a command's deadline_ms counts by itself */
 } RgSshParams;
 
-/* The state changed; reason is one line for people ("" when ready). */
+/*
+ * State or reason changed; reason is one line for people ("" when ready).  While
+ * it tries again the state stays what the last failure was: CONNECTING comes
+ * only before the first end.  May call anything here, rg_ssh_free() included.
+ */
 typedef void (*RgSshStateFn) (void *arg, RgSsh *ssh, RgSshState state, const char *reason, const char *hint);
 
-/* One full line of standard output, without its newline; called as it comes. */
+/* One full line of standard output, without its newline; called as it comes.  What follows
+ * the last newline is passed as a line when the command has exited. */
 typedef void (*RgSshLineFn) (void *arg, const char *line);
 
 /* How a command ended. */
 typedef enum RgSshEnd
 {
-	RG_SSH_EXITED = 0,			/* exit_status is valid */
+	RG_SSH_EXITED = 0,			/* exit_status is valid; 128 + N when ended by signal N.  libssh2 says 0
+								 * too when sshd sent no status: a success is only what the
+								 * command's own last line says as well */
 	RG_SSH_NOT_SENT,			/* it never reached the node: nothing happened */
 	RG_SSH_LOST,				/* session lost or deadline passed: outcome unknown */
 	RG_SSH_TOO_MUCH				/* more output than allowed: closed, outcome unknown */
@@ -76,6 +90,8 @@ typedef void (*RgSshDoneFn) (void *arg, RgSshEnd end, int exit_status, const cha
 extern RgSsh *rg_ssh_new(struct event_base *base, const RgSshParams *params,
 						 RgSshStateFn on_state, void *arg);
 extern void rg_ssh_free(RgSsh *ssh);	/* takes NULL; calls nobody back */
+
+/* New parameters count from the next connect on. */
 extern void rg_ssh_set_params(RgSsh *ssh, const RgSshParams *params);
 
 /* Starts (and keeps) the session. */
@@ -97,7 +113,17 @@ extern RgSshCommand *rg_ssh_exec(RgSsh *ssh, const char *const *words, int deadl
 								 RgSshLineFn line, RgSshDoneFn done, void *arg,
 								 char *err, size_t errsize);
 
-/* Closes a running command's channel; done is called with RG_SSH_LOST. */
+/*
+ * Closes a running command's channel; done is called later, from the loop, with RG_SSH_LOST
+ * (RG_SSH_NOT_SENT where it was not sent yet).  The remote process sees a closed
+ * standard output; nothing else ends it.
+ */
 extern void rg_ssh_cancel(RgSshCommand *cmd);
+
+/*
+ * Can this private key be used?  File mode, type, passphrase, RSA; for regentd --check.  0, or a
+ * negative code and what to do.
+ */
+extern int	rg_ssh_key_check(const char *key_file, RgError *err);
 
 #endif							/* RG_SSH_H */

@@ -1,0 +1,456 @@
+/*
+ * http.c
+ *	  evhttp, a table of routes, JSON in and out.
+ *
+ * The control socket is a file that root and the group may use; a stale one
+ * from a process that was killed is removed, but only after a connect has
+ * shown that nobody listens on it: two watchdogs never share a socket.
+ *
+ * Handlers answer from memory, at once.  Errors are JSON as well: {"error": a
+ * short message, "hint": what to do}.  When file descriptors run out accepting
+ * pauses for a second; evhttp would try again and again, at full speed.
+ */
+#include "http.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/keyvalq_struct.h>
+#include <event2/listener.h>
+#include <event2/util.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BODY_MAX (64 * 1024)
+#define HEADERS_MAX (16 * 1024)
+#define TIMEOUT_S 10
+#define BACKLOG 64
+
+struct RgHttp
+{
+	struct evhttp *http;
+	struct evconnlistener *listener;	/* owned by http */
+	struct event *resume;
+	const RgHttpRoute *routes;
+	void	   *arg;
+	char		socket_path[sizeof(((struct sockaddr_un *) 0)->sun_path)];	/* "" = TCP */
+	dev_t		socket_dev;
+	ino_t		socket_ino;
+};
+
+static json_t *
+error_json(const char *error, const char *hint)
+{
+	return json_pack("{s:s, s:s}", "error", error, "hint", hint);
+}
+
+/* --- answers --- */
+
+static void
+send_reply(struct evhttp_request *req, RgHttpReply *reply)
+{
+	struct evbuffer *body = evbuffer_new();
+	struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
+	char	   *text = reply->text;
+	const char *type = "text/plain; charset=utf-8";
+
+	if (reply->json != NULL)
+	{
+		free(text);
+		text = json_dumps(reply->json, JSON_COMPACT | JSON_ENSURE_ASCII);
+		type = "application/json";
+		json_decref(reply->json);
+		if (text == NULL)
+			reply->status = HTTP_INTERNAL;
+	}
+	if (body == NULL)
+	{
+		free(text);
+		evhttp_send_reply(req, HTTP_SERVUNAVAIL, NULL, NULL);
+		return;
+	}
+	if (text != NULL)
+		evbuffer_add_printf(body, "%s%s", text, reply->json != NULL ? "\n" : "");
+	free(text);
+	evhttp_add_header(headers, "Content-Type", type);
+	evhttp_add_header(headers, "Cache-Control", "no-store");
+	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
+	evhttp_send_reply(req, reply->status != 0 ? reply->status : HTTP_INTERNAL, NULL, body);
+	evbuffer_free(body);
+}
+
+static void
+send_failure(struct evhttp_request *req, int status, const char *error, const char *hint)
+{
+	RgHttpReply reply = {.status = status, .json = error_json(error, hint)};
+
+	send_reply(req, &reply);
+}
+
+/* --- requests --- */
+
+static const char *
+method_name(struct evhttp_request *req)
+{
+	switch (evhttp_request_get_command(req))
+	{
+		case EVHTTP_REQ_GET:
+		case EVHTTP_REQ_HEAD:	/* evhttp leaves the body out */
+			return "GET";
+		case EVHTTP_REQ_POST:
+			return "POST";
+		default:
+			return "";
+	}
+}
+
+/* Exact, or a prefix that ends in '/'; ret_rest is what followed it. */
+static bool
+matches(const RgHttpRoute *route, const char *path, const char **ret_rest)
+{
+	size_t		len = strlen(route->path);
+
+	if (len > 1 && route->path[len - 1] == '/')
+	{
+		*ret_rest = path + len;
+		return strncmp(path, route->path, len) == 0;
+	}
+	*ret_rest = "";
+	return strcmp(path, route->path) == 0;
+}
+
+static json_t *
+parse_query(const char *text)
+{
+	struct evkeyvalq list;
+	json_t	   *query = json_object();
+
+	if (query == NULL || text == NULL || text[0] == '\0')
+		return query;
+	if (evhttp_parse_query_str(text, &list) != 0)
+	{
+		json_decref(query);
+		return NULL;
+	}
+	for (struct evkeyval *kv = list.tqh_first; kv != NULL; kv = kv->next.tqe_next)
+		if (json_object_set_new(query, kv->key, json_string(kv->value)) != 0)
+		{
+			/* not UTF-8 */
+			json_decref(query);
+			query = NULL;
+			break;
+		}
+	evhttp_clear_headers(&list);
+	return query;
+}
+
+/* 0 and NULL where there is no body. */
+static int
+parse_body(struct evhttp_request *req, json_t **ret_body)
+{
+	struct evbuffer *input = evhttp_request_get_input_buffer(req);
+	size_t		len = evbuffer_get_length(input);
+	unsigned char *data;
+
+	*ret_body = NULL;
+	if (len == 0)
+		return 0;
+	data = evbuffer_pullup(input, -1);
+	if (data == NULL)
+		return -1;
+	*ret_body = json_loadb((const char *) data, len, JSON_REJECT_DUPLICATES, NULL);
+	return *ret_body != NULL ? 0 : -1;
+}
+
+static void
+call_route(RgHttp *http, struct evhttp_request *req, const RgHttpRoute *route, RgHttpRequest *request)
+{
+	const char *query_text = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(req));
+	json_t	   *query = parse_query(query_text);
+	json_t	   *body = NULL;
+	RgHttpReply reply = {0};
+
+	if (query == NULL)
+		send_failure(req, HTTP_BADREQUEST, "query can't be read", "Write it as ?name=value&name=value.");
+	else if (parse_body(req, &body) != 0)
+		send_failure(req, HTTP_BADREQUEST, "body is not JSON", "Send one JSON object, at most 64 kB.");
+	else
+	{
+		request->query = query;
+		request->body = body;
+		route->fn(http->arg, request, &reply);
+		send_reply(req, &reply);
+	}
+	json_decref(query);
+	json_decref(body);
+}
+
+static void
+on_request(struct evhttp_request *req, void *arg)
+{
+	RgHttp	   *http = arg;
+	const char *raw = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(req));
+	RgHttpRequest request = {.method = method_name(req)};
+	size_t		len = 0;
+	char	   *path = evhttp_uridecode(raw != NULL ? raw : "", 0, &len);
+	bool		is_path_known = false;
+
+	if (path == NULL || strlen(path) != len)
+	{
+		send_failure(req, HTTP_BADREQUEST, "path can't be read", "A path has no zero bytes.");
+		free(path);
+		return;
+	}
+	request.path = path;
+	for (const RgHttpRoute *route = http->routes; route->method != NULL; route++)
+	{
+		if (!matches(route, path, &request.rest))
+			continue;
+		is_path_known = true;
+		if (strcmp(route->method, request.method) == 0)
+		{
+			call_route(http, req, route, &request);
+			free(path);
+			return;
+		}
+	}
+	if (is_path_known)
+		send_failure(req, HTTP_BADMETHOD, "method is not allowed here", "Read with GET, change with POST.");
+	else
+		send_failure(req, HTTP_NOTFOUND, "there is nothing at this path", "GET /v1/status shows the cluster.");
+	free(path);
+}
+
+/* --- listening --- */
+
+static void
+on_resume(evutil_socket_t fd, short what, void *arg)
+{
+	RgHttp	   *http = arg;
+
+	(void) fd;
+	(void) what;
+	evconnlistener_enable(http->listener);
+}
+
+static void
+on_accept_error(struct evconnlistener *listener, void *arg)
+{
+	/* evhttp owns the listener's argument; ours is found through the resume event */
+	(void) arg;
+	evconnlistener_disable(listener);
+}
+
+static int
+serve(struct event_base *base, int fd, RgHttp *http, RgError *err)
+{
+	http->http = evhttp_new(base);
+	http->resume = event_new(base, -1, EV_PERSIST, on_resume, http);
+	if (http->http == NULL || http->resume == NULL)
+	{
+		close(fd);
+		return rg_error_set(err, RGE_NOMEM, "out of memory");
+	}
+	evhttp_set_max_body_size(http->http, BODY_MAX);
+	evhttp_set_max_headers_size(http->http, HEADERS_MAX);
+	evhttp_set_timeout(http->http, TIMEOUT_S);
+	evhttp_set_allowed_methods(http->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD | EVHTTP_REQ_PUT |
+							   EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_PATCH);
+	evhttp_set_gencb(http->http, on_request, http);
+
+	http->listener = evconnlistener_new(base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+	if (http->listener == NULL || evhttp_bind_listener(http->http, http->listener) == NULL)
+	{
+		if (http->listener != NULL)
+			evconnlistener_free(http->listener);
+		else
+			close(fd);
+		http->listener = NULL;
+		return rg_error_set(err, RGE_NOMEM, "out of memory");
+	}
+	evconnlistener_set_error_cb(http->listener, on_accept_error);
+	event_add(http->resume, &(struct timeval) {.tv_sec = 1});
+	return 0;
+}
+
+static RgHttp *
+http_new(const RgHttpRoute *routes, void *arg)
+{
+	RgHttp	   *http = calloc(1, sizeof(*http));
+
+	if (http != NULL)
+	{
+		http->routes = routes;
+		http->arg = arg;
+	}
+	return http;
+}
+
+/* Removes a socket that nobody listens on; RGE_STATE where somebody does. */
+static int
+clear_way(const struct sockaddr_un *sa, RgError *err)
+{
+	struct stat st;
+	int			fd;
+	int			save_errno = 0;
+
+	if (lstat(sa->sun_path, &st) != 0)
+		return 0;				/* bind() will say what is wrong, if anything is */
+	if (!S_ISSOCK(st.st_mode))
+	{
+		rg_error_set(err, RGE_STATE, "\"%s\" exists and is no socket", sa->sun_path);
+		rg_error_hint(err, "Give control_socket a path of its own, or remove that file.");
+		return RGE_STATE;
+	}
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return rg_error_set(err, RGE_IO, "could not make a socket: %s", strerror(errno));
+	if (connect(fd, (const struct sockaddr *) sa, sizeof(*sa)) != 0)
+		save_errno = errno;
+	close(fd);
+	if (save_errno == ECONNREFUSED)
+	{
+		if (unlink(sa->sun_path) != 0 && errno != ENOENT)
+			return rg_error_set(err, RGE_IO, "could not remove the stale socket \"%s\": %s",
+								sa->sun_path, strerror(errno));
+		return 0;
+	}
+	if (save_errno == ENOENT)
+		return 0;
+	rg_error_set(err, RGE_STATE, "another process listens on \"%s\"", sa->sun_path);
+	rg_error_hint(err, "Stop the other regentd (ss -lxp src %s shows it), or set another control_socket.", sa->sun_path);
+	return RGE_STATE;
+}
+
+static int
+bind_unix(const struct sockaddr_un *sa, int *ret_fd, RgError *err)
+{
+	int			fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	mode_t		mask;
+	int			rc;
+
+	if (fd < 0)
+		return rg_error_set(err, RGE_IO, "could not make a socket: %s", strerror(errno));
+
+	/* the mode must be right from the first moment on */
+	mask = umask(0117);
+	rc = bind(fd, (const struct sockaddr *) sa, sizeof(*sa));
+	umask(mask);
+	if (rc != 0 || listen(fd, BACKLOG) != 0)
+	{
+		rg_error_set(err, RGE_IO, "could not listen on \"%s\": %s", sa->sun_path, strerror(errno));
+		rg_error_hint(err, "The directory must exist and belong to the user that regentd runs as.");
+		close(fd);
+		return RGE_IO;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int
+rg_http_listen_unix(struct event_base *base, const char *socket_path,
+					const RgHttpRoute *routes, void *arg, RgHttp **ret_http, RgError *err)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	struct stat st;
+	RgHttp	   *http = NULL;
+	int			fd = -1;
+	int			rc;
+
+	if (strlen(socket_path) >= sizeof(sa.sun_path) || socket_path[0] != '/')
+		return rg_error_set(err, RGE_ARGUMENT, "\"%.120s\" can't be a socket: an absolute path of at most %zu bytes is needed",
+							socket_path, sizeof(sa.sun_path) - 1);
+	strcpy(sa.sun_path, socket_path);
+	http = http_new(routes, arg);
+	if (http == NULL)
+		return rg_error_set(err, RGE_NOMEM, "out of memory");
+	rc = clear_way(&sa, err);
+	if (rc == 0)
+		rc = bind_unix(&sa, &fd, err);
+	if (rc != 0)
+		goto out;
+	if (lstat(socket_path, &st) == 0)
+	{
+		strcpy(http->socket_path, socket_path);
+		http->socket_dev = st.st_dev;
+		http->socket_ino = st.st_ino;
+	}
+	rc = serve(base, fd, http, err);
+	if (rc != 0)
+		goto out;
+	*ret_http = http;
+	http = NULL;
+
+out:
+	rg_http_free(http);
+	return rc;
+}
+
+int
+rg_http_listen_tcp(struct event_base *base, const char *address,
+				   const RgHttpRoute *routes, void *arg, RgHttp **ret_http, RgError *err)
+{
+	struct sockaddr_storage ss;
+	int			len = sizeof(ss);
+	int			one = 1;
+	int			fd;
+	RgHttp	   *http;
+	int			rc;
+
+	/* numeric only, so nothing is looked up; a port must be there */
+	memset(&ss, 0, sizeof(ss));
+	if (evutil_parse_sockaddr_port(address, (struct sockaddr *) &ss, &len) != 0 || strrchr(address, ':') == NULL)
+	{
+		rg_error_set(err, RGE_ARGUMENT, "\"%.100s\" can't be listened on", address);
+		rg_error_hint(err, "Write http_listen as ADDRESS:PORT, for example 127.0.0.1:8008 or [::1]:8008.");
+		return RGE_ARGUMENT;
+	}
+	http = http_new(routes, arg);
+	if (http == NULL)
+		return rg_error_set(err, RGE_NOMEM, "out of memory");
+	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
+		bind(fd, (struct sockaddr *) &ss, (socklen_t) len) != 0 || listen(fd, BACKLOG) != 0)
+	{
+		rc = rg_error_set(err, RGE_IO, "could not listen on %.100s: %s", address, strerror(errno));
+		rg_error_hint(err, "Set another http_listen, or find who has it: ss -ltnp");
+		if (fd >= 0)
+			close(fd);
+		goto out;
+	}
+	rc = serve(base, fd, http, err);
+	if (rc != 0)
+		goto out;
+	*ret_http = http;
+	http = NULL;
+
+out:
+	rg_http_free(http);
+	return rc;
+}
+
+void
+rg_http_free(RgHttp *http)
+{
+	struct stat st;
+
+	if (http == NULL)
+		return;
+	if (http->resume != NULL)
+		event_free(http->resume);
+	if (http->http != NULL)
+		evhttp_free(http->http);
+
+	/* only our own: somebody may have put another one there */
+	if (http->socket_path[0] != '\0' && lstat(http->socket_path, &st) == 0 &&
+		st.st_dev == http->socket_dev && st.st_ino == http->socket_ino)
+		unlink(http->socket_path);
+	free(http);
+}
