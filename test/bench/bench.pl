@@ -32,7 +32,7 @@ sub measure
 	$kill->();
 	RegentCluster::reap($load->{pid}, 40);
 	my $sum = $c->stop_load($load);
-	die "the load saw no other server take over\n" if $sum->{from_port} == $sum->{to_port};
+	die "the load saw no other server take over: " . $json->encode({ %$sum, ids => scalar @{ $sum->{ids} } }) . "\n" unless $sum->{to_port};
 	$c->sql($c->primary_by_sql, 'TRUNCATE regent_load');
 	return $sum->{outage_ms};
 }

@@ -10,7 +10,9 @@
  *
  * Output file: one line per acknowledged row, "ID MICROSECONDS PORT", on the
  * monotonic clock.  On SIGTERM or after --seconds a summary goes to standard
- * output as JSON: the outage is the largest gap between two acknowledgements.
+ * output as JSON: outage_ms is the gap between the last acknowledgement of one
+ * server and the first of another one (without such a move the largest gap,
+ * gap_ms).
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -45,12 +47,10 @@ typedef struct Load
 	int64_t		acked;
 	int64_t		unknown;
 	int64_t		refused;
-	int64_t		first_ack_us;
 	int64_t		last_ack_us;
 	int64_t		gap_us;
-	int64_t		gap_at_us;
-	int			gap_from;		/* host before the largest gap */
-	int			gap_to;
+	int64_t		move_us;		/* gap at the last change of the server; 0 = none */
+	int			move_from;
 	int			last_host;
 	FILE	   *out;
 	int			after_move;
@@ -145,16 +145,13 @@ note_ack(Load *l, int64_t id, int host)
 	int64_t		now = now_us();
 
 	if (l->acked > 0 && now - l->last_ack_us > l->gap_us)
-	{
 		l->gap_us = now - l->last_ack_us;
-		l->gap_at_us = l->last_ack_us;
-		l->gap_from = l->last_host;
-		l->gap_to = host;
-	}
-	if (l->acked == 0)
-		l->first_ack_us = now;
-	else if (l->last_host != host)
+	if (l->acked > 0 && l->last_host != host)
+	{
+		l->move_us = now - l->last_ack_us;
+		l->move_from = l->last_host;
 		l->after_move = 1;
+	}
 	if (l->after_move > 0)
 		l->after_move++;
 	l->acked++;
@@ -225,9 +222,11 @@ static void
 summary(const Load *l)
 {
 	(void) printf("{\"acked\":%" PRId64 ",\"unknown\":%" PRId64 ",\"refused\":%" PRId64
-				  ",\"last_id\":%" PRId64 ",\"outage_ms\":%.1f,\"from_port\":%s,\"to_port\":%s}\n",
+				  ",\"last_id\":%" PRId64 ",\"gap_ms\":%.1f,\"outage_ms\":%.1f,\"from_port\":%s,\"to_port\":%s}\n",
 				  l->acked, l->unknown, l->refused, l->next_id - 1, (double) l->gap_us / 1000.0,
-				  l->hosts[l->gap_from].port, l->hosts[l->gap_to].port);
+				  (double) (l->move_us > 0 ? l->move_us : l->gap_us) / 1000.0,
+				  l->move_us > 0 ? l->hosts[l->move_from].port : "null",
+				  l->move_us > 0 ? l->hosts[l->last_host].port : "null");
 }
 
 static void
