@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "decide.h"
+
 #define LSN_FORMAT "%X/%X"
 #define LSN_ARGS(lsn) (unsigned) ((lsn) >> 32), (unsigned) ((lsn) & 0xFFFFFFFF)
 
@@ -36,10 +38,18 @@ exclusion(const RgView *view, const RgMemory *memory, int node)
 		return "priority 0: never promoted";
 	if (rg_memory_job(m, n->name) != NULL)
 		return "is being rebuilt";
-	if (rg_rules_is_half_promoted(n->facts.promoting_term, n->facts.rule.term) &&
-		n->facts.in_recovery)
-		return "was being promoted before and never finished";
+	if (!rg_view_is_standby(view, node))
+		return "does not answer any more";
 	return NULL;
+}
+
+/* It was a candidate before, and its promotion did not come to an end. */
+static bool
+failed_before(const RgView *view, int node)
+{
+	const RgFacts *f = &view->nodes[node].facts;
+
+	return rg_rules_is_half_promoted(f->promoting_term, f->rule.term);
 }
 
 /* Positive when a is the better candidate; positions are equal. */
@@ -50,6 +60,9 @@ compare_equals(const RgView *view, int leader, int a, int b)
 	int			sa = (int) (sync >> a & 1);
 	int			sb = (int) (sync >> b & 1);
 
+	/* after a promotion that failed, another one first; alone it is tried again */
+	if (failed_before(view, a) != failed_before(view, b))
+		return failed_before(view, a) ? -1 : 1;
 	if (sa != sb)
 		return sa - sb;
 	if (view->nodes[a].priority != view->nodes[b].priority)
@@ -98,6 +111,10 @@ choose_among(const RgView *view, const RgMemory *memory, int leader, const Conte
 			rg_text(choice->reasons[i], RG_TEXT_MAX, "%s", why);
 		else if (rg_rules_compare_position(&c[i].position, &c[best].position) < 0)
 			explain_behind(view, c, i, best, choice);
+		else if (c[i].position.rule_term < memory->rule.term)
+			rg_text(choice->reasons[i], RG_TEXT_MAX,
+					"has never streamed in term %lld: it holds rule %lld", (long long) memory->rule.term,
+					(long long) c[i].position.rule_term);
 		else
 		{
 			choice->eligible[i] = true;
@@ -110,7 +127,8 @@ choose_among(const RgView *view, const RgMemory *memory, int leader, const Conte
 		if (choice->eligible[i] && i != chosen)
 			rg_text(choice->reasons[i], RG_TEXT_MAX, "as advanced as %s, which comes first by %s",
 					view->nodes[chosen].name,
-					view->nodes[i].priority != view->nodes[chosen].priority ? "priority"
+					failed_before(view, i) ? "its earlier failure"
+					: view->nodes[i].priority != view->nodes[chosen].priority ? "priority"
 					: "synchronous state or name");
 	if (chosen >= 0)
 	{
@@ -125,6 +143,18 @@ choose_among(const RgView *view, const RgMemory *memory, int leader, const Conte
 				view->nodes[best].name, LSN_ARGS(c[best].position.lsn), choice->reasons[best]);
 	else
 		rg_text(choice->summary, RG_TEXT_MAX, "nobody: no standby's position is known");
+}
+
+/*
+ * A node that promised and is gone may hold more than the others.  In async that
+ * is waited for until the deadline and lost then; else it is never passed over.
+ */
+static bool
+is_given_up(const RgView *view, const RgMemory *memory, int node)
+{
+	return !rg_view_is_standby(view, node) &&
+		rg_memory_phase_age_ms(memory, view) >= RG_RECRUIT_DEADLINE_MS &&
+		strcmp(memory->rule.durability, "sync") != 0 && strcmp(memory->rule.durability, "strict") != 0;
 }
 
 void
@@ -147,6 +177,8 @@ rg_choose(const RgView *view, const RgMemory *memory, int64_t term, int leader,
 		else if (!n->promise.complete)
 			rg_text(ret_choice->reasons[i], RG_TEXT_MAX,
 					"has promised, but could not replay all its WAL in time");
+		else if (is_given_up(view, memory, i))
+			rg_text(ret_choice->reasons[i], RG_TEXT_MAX, "has promised, but does not answer any more");
 		else
 		{
 			c[i].present = true;

@@ -29,21 +29,25 @@ align_nodes(const RgView *view, RgMemory *m)
 	int			nold = m->nnodes;
 
 	memcpy(old, m->nodes, sizeof(old));
+	memset(m->nodes, 0, sizeof(m->nodes));
 	for (int i = 0; i < view->nnodes; i++)
 	{
-		memset(&m->nodes[i], 0, sizeof(m->nodes[i]));
 		rg_text(m->nodes[i].name, sizeof(m->nodes[i].name), "%s", view->nodes[i].name);
 		for (int k = 0; k < nold; k++)
 			if (strcmp(old[k].name, view->nodes[i].name) == 0)
 				m->nodes[i] = old[k];
 	}
 	m->nnodes = view->nnodes;
+	for (int k = 0; k < nold && m->nnodes < RG_CORE_NODES_MAX; k++)
+		if (old[k].must_end && !old[k].ended && rg_view_find(view, old[k].name) < 0)
+			m->nodes[m->nnodes++] = old[k];
 }
 
+/* A term that no row of leaders can have led to is not believed (attack L8). */
 static void
 raise(int64_t *highest, int64_t term)
 {
-	if (term > *highest)
+	if (term > *highest && rg_rules_term_is_plausible(term, *highest))
 		*highest = term;
 }
 
@@ -57,9 +61,6 @@ learn(const RgView *view, RgMemory *m)
 
 		if (!n->facts.valid)
 			continue;
-		raise(&m->highest_term, n->facts.promised_term);
-		raise(&m->highest_term, n->facts.promoting_term);
-		raise(&m->highest_term, n->facts.rule.term);
 		if (rg_rules_compare(n->facts.rule.term, n->facts.rule.seq, m->rule.term, m->rule.seq) > 0)
 			m->rule = n->facts.rule;
 		if (n->probe.valid && n->probe.postmaster == RG_PM_ALIVE &&
@@ -67,9 +68,25 @@ learn(const RgView *view, RgMemory *m)
 			rg_start_equal(&n->probe.start, &n->facts.start))
 			m->nodes[i].shown = n->probe.start;
 	}
+	if (m->rule.term > m->highest_term)
+		m->highest_term = m->rule.term;
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		if (!view->nodes[i].facts.valid)
+			continue;
+		raise(&m->highest_term, view->nodes[i].facts.promised_term);
+		raise(&m->highest_term, view->nodes[i].facts.promoting_term);
+	}
 	if (m->phase != RG_PHASE_RECRUITING && m->phase != RG_PHASE_PROMOTING &&
 		m->phase != RG_PHASE_RULING && m->phase != RG_PHASE_UNDOING)
 		m->term = m->rule.term;
+}
+
+/* Whose server is looked after: who leads by the newest rule; in an undo, who goes on. */
+static int
+find_leader(const RgView *view, const RgMemory *m)
+{
+	return rg_view_find(view, m->phase == RG_PHASE_UNDOING ? m->candidate : m->rule.leader);
 }
 
 /* Since when is the leader doubted? */
@@ -135,10 +152,8 @@ end_failover(const RgView *view, RgDecision *d, const RgMove *move)
 	RgTimes    *t = &m->failover.times;
 	bool		undone = move->from == RG_PHASE_UNDOING;
 	int			node = rg_view_find(view, m->candidate);
-	RgRule		rule;
 
-	rg_plan_rule(view, m, &rule);
-	m->rule = rule;
+	rg_plan_rule(view, m, undone, &m->rule);
 	m->lost_ms = 0;
 	t->ruled_ms = view->now_ms;
 	rg_text(m->failover.to, sizeof(m->failover.to), "%s", m->candidate);
@@ -153,11 +168,11 @@ end_failover(const RgView *view, RgDecision *d, const RgMove *move)
 	m->diagnosis = RG_DIAG_HEALTHY;
 	if (undone)
 		rg_decision_note(d, RG_EVENT_FAILOVER_UNDONE, node, move->id, true,
-						 "term %lld: %s goes on as the leader", (long long) m->term, rule.leader);
+						 "term %lld: %s goes on as the leader", (long long) m->term, m->rule.leader);
 	else
 		rg_decision_note(d, RG_EVENT_FAILOVER_END, node, move->id, false,
 						 "term %lld: %s leads instead of %s; %lld ms in all: evidence %lld, fence and recruit %lld, promotion %lld, rule %lld",
-						 (long long) m->term, rule.leader, m->failover.from,
+						 (long long) m->term, m->rule.leader, m->failover.from,
 						 (long long) (t->ruled_ms - t->lost_ms),
 						 (long long) (t->called_ms - t->lost_ms),
 						 (long long) (t->recruited_ms - t->called_ms),
@@ -210,6 +225,11 @@ enter(const RgView *view, RgDecision *d, const RgMove *move)
 							 rg_diagnosis_name(m->diagnosis), d->evidence);
 			break;
 		case RG_PHASE_UNDOING:
+			/* from here on it is this one that is looked after */
+			m->lost_ms = 0;
+			d->leader = find_leader(view, m);
+			m->diagnosis = rg_diagnose(view, m, d->leader, d->evidence, sizeof(d->evidence));
+			break;
 		case RG_PHASE_STARTING:
 		case RG_PHASE_COUNT:
 			break;
@@ -266,7 +286,7 @@ rg_decide(const RgView *view, const RgMemory *before, RgDecision *ret)
 	*m = *before;
 	align_nodes(view, m);
 	learn(view, m);
-	ret->leader = rg_view_find(view, m->rule.leader);
+	ret->leader = find_leader(view, m);
 	note_loss(view, m, ret->leader);
 	m->diagnosis = rg_diagnose(view, m, ret->leader, ret->evidence, sizeof(ret->evidence));
 

@@ -11,6 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A probe older than this says nothing about now. */
+#define PROBE_AGE_MAX_MS 5000
+
+/* A helper that has not answered for so long after the loss does not answer. */
+#define HELPER_WAIT_MS 5000
+
 static const RgVerdict verdicts[RG_DIAG_COUNT] = {
 	[RG_DIAG_UNKNOWN] = RG_VERDICT_LOOK,
 	[RG_DIAG_UNINITIALISED] = RG_VERDICT_ALARM,
@@ -47,6 +53,24 @@ within_budget(const RgView *view, const RgMemory *memory, RgDiagnosis d)
 	return d;
 }
 
+/*
+ * The leader's last standbys still stream, heard after our loss: its server is
+ * alive, whatever we meet on its port.
+ */
+static int
+find_streaming(const RgView *view, const RgMemory *memory, int leader)
+{
+	const RgFacts *f = &view->nodes[leader].facts;
+	int64_t		since = memory->lost_ms != 0 ? memory->lost_ms : view->now_ms;
+
+	for (int i = 0; i < view->nnodes; i++)
+		if (i != leader && rg_view_is_standby(view, i) && view->nodes[i].facts.receiver_streaming &&
+			view->nodes[i].facts_ms > since + 2 * view->settings.heartbeat_interval_ms &&
+			(!f->valid || (f->streaming_from_us >> i & 1) != 0))
+			return i;
+	return -1;
+}
+
 static bool
 says_it_stops(const RgView *view, const RgMemory *memory, const RgNodeView *n)
 {
@@ -54,6 +78,14 @@ says_it_stops(const RgView *view, const RgMemory *memory, const RgNodeView *n)
 
 	/* the words come a moment before or after the session is lost */
 	return n->purpose_ms != 0 && n->purpose_ms >= since - 2000;
+}
+
+static bool
+was_promoted_since(const RgMemory *memory, const RgNodeView *n)
+{
+	return strcmp(memory->failover.to, n->name) == 0 &&
+		memory->failover.term == memory->rule.term &&
+		n->facts_ms <= memory->failover.times.promoted_ms;
 }
 
 /* The server itself answered, with facts or with an error: it is alive. */
@@ -76,7 +108,8 @@ diagnose_by_answer(const RgView *view, const RgMemory *memory, int leader, RgDia
 				*ret = RG_DIAG_HUNG;
 				return true;
 			}
-			if (!n->facts.in_recovery)
+			/* a heartbeat from before its promotion does not say that it is in recovery */
+			if (!n->facts.in_recovery || was_promoted_since(memory, n))
 			{
 				rg_text(text, size, "%s answers and is not in recovery", n->name);
 				*ret = RG_DIAG_HEALTHY;
@@ -126,14 +159,18 @@ diagnose_by_answer(const RgView *view, const RgMemory *memory, int leader, RgDia
 
 /* Is the helper's answer about the server that we knew (attack F14)? */
 static bool
-was_shown(const RgMemory *memory, int leader, const RgNodeView *n)
+was_shown(const RgView *view, const RgMemory *memory, int leader)
 {
+	const RgNodeView *n = &view->nodes[leader];
 	const RgServerStart *shown = &memory->nodes[leader].shown;
 
 	if (shown->pid == 0 || n->probe.system_identifier == 0)
 		return false;
-	if (n->facts.valid && n->facts.system_identifier != n->probe.system_identifier)
-		return false;
+	/* all nodes of a cluster have one system identifier */
+	for (int i = 0; i < view->nnodes; i++)
+		if (view->nodes[i].facts.valid &&
+			view->nodes[i].facts.system_identifier != n->probe.system_identifier)
+			return false;
 	/* facts of a start that the helper never saw: it may look at another host */
 	if (n->facts.valid && !rg_start_equal(shown, &n->facts.start))
 		return false;
@@ -147,7 +184,7 @@ diagnose_absent(const RgView *view, const RgMemory *memory, int leader, char *te
 {
 	const RgNodeView *n = &view->nodes[leader];
 
-	if (!was_shown(memory, leader, n))
+	if (!was_shown(view, memory, leader))
 	{
 		rg_text(text, size,
 				"the helper on %s sees no postmaster, but has never shown the one that answered us",
@@ -160,8 +197,12 @@ diagnose_absent(const RgView *view, const RgMemory *memory, int leader, char *te
 				n->probe.state);
 		return within_budget(view, memory, RG_DIAG_STOPPED);
 	}
-	/* an immediate stop removes postmaster.pid and says goodbye; a killed one does neither */
-	if (!n->probe.pidfile && says_it_stops(view, memory, n))
+	/*
+	 * An immediate stop removes postmaster.pid and says goodbye; a killed one does
+	 * neither.  A restarted watchdog did not hear it, but it remembers.
+	 */
+	if (!n->probe.pidfile &&
+		(says_it_stops(view, memory, n) || memory->diagnosis == RG_DIAG_STOPPED))
 	{
 		rg_text(text, size, "%s said that it was stopped, and removed its postmaster.pid", n->name);
 		return within_budget(view, memory, RG_DIAG_STOPPED);
@@ -178,6 +219,7 @@ diagnose_by_probe(const RgView *view, const RgMemory *memory, int leader, char *
 {
 	const RgNodeView *n = &view->nodes[leader];
 	int64_t		since = memory->lost_ms != 0 ? memory->lost_ms : view->now_ms;
+	int			streaming;
 
 	switch (n->probe.postmaster)
 	{
@@ -189,6 +231,14 @@ diagnose_by_probe(const RgView *view, const RgMemory *memory, int leader, char *
 			{
 				rg_text(text, size, "%s is shutting down", n->name);
 				return within_budget(view, memory, RG_DIAG_STOPPED);
+			}
+			streaming = n->probe.postmaster == RG_PM_ALIVE && n->sql == RG_SQL_REFUSED
+				? find_streaming(view, memory, leader) : -1;
+			if (streaming >= 0)
+			{
+				rg_text(text, size, "nobody listens on %s for us, but its postmaster is there and %s streams from it",
+						n->name, view->nodes[streaming].name);
+				return RG_DIAG_CUT_OFF;
 			}
 			if (n->probe.postmaster == RG_PM_ALIVE &&
 				(n->sql == RG_SQL_REFUSED || n->probe.in_recovery))
@@ -255,6 +305,31 @@ diagnose_by_standbys(const RgView *view, const RgMemory *memory, int leader, cha
 	return RG_DIAG_SUSPECT;
 }
 
+/* No leader in sight: why not? */
+static RgDiagnosis
+diagnose_nobody(const RgView *view, const RgMemory *memory, char *text, unsigned long size)
+{
+	bool		all = view->nnodes > 0;
+
+	for (int i = 0; i < view->nnodes; i++)
+		all = all && rg_view_answers(view, i);
+	if (memory->rule.term != 0)
+		rg_text(text, size, "rule %lld names %s, which is not in the configuration",
+				(long long) memory->rule.term, memory->rule.leader);
+	else
+		rg_text(text, size, all ? "all nodes answer and none holds a rule"
+				: "no rule has been seen, and not all nodes answer");
+	return all && memory->rule.term == 0 ? RG_DIAG_UNINITIALISED : RG_DIAG_UNKNOWN;
+}
+
+/* An answer from after the loss, and not from long ago: a dead server may have been started since. */
+static bool
+probe_counts(const RgView *view, const RgNodeView *n, int64_t since)
+{
+	return n->probe.valid && n->ssh == RG_SSHV_READY && n->probe_ms >= since &&
+		view->now_ms - n->probe_ms <= PROBE_AGE_MAX_MS;
+}
+
 RgDiagnosis
 rg_diagnose(const RgView *view, const RgMemory *memory, int leader, char *ret_evidence,
 			unsigned long size)
@@ -264,24 +339,28 @@ rg_diagnose(const RgView *view, const RgMemory *memory, int leader, char *ret_ev
 	int64_t		since = memory->lost_ms != 0 ? memory->lost_ms : view->now_ms;
 
 	if (leader < 0)
-	{
-		bool		all = view->nnodes > 0;
-
-		for (int i = 0; i < view->nnodes; i++)
-			all = all && rg_view_answers(view, i);
-		rg_text(ret_evidence, size, all ? "all nodes answer and none holds a rule"
-				: "no rule has been seen, and not all nodes answer");
-		return all && memory->rule.term == 0 ? RG_DIAG_UNINITIALISED : RG_DIAG_UNKNOWN;
-	}
+		return diagnose_nobody(view, memory, ret_evidence, size);
 	n = &view->nodes[leader];
 	if (diagnose_by_answer(view, memory, leader, &d, ret_evidence, size))
 		return d;
-	if (n->probe.valid && n->probe_ms >= since && n->ssh == RG_SSHV_READY)
+	if (rg_view_is_untried(view, leader))
+	{
+		rg_text(ret_evidence, size, "%s has not been asked yet", n->name);
+		return RG_DIAG_UNKNOWN;
+	}
+	if (probe_counts(view, n, since))
 		return diagnose_by_probe(view, memory, leader, ret_evidence, size);
-	if (n->ssh == RG_SSHV_READY || (n->ssh == RG_SSHV_UNKNOWN && view->now_ms - since < 2000))
+	if ((n->ssh == RG_SSHV_READY && view->now_ms - since <= HELPER_WAIT_MS) ||
+		(n->ssh == RG_SSHV_UNKNOWN && view->now_ms - since < 2000))
 	{
 		rg_text(ret_evidence, size, "%s does not answer; asking the helper on its host", n->name);
 		return RG_DIAG_SUSPECT;
+	}
+	if (n->ssh == RG_SSHV_READY)
+	{
+		rg_text(ret_evidence, size, "%s does not answer, and nothing new from the helper on its host: %s",
+				n->name, n->ops[RG_STEP_PROBE].text[0] ? n->ops[RG_STEP_PROBE].text : "no answer");
+		return RG_DIAG_UNPROVEN;
 	}
 	if (n->sql == RG_SQL_REFUSED)
 	{
@@ -289,10 +368,9 @@ rg_diagnose(const RgView *view, const RgMemory *memory, int leader, char *ret_ev
 				n->ssh_text[0] ? n->ssh_text : "no session");
 		return RG_DIAG_UNPROVEN;
 	}
-	if (n->ssh == RG_SSHV_BROKEN && n->sql != RG_SQL_UNREACHABLE)
-	{
-		d = diagnose_by_standbys(view, memory, leader, ret_evidence, size);
-		return d == RG_DIAG_HOST_LOST ? RG_DIAG_UNPROVEN : d;
-	}
-	return diagnose_by_standbys(view, memory, leader, ret_evidence, size);
+	d = diagnose_by_standbys(view, memory, leader, ret_evidence, size);
+	/* sshd answers, though it does not let us in: the host is there */
+	if (d == RG_DIAG_HOST_LOST && n->ssh == RG_SSHV_BROKEN && n->sql != RG_SQL_UNREACHABLE)
+		return RG_DIAG_UNPROVEN;
+	return d;
 }

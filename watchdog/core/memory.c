@@ -35,6 +35,12 @@ rg_memory_job(RgMemory *memory, const char *node)
 	return NULL;
 }
 
+int64_t
+rg_memory_phase_age_ms(const RgMemory *memory, const RgView *view)
+{
+	return view->now_ms - (memory->phase_ms > view->started_ms ? memory->phase_ms : view->started_ms);
+}
+
 RgStep *
 rg_decision_step(RgDecision *d, RgStepKind kind, int node, int leader, int64_t term)
 {

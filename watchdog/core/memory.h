@@ -82,8 +82,13 @@ typedef struct RgMemory
 	int64_t		lost_ms;		/* since when the leader is doubted */
 	char		refusal[RG_TEXT_MAX];	/* why no failover happens, as last told */
 	RgFailover	failover;		/* at hand, or the last one */
-	int			nnodes;
-	RgNodeMemory nodes[RG_CORE_NODES_MAX];	/* same order as the view */
+	int			nnodes;			/* those of the view, then those of which more below */
+
+	/*
+	 * Same order as the view.  After them stand nodes that were taken out of the
+	 * configuration while their authority had to end: that must not be forgotten.
+	 */
+	RgNodeMemory nodes[RG_CORE_NODES_MAX];
 	RgJob		jobs[RG_JOBS_MAX];
 } RgMemory;
 
@@ -129,6 +134,9 @@ typedef struct RgDecision
 
 /* The node's job that has not ended, or NULL. */
 extern RgJob *rg_memory_job(RgMemory *memory, const char *node);
+
+/* How long this watchdog has seen the phase: a restarted one begins its waits anew. */
+extern int64_t rg_memory_phase_age_ms(const RgMemory *memory, const RgView *view);
 
 /* Adds a step unless the list is full; the result can be completed, NULL when full. */
 extern RgStep *rg_decision_step(RgDecision *d, RgStepKind kind, int node, int leader, int64_t term);

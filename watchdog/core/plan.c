@@ -15,7 +15,6 @@
 #include "decide.h"
 
 #define MANY 1000000
-#define START_TRIES 5
 
 static int64_t
 probe_spacing(const RgView *view, const RgDecision *d, int node)
@@ -161,9 +160,9 @@ rg_plan_may_start(const RgView *view, const RgMemory *m, int node, int64_t term)
 		return false;
 	/* it was started, and has died since */
 	if (rg_op_done(op, term))
-		return op->attempts < START_TRIES && n->probe_ms > op->ended_ms &&
+		return op->attempts < RG_START_TRIES && n->probe_ms > op->ended_ms &&
 			view->now_ms - op->ended_ms >= 5000;
-	return rg_op_may_try(op, term, view->now_ms, START_TRIES);
+	return rg_op_may_try(op, term, view->now_ms, RG_START_TRIES);
 }
 
 /* Nobody can be promoted yet: bring back, as standbys, those that we fenced. */

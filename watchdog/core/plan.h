@@ -11,6 +11,9 @@
 
 #include "memory.h"
 
+/* So often a fenced node is started for one term. */
+#define RG_START_TRIES 5
+
 /* Probes over SSH, as often as what is known asks for. */
 extern void rg_plan_probes(const RgView *view, RgDecision *d);
 
@@ -21,6 +24,12 @@ extern void rg_plan_failover(const RgView *view, RgDecision *d);
 extern bool rg_plan_waits_for_promises(const RgView *view, const RgDecision *d);
 
 /* The rule that the new leader (or, in an undo, the old one) is to write. */
-extern void rg_plan_rule(const RgView *view, const RgMemory *m, RgRule *ret_rule);
+extern void rg_plan_rule(const RgView *view, const RgMemory *m, bool undone, RgRule *ret_rule);
+
+/*
+ * May this node, which we fenced, be started (as a standby) now?  Its directory
+ * can't come up as anything else; one that came up and died is tried again.
+ */
+extern bool rg_plan_may_start(const RgView *view, const RgMemory *m, int node, int64_t term);
 
 #endif							/* RG_PLAN_H */

@@ -18,6 +18,7 @@
 
 #include "choose.h"
 #include "job.h"
+#include "plan.h"
 
 #define LAGGING_BYTES (64 * 1024 * 1024)
 #define REBUILDS_MAX 3
@@ -106,9 +107,24 @@ state_of_silent(const RgView *view, const RgDecision *d, int node, char *why)
 	return RG_STATE_UNREACHABLE;
 }
 
+/* A stale primary that was fenced in a steady cluster, and has not been heard since. */
+static void
+learn_fenced(const RgView *view, RgDecision *d, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+	RgNodeMemory *mem = &d->memory.nodes[node];
+
+	if (d->memory.phase == RG_PHASE_STEADY && node != d->leader && mem->fenced_term == 0 &&
+		rg_op_done(&n->ops[RG_STEP_FENCE], d->memory.rule.term) &&
+		n->ops[RG_STEP_FENCE].ended_ms >= n->facts_ms && n->sql != RG_SQL_OK)
+		mem->fenced_term = d->memory.rule.term;
+}
+
 void
 rg_rejoin_states(const RgView *view, RgDecision *d)
 {
+	for (int i = 0; i < view->nnodes; i++)
+		learn_fenced(view, d, i);
 	for (int i = 0; i < view->nnodes; i++)
 	{
 		RgNodeMemory *mem = &d->memory.nodes[i];
@@ -184,7 +200,9 @@ plan_standby(const RgView *view, RgDecision *d, int node)
 		}
 		return;
 	}
-	if (last >= term || leader->rule.term != term || leader->nterms == 0)
+	/* without the leader's own last term nothing can be said about where its history left others */
+	if (last >= term || leader->rule.term != term || leader->nterms == 0 ||
+		leader->terms[leader->nterms - 1].term != term)
 		return;
 	if (last == 0)
 	{
@@ -211,7 +229,9 @@ plan_standby(const RgView *view, RgDecision *d, int node)
 								  leader->terms, leader->nterms);
 	if (verdict != RG_FOLLOW_OK)
 		diverged(view, d, node, rg_follow_verdict_text(verdict));
-	else if (rg_op_may_try(&n->ops[RG_STEP_FOLLOW], term, view->now_ms, 20))
+	else if (rg_op_may_try(&n->ops[RG_STEP_FOLLOW], term, view->now_ms, 1000) ||
+			 (rg_op_done(&n->ops[RG_STEP_FOLLOW], term) &&
+			  view->now_ms - n->ops[RG_STEP_FOLLOW].ended_ms >= 5000))
 		(void) rg_decision_step(d, RG_STEP_FOLLOW, node, d->leader, term);
 }
 
@@ -219,14 +239,17 @@ static void
 plan_silent(const RgView *view, RgDecision *d, int node)
 {
 	const RgNodeView *n = &view->nodes[node];
+	const RgOp *op = &n->ops[RG_STEP_START];
+	int64_t		term = d->memory.rule.term;
 
-	/* n->probe.fenced: it can only come up as a standby */
-	if (d->memory.nodes[node].fenced_term == 0 || !view->settings.auto_rejoin ||
-		n->sql == RG_SQL_OK || n->ssh != RG_SSHV_READY || !n->probe.valid ||
-		n->probe.postmaster != RG_PM_ABSENT || !n->probe.fenced)
+	if (!view->settings.auto_rejoin)
 		return;
-	if (rg_op_may_try(&n->ops[RG_STEP_START], d->memory.rule.term, view->now_ms, 20))
-		(void) rg_decision_step(d, RG_STEP_START, node, -1, d->memory.rule.term);
+	if (rg_plan_may_start(view, &d->memory, node, term))
+		(void) rg_decision_step(d, RG_STEP_START, node, -1, term);
+	else if (d->states[node] == RG_STATE_FENCED && op->term == term && op->attempts >= RG_START_TRIES)
+		rg_text(d->reasons[node], RG_TEXT_MAX,
+				"did not come up in %d tries (%.120s): see its server log, or regent rebuild %s",
+				RG_START_TRIES, op->text[0] ? op->text : "it died again", n->name);
 }
 
 static void
@@ -264,9 +287,6 @@ rg_rejoin_plan(const RgView *view, RgDecision *d)
 	{
 		if (i == d->leader || rg_memory_job(&d->memory, view->nodes[i].name) != NULL)
 			continue;
-		if (rg_op_done(&view->nodes[i].ops[RG_STEP_FENCE], d->memory.rule.term) &&
-			!rg_view_answers(view, i) && d->memory.nodes[i].fenced_term == 0)
-			d->memory.nodes[i].fenced_term = d->memory.rule.term;
 		if (rg_view_is_standby(view, i))
 			plan_standby(view, d, i);
 		else if (rg_view_is_primary(view, i))

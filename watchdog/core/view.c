@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define UNTRIED_MS 5000
+
 int
 rg_view_find(const RgView *view, const char *name)
 {
@@ -36,6 +38,36 @@ bool
 rg_view_is_primary(const RgView *view, int node)
 {
 	return rg_view_answers(view, node) && !view->nodes[node].facts.in_recovery;
+}
+
+bool
+rg_view_is_untried(const RgView *view, int node)
+{
+	return view->nodes[node].sql == RG_SQL_UNKNOWN && view->now_ms - view->started_ms < UNTRIED_MS;
+}
+
+bool
+rg_view_refuses_us(const RgView *view, int node)
+{
+	switch (view->nodes[node].sql)
+	{
+		case RG_SQL_SATURATED:
+		case RG_SQL_LOGIN:
+		case RG_SQL_NO_EXTENSION:
+		case RG_SQL_WRONG_SERVER:
+		case RG_SQL_OTHER_WATCHDOG:
+		case RG_SQL_ERROR:
+			return true;
+		case RG_SQL_UNKNOWN:
+		case RG_SQL_OK:
+		case RG_SQL_CLOSED:
+		case RG_SQL_REFUSED:
+		case RG_SQL_SILENT:
+		case RG_SQL_UNREACHABLE:
+		case RG_SQL_STARTING:
+			break;
+	}
+	return false;
 }
 
 int64_t

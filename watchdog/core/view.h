@@ -214,6 +214,12 @@ extern bool rg_view_is_standby(const RgView *view, int node);
 /* It answers and is not in recovery. */
 extern bool rg_view_is_primary(const RgView *view, int node);
 
+/* It has not been asked yet, in the first seconds of this watchdog. */
+extern bool rg_view_is_untried(const RgView *view, int node);
+
+/* Its server is alive and answers with an error: no slot left, login refused, wrong server, … */
+extern bool rg_view_refuses_us(const RgView *view, int node);
+
 /* When a standby last received something from its primary, in our clock; 0 = never seen. */
 extern int64_t rg_view_received_ms(const RgView *view, int node);
 
