@@ -5,7 +5,8 @@
  * Inserts numbered rows, one transaction each, as fast as told, into whichever
  * of the given servers takes writes; writes down when each was acknowledged
  * and by whom.  Its own short deadlines (not libpq's) end what does not
- * answer.  A number whose outcome is unknown is never used again, so that
+ * answer.  Like an application it holds one connection, and when that fails
+ * tries the servers in turn, with 5 ms between two tries of the same.  A number whose outcome is unknown is never used again, so that
  * afterwards every acknowledged number must be found exactly once.
  *
  * Output file: one line per acknowledged row, "ID MICROSECONDS PORT", on the
@@ -27,6 +28,7 @@
 #include <unistd.h>
 
 #define HOSTS_MAX 16
+#define RETRY_US 5000			/* before the same server is tried again */
 
 typedef struct Host
 {
@@ -90,7 +92,7 @@ drop(Host *h)
 {
 	PQfinish(h->conn);
 	h->conn = NULL;
-	h->not_before = now_us() + 2000;
+	h->not_before = now_us() + RETRY_US;
 }
 
 static bool
@@ -186,17 +188,14 @@ insert_row(Load *l, int host)
 	state = res != NULL ? PQresultErrorField(res, PG_DIAG_SQLSTATE) : NULL;
 	read_only = state != NULL && strcmp(state, "25006") == 0;
 	if (read_only)
-	{
 		l->refused++;
-		h->not_before = now_us() + 2000;
-	}
 	else
 	{
 		/* nobody knows: the number is spent */
 		l->unknown++;
 		l->next_id++;
-		drop(h);
 	}
+	drop(h);
 	PQclear(res);
 	return false;
 }
