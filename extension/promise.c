@@ -128,7 +128,7 @@ regent_promise(PG_FUNCTION_ARGS)
 		ereport(LOG,
 				(errhidestmt(true),
 				 errmsg("pg_regent could not read the newest rule in time"),
-				 errdetail("The worker of pg_regent is not running, or a lock on regent.rule keeps it out.")));
+				 errdetail("The worker of pg_regent is not running, cannot find regent.rule in its database, or is kept out by a lock.")));
 	}
 	rg_shared_state(&node.state);
 	answer = position(fcinfo, &node.state, is_complete);

@@ -214,7 +214,8 @@ read_rules(void)
 		SPI_finish();
 		log_table_result(result);
 	}
-	if (result == RG_TABLE_LOCKED)
+	/* a node that holds a rule and can't find the table does not know the newest one */
+	if (result == RG_TABLE_LOCKED || (result == RG_TABLE_MISSING && state->has_rule))
 		return;
 	if (nterms > 0 && !RecoveryInProgress() && !wait_for_flush())
 		return;
