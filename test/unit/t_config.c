@@ -509,6 +509,13 @@ test_config_files_are_looked_at(void **state)
 	write_file(dir, "known_hosts", "10.0.0.11" HOST_KEY, 0644);
 	expect(c, RGE_TRUST, "error: n2: known_hosts has no key of 10.0.0.12 port 2222\n"
 		   "  fix: ssh-keyscan -p 2222 10.0.0.12 >> ");
+	write_file(dir, "identity", "", 0600);
+	if (geteuid() == 0)
+	{
+		snprintf(path, sizeof(path), "%s/identity", dir);
+		assert_int_equal(chown(path, 65534, 65534), 0);
+		expect(c, RGE_TRUST, "/identity belongs to another user than its directory");
+	}
 	chmod(dir, 0777);
 	expect(c, RGE_TRUST, "has mode 0777\n  fix: chmod 700 ");
 	chmod(dir, 0700);

@@ -204,6 +204,28 @@ check_known_hosts(Check *check)
 		libssh2_session_free(session);
 }
 
+/* A command that was once run as root leaves a file behind that regentd can't read any more. */
+static bool
+state_files_are_ours(Check *check)
+{
+	const char *dir = check->config->state_directory;
+	static const char *const names[] = {"identity", "lock"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	{
+		char		path[RG_PATH_MAX + 16];
+		struct stat st;
+
+		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
+		if (stat(path, &st) != 0 || st.st_uid == check->uid)
+			continue;
+		report(check, RG_VERDICT_FAILED, NULL, "%s belongs to another user than its directory, so regentd can't use it"
+			   "\tchown -R %s %s", path, check->user, dir);
+		return false;
+	}
+	return true;
+}
+
 static void
 check_state_directory(Check *check)
 {
@@ -219,7 +241,7 @@ check_state_directory(Check *check)
 	else if ((st.st_mode & S_IRWXU) != S_IRWXU || (st.st_mode & (S_IWGRP | S_IWOTH)))
 		report(check, RG_VERDICT_FAILED, NULL, "state_directory %s has mode %04o\tchmod 700 %s",
 			   dir, (unsigned) st.st_mode & 07777, dir);
-	else
+	else if (state_files_are_ours(check))
 		report(check, RG_VERDICT_OK, NULL, "state_directory %s (of user %s)", dir, check->user);
 }
 

@@ -14,6 +14,10 @@
 #include "../app/config_files.h"
 #include "../io/identity.h"
 
+/* Settings that must not be lower on a standby than on its primary. */
+#define RG_CHECK_LIMITS 5
+extern const char *const rg_check_limits[RG_CHECK_LIMITS];
+
 typedef struct RgCheckNode
 {
 	bool		answers;		/* over SQL, all fields below are known */
@@ -27,6 +31,7 @@ typedef struct RgCheckNode
 	char		upstream_slot[RG_NAME_MAX];
 	char		upstream[RG_HOST_MAX + 16];	/* HOST:PORT that it streams from */
 	int64_t		term;			/* of its newest rule; 0 = none */
+	int			limits[RG_CHECK_LIMITS];	/* 0 = not known */
 } RgCheckNode;
 
 typedef struct RgCheck

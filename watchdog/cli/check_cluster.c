@@ -100,10 +100,39 @@ check_terms(RgCheck *check)
 						 (long long) check->nodes[i].term, (long long) newest, check->config->nodes[i].name);
 }
 
+/*
+ * A standby whose limits are lower than its primary's stops replaying; so each
+ * node's must fit for every other one as primary.
+ */
+static void
+check_limits(RgCheck *check)
+{
+	for (int limit = 0; limit < RG_CHECK_LIMITS; limit++)
+	{
+		int			greatest = 0;
+		int			where = 0;
+
+		for (int i = 0; i < check->config->nnodes; i++)
+			if (check->nodes[i].limits[limit] > greatest)
+			{
+				greatest = check->nodes[i].limits[limit];
+				where = i;
+			}
+		for (int i = 0; i < check->config->nnodes; i++)
+			if (check->nodes[i].answers && check->nodes[i].limits[limit] < greatest)
+				rg_check_say(check, RG_VERDICT_WARNING, check->config->nodes[i].name,
+							 "%s is %d, on %s it is %d: behind that primary a standby would stop replaying"
+							 "\tset %s = %d here and restart the server", rg_check_limits[limit],
+							 check->nodes[i].limits[limit], check->config->nodes[where].name, greatest,
+							 rg_check_limits[limit], greatest);
+	}
+}
+
 void
 rg_check_cluster(RgCheck *check)
 {
 	check_sameness(check);
 	check_primary(check);
 	check_terms(check);
+	check_limits(check);
 }

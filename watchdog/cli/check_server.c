@@ -139,6 +139,7 @@ typedef struct Limit
 	RgVerdict	verdict;		/* when it is not */
 	const char *why;
 	const char *advice;			/* as it should be written */
+	const char *unit;			/* of pg_settings.setting */
 	bool		needs_restart;
 } Limit;
 
@@ -151,13 +152,13 @@ check_numbers(RgCheck *check, int node, const Settings *s)
 	char		slots[32];
 	const Limit limits[] = {
 		{"max_wal_senders", others + 2, 0, RG_VERDICT_FAILED,
-		"too few for every other node, a base backup and its WAL stream", senders, true},
+		"too few for every other node, a base backup and its WAL stream", senders, "", true},
 		{"max_replication_slots", others + 1, 0, RG_VERDICT_FAILED,
-		"too few for every other node and a base backup", slots, true},
+		"too few for every other node and a base backup", slots, "", true},
 		{"wal_retrieve_retry_interval", 0, 1000, RG_VERDICT_WARNING,
-		"a standby may sleep so long before it follows a new primary", "10ms", false},
+		"a standby may sleep so long before it follows a new primary", "10ms", "ms", false},
 		{"wal_receiver_status_interval", 1, 2, RG_VERDICT_WARNING,
-		"the primary hears so seldom from its standbys", "1s", false},
+		"the primary hears so seldom from its standbys", "1s", "s", false},
 	};
 
 	snprintf(senders, sizeof(senders), "%d", others + 2 > 10 ? others + 2 : 10);
@@ -168,13 +169,18 @@ check_numbers(RgCheck *check, int node, const Settings *s)
 		int64_t		value = strtoll(setting(s, l->name), NULL, 10);
 
 		if ((l->least == 0 || value >= l->least) && (l->most == 0 || value <= l->most))
-			rg_check_say(check, RG_VERDICT_OK, name, "%s is %" PRId64, l->name, value);
+			rg_check_say(check, RG_VERDICT_OK, name, "%s is %" PRId64 "%s", l->name, value, l->unit);
 		else
-			rg_check_say(check, l->verdict, name, "%s is %" PRId64 ": %s\tset %s = %s and %s", l->name, value,
-						 l->why, l->name, l->advice,
+			rg_check_say(check, l->verdict, name, "%s is %" PRId64 "%s: %s\tset %s = %s and %s", l->name, value,
+						 l->unit, l->why, l->name, l->advice,
 						 l->needs_restart ? "restart the server" : "reload: SELECT pg_reload_conf()");
 	}
 }
+
+const char *const rg_check_limits[RG_CHECK_LIMITS] = {
+	"max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions",
+	"max_locks_per_transaction"
+};
 
 static void
 check_settings(RgCheck *check, int node, const Settings *s)
@@ -182,6 +188,8 @@ check_settings(RgCheck *check, int node, const Settings *s)
 	const char *name = check->config->nodes[node].name;
 	static const char *const must_change[] = {"primary_conninfo", "primary_slot_name", "restore_command"};
 
+	for (int i = 0; i < RG_CHECK_LIMITS; i++)
+		check->nodes[node].limits[i] = atoi(setting(s, rg_check_limits[i]));
 	check_numbers(check, node, s);
 	if (strcmp(setting(s, "hot_standby"), "on") == 0)
 		rg_check_say(check, RG_VERDICT_OK, name, "hot_standby is on");
@@ -303,7 +311,8 @@ rg_check_server(RgCheck *check, int node)
 	{
 		rg_check_say(check, RG_VERDICT_FAILED, config->name, "no login as %s: %s%s%s%s\t%s", check->config->user,
 					 err.message, err.detail[0] != '\0' ? " (" : "", err.detail, err.detail[0] != '\0' ? ")" : "",
-					 err.hint[0] != '\0' ? err.hint : "regent init makes the role");
+					 !check->has_identity && strncmp(session.sqlstate, "28", 2) == 0 ? "regent init makes the role" :
+					 err.hint[0] != '\0' ? err.hint : "look into the server's log");
 		return;
 	}
 	rg_check_say(check, RG_VERDICT_OK, config->name, "login as %s at %s port %d", check->config->user,

@@ -61,7 +61,7 @@ on_done(void *arg, RgSshEnd end, int exit_status, const char *errors)
 	probe->is_over = true;
 	probe->end = end;
 	probe->status = exit_status;
-	snprintf(probe->errors, sizeof(probe->errors), "%s", errors != NULL ? errors : "");
+	snprintf(probe->errors, sizeof(probe->errors), "%.*s", (int) strcspn(errors, "\r\n"), errors);
 	event_base_loopbreak(probe->base);
 }
 

@@ -66,6 +66,17 @@ rg_cli_node(const RgCli *cli, const char *name)
 	return -1;
 }
 
+int
+rg_cli_name_width(const RgCli *cli)
+{
+	int			width = 1;
+
+	for (int i = 0; i < cli->config.nnodes; i++)
+		if ((int) strlen(cli->config.nodes[i].name) > width)
+			width = (int) strlen(cli->config.nodes[i].name);
+	return width;
+}
+
 void
 rg_cli_print_json(const RgCli *cli, json_t *value)
 {

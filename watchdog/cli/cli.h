@@ -61,6 +61,9 @@ extern RgExit rg_cli_no_more(const RgCli *cli, int argc, char **argv, int first)
 /* The number of a configured node, or -1 with a message that lists them. */
 extern int	rg_cli_node(const RgCli *cli, const char *name);
 
+/* How wide a column of node names is. */
+extern int	rg_cli_name_width(const RgCli *cli);
+
 /* Prints a JSON value (taken over) and a newline. */
 extern void rg_cli_print_json(const RgCli *cli, json_t *value);
 

@@ -27,7 +27,7 @@ rg_check_report(RgCheck *check, RgVerdict verdict, const char *node, const char 
 										"node", node, "what", what, "fix", fix));
 		return;
 	}
-	fprintf(check->cli->out, "%-7s  %-6s  %s%s%s\n", verdict_names[verdict], node != NULL ? node : "-",
+	fprintf(check->cli->out, "%-7s  %-*s  %s%s%s\n", verdict_names[verdict], rg_cli_name_width(check->cli), node != NULL ? node : "-",
 			what, *fix != '\0' ? "; fix: " : "", fix);
 	fflush(check->cli->out);	/* seen as it happens */
 }

@@ -32,7 +32,7 @@ rg_init_act(RgInit *init, bool is_change, const char *node, const char *fmt,...)
 													"what", text));
 	else
 	{
-		fprintf(init->cli->out, "%-4s  %-6s  %s\n", is_change ? "done" : "is", node != NULL ? node : "-", text);
+		fprintf(init->cli->out, "%-4s  %-*s  %s\n", is_change ? "done" : "is", rg_cli_name_width(init->cli), node != NULL ? node : "-", text);
 		fflush(init->cli->out);
 	}
 }

@@ -72,13 +72,14 @@ write_head(const RgConfig *config, const RgHaproxyOptions *options, FILE *out)
 		  "    option dontlognull\n"
 		  "    option clitcpka\n"
 		  "    option srvtcpka\n"
-		  "    timeout connect 1s\n"
+		  "    # also the pause before a server that refused is tried again\n"
+		  "    timeout connect 300ms\n"
 		  "    timeout check 2s\n"
 		  "    # an idle session is not cut sooner\n"
 		  "    timeout client 24h\n"
 		  "    timeout server 24h\n"
-		  "    # a server that refuses a connection: try again, elsewhere if there is an elsewhere\n"
-		  "    retries 3\n"
+		  "    # a client that comes during a failover waits, 3 s at most\n"
+		  "    retries 10\n"
 		  "    option redispatch 1\n\n", out);
 }
 

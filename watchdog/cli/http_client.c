@@ -68,9 +68,10 @@ explain_transfer(const RgConfig *config, CURLcode code, long os_error, RgError *
 					  "name that file with -c FILE.");
 		return RGE_IO;
 	}
-	rg_error_set(err, RGE_IO, "the answer of regentd could not be read");
+	/* a broken connection is a regentd that went away; too much data is not */
+	rg_error_set(err, code == CURLE_WRITE_ERROR ? RGE_FORMAT : RGE_IO, "the answer of regentd could not be read");
 	rg_error_detail(err, "%s.", curl_easy_strerror(code));
-	return RGE_IO;
+	return code == CURLE_WRITE_ERROR ? RGE_FORMAT : RGE_IO;
 }
 
 /* What an answer means. */
