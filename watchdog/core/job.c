@@ -4,8 +4,10 @@
  *
  * Each phase has one step on the node's helper.  A step that failed, or whose
  * outcome is unknown, is tried again as a new attempt; the helper's verbs are
- * safe to repeat.  Whatever happens, the old directory is either in its place
- * or beside it until the new one streams.
+ * safe to repeat.  Only a swap is not: after one whose outcome is unknown the
+ * node is looked at instead.  Whatever happens, the old directory is either in
+ * its place or beside it until the new one streams; nothing is thrown away
+ * before it is back.
  */
 #include "job.h"
 
@@ -22,10 +24,10 @@ typedef struct JobRow
 
 static const JobRow rows[] = {
 	{RG_JOBPHASE_COPY, RG_STEP_COPY, RG_JOBPHASE_SWAP, RG_JOBPHASE_CLEAN},
-	{RG_JOBPHASE_SWAP, RG_STEP_SWAP, RG_JOBPHASE_VERIFY, RG_JOBPHASE_CLEAN},
+	{RG_JOBPHASE_SWAP, RG_STEP_SWAP, RG_JOBPHASE_VERIFY, RG_JOBPHASE_UNDO},
 	{RG_JOBPHASE_VERIFY, RG_STEP_NONE, RG_JOBPHASE_SETTLE, RG_JOBPHASE_UNDO},
 	{RG_JOBPHASE_SETTLE, RG_STEP_SETTLE, RG_JOBPHASE_NONE, RG_JOBPHASE_NONE},
-	{RG_JOBPHASE_UNDO, RG_STEP_UNSWAP, RG_JOBPHASE_CLEAN, RG_JOBPHASE_CLEAN},
+	{RG_JOBPHASE_UNDO, RG_STEP_UNSWAP, RG_JOBPHASE_CLEAN, RG_JOBPHASE_NONE},
 	{RG_JOBPHASE_CLEAN, RG_STEP_DISCARD, RG_JOBPHASE_NONE, RG_JOBPHASE_NONE},
 };
 
@@ -128,8 +130,8 @@ rg_job_add(RgMemory *memory, const RgView *view, const char *node, bool automati
 	{
 		id = view->now_ms;
 		for (int i = 0; i < RG_JOBS_MAX; i++)
-			if (memory->jobs[i].id / 8 >= id / 8)
-				id = memory->jobs[i].id + 8;
+			if (memory->jobs[i].id >= id)
+				id = memory->jobs[i].id + 1;
 	}
 	memset(slot, 0, sizeof(*slot));
 	slot->id = id;
@@ -153,6 +155,10 @@ enter(RgJob *job, RgJobPhase phase, int64_t now_ms)
 static void
 finish(const RgView *view, RgDecision *d, RgJob *job, int node, RgJobState state)
 {
+	const char *where = job->phase == RG_JOBPHASE_UNDO
+		? "its old directory may stand beside it with the ending .regent-old: see regent-node unswap there"
+		: "its old directory is in its place";
+
 	job->state = state;
 	job->phase = RG_JOBPHASE_NONE;
 	job->ended_ms = view->now_ms;
@@ -166,9 +172,8 @@ finish(const RgView *view, RgDecision *d, RgJob *job, int node, RgJobState state
 						 job->node, job->message);
 	}
 	else
-		rg_decision_note(d, RG_EVENT_REBUILD_FAILED, node, 0, true,
-						 "rebuild of %s failed: %.120s; its old directory is in its place",
-						 job->node, job->message);
+		rg_decision_note(d, RG_EVENT_REBUILD_FAILED, node, 0, true, "rebuild of %s failed: %.120s; %s",
+						 job->node, job->message, where);
 }
 
 /* The phase's step has failed for good, or may be tried again. */
@@ -203,24 +208,48 @@ step_done(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow 
 	if (row->done != RG_JOBPHASE_NONE)
 	{
 		enter(job, row->done, view->now_ms);
-		if (row->done != RG_JOBPHASE_CLEAN)
-			job->attempts = 1;
-		else
-			job->attempts = RG_JOB_TRIES;
+		job->attempts = 1;
 	}
 	else
 		finish(view, d, job, node,
 			   job->phase == RG_JOBPHASE_SETTLE ? RG_JOB_DONE : RG_JOB_FAILED);
 }
 
-static void
-verify(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *row)
+/* The node streams from the leader, seen after this phase (or try) began. */
+static bool
+streams(const RgView *view, const RgDecision *d, const RgJob *job, int node)
 {
 	const RgFacts *f = &view->nodes[node].facts;
 
-	if (rg_view_is_standby(view, node) && view->nodes[node].facts_ms > job->phase_ms &&
+	return rg_view_is_standby(view, node) && view->nodes[node].facts_ms > job->phase_ms &&
 		f->receiver_streaming && f->rule.term == d->memory.rule.term &&
-		(view->nodes[d->leader].facts.streaming_from_us >> node & 1) != 0)
+		(view->nodes[d->leader].facts.streaming_from_us >> node & 1) != 0;
+}
+
+/* Says how it stands; a recovery that moves on begins the wait anew. */
+static void
+tell_wait(const RgView *view, RgJob *job, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+	char		text[RG_TEXT_MAX];
+
+	if (n->sql != RG_SQL_STARTING)
+	{
+		rg_text(job->message, sizeof(job->message), "waiting for %s to stream", job->node);
+		return;
+	}
+	rg_text(text, sizeof(text), "%s is starting up: %s", job->node, n->probe.recovery);
+	if (strcmp(text, job->message) != 0)
+	{
+		rg_text(job->message, sizeof(job->message), "%s", text);
+		job->phase_ms = view->now_ms;
+	}
+}
+
+static void
+verify(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *row)
+{
+	if (streams(view, d, job, node))
 		step_done(view, d, job, node, row);
 	else if (view->now_ms - job->phase_ms > RG_JOB_VERIFY_MS)
 	{
@@ -231,7 +260,28 @@ verify(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *ro
 		enter(job, row->failed, view->now_ms);
 	}
 	else
-		rg_text(job->message, sizeof(job->message), "waiting for %s to stream", job->node);
+		tell_wait(view, job, node);
+}
+
+/* What became of the step of this try. */
+static void
+judge(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *row)
+{
+	const RgOp *op = &view->nodes[node].ops[row->step];
+
+	if (op->state == RG_OP_OK && job->phase == RG_JOBPHASE_COPY &&
+		strcmp(job->source, d->memory.rule.leader) != 0)
+		step_failed(view, d, job, node, row, "the leader has changed meanwhile");
+	else if (op->state == RG_OP_OK)
+	{
+		if (job->phase == RG_JOBPHASE_SETTLE)
+			job->message[0] = '\0';	/* an earlier try's trouble */
+		step_done(view, d, job, node, row);
+	}
+	else if (op->state == RG_OP_LOST && job->phase == RG_JOBPHASE_SWAP)
+		step_done(view, d, job, node, row); /* it may have been done: look */
+	else
+		step_failed(view, d, job, node, row, op->text);
 }
 
 static void
@@ -240,7 +290,7 @@ advance(const RgView *view, RgDecision *d, RgJob *job, int node)
 	const JobRow *row = row_of(job->phase);
 	const RgOp *op;
 	RgStep	   *step;
-	int64_t		key = job->id + job->attempts;
+	int64_t		key = job->id * 8 + job->attempts;
 	int64_t		wait = job->attempts > 1 ? 1000 << job->attempts : 0;
 
 	if (row == NULL)
@@ -258,20 +308,28 @@ advance(const RgView *view, RgDecision *d, RgJob *job, int node)
 	}
 	if (op->term == key && op->state != RG_OP_NONE)
 	{
-		if (op->state == RG_OP_RUNNING)
-			return;
-		if (op->state == RG_OP_OK && strcmp(job->source, d->memory.rule.leader) != 0 &&
-			job->phase == RG_JOBPHASE_COPY)
-			step_failed(view, d, job, node, row, "the leader has changed meanwhile");
-		else if (op->state == RG_OP_OK)
-			step_done(view, d, job, node, row);
-		else
-			step_failed(view, d, job, node, row, op->text);
+		if (op->state != RG_OP_RUNNING)
+			judge(view, d, job, node, row);
+		return;
+	}
+	if (job->phase == RG_JOBPHASE_SWAP && job->attempts > 1 && streams(view, d, job, node))
+	{
+		/* the try before was done after all, only its answer said something else */
+		step_done(view, d, job, node, row);
+		return;
+	}
+	if (job->phase == RG_JOBPHASE_SWAP && strcmp(job->source, d->memory.rule.leader) != 0)
+	{
+		rg_text(job->message, sizeof(job->message), "copied from %s, but %s leads now: ask again",
+				job->source, d->memory.rule.leader);
+		enter(job, RG_JOBPHASE_UNDO, view->now_ms);
+		job->attempts = 1;
 		return;
 	}
 	if (view->nodes[node].ssh != RG_SSHV_READY || view->now_ms - job->phase_ms < wait)
 		return;
-	rg_text(job->source, sizeof(job->source), "%s", d->memory.rule.leader);
+	if (job->phase == RG_JOBPHASE_COPY)
+		rg_text(job->source, sizeof(job->source), "%s", d->memory.rule.leader);
 	step = rg_decision_step(d, row->step, node, d->leader, d->memory.rule.term);
 	if (step != NULL)
 	{
@@ -312,6 +370,10 @@ rg_job_plan(const RgView *view, RgDecision *d)
 	{
 		running->state = RG_JOB_CANCELLED;
 		running->ended_ms = view->now_ms;
+		rg_text(running->message, sizeof(running->message), node < 0
+				? "it is not in the configuration any more" : "it leads the cluster now");
+		rg_decision_note(d, RG_EVENT_REBUILD_FAILED, node, 0, true, "rebuild of %s is cancelled: %s",
+						 running->node, running->message);
 		return;
 	}
 	advance(view, d, running, node);

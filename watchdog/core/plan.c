@@ -186,8 +186,10 @@ plan_follows(const RgView *view, RgDecision *d, int candidate)
 	if (to->term != d->memory.term || to->nterms == 0)
 		return;
 	memcpy(terms, to->terms, sizeof(terms));
-	if (terms[to->nterms - 1].end_lsn == 0)
-		terms[to->nterms - 1].end_lsn = to->position.lsn;
+	/* the promotion ends the timeline here, for every term that was spent on it */
+	for (int i = 0; i < to->nterms; i++)
+		if (terms[i].end_lsn == 0)
+			terms[i].end_lsn = to->position.lsn;
 	for (int i = 0; i < view->nnodes; i++)
 	{
 		const RgNodeView *n = &view->nodes[i];

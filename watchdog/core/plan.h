@@ -11,8 +11,8 @@
 
 #include "memory.h"
 
-/* So often a fenced node is started for one term. */
-#define RG_START_TRIES 5
+/* So often a fenced node is started for one term; init may still hold its dead postmaster. */
+#define RG_START_TRIES 20
 
 /* Probes over SSH, as often as what is known asks for. */
 extern void rg_plan_probes(const RgView *view, RgDecision *d);
