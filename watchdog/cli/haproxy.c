@@ -65,7 +65,9 @@ write_head(const RgConfig *config, const RgHaproxyOptions *options, FILE *out)
 		  "    log stdout format raw local0\n"
 		  "    maxconn 4000\n", out);
 	if (strcmp(options->run_as, "none") != 0)
-		fprintf(out, "    user %s\n    group %s\n", options->run_as, options->run_as);
+		fprintf(out, "# started by systemd, as root (haproxy -Ws)\n"
+				".if defined(NOTIFY_SOCKET)\n    user %s\n    group %s\n.endif\n",
+				options->run_as, options->run_as);
 	fputs("\ndefaults\n"
 		  "    log global\n"
 		  "    mode tcp\n"

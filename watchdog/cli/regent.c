@@ -64,7 +64,7 @@ static const RgCommand commands[] = {
 		"  --read-port N            port that leads to the standbys (default 5001)\n"
 		"  --bind ADDRESS           where HAProxy listens (default: all addresses)\n"
 		"  --check-address ADDRESS  where HAProxy reaches regentd, with port (default: http_listen)\n"
-		"  --run-as USER            account that HAProxy changes to when root starts it\n"
+		"  --run-as USER            account that HAProxy changes to when systemd starts it\n"
 		"                           (default haproxy); none: it stays who it is\n"},
 };
 
