@@ -375,8 +375,6 @@ act_ssh(RgPending *p, const StepWay *way)
 	int			k = 0;
 
 	(void) snprintf(term, sizeof(term), "%lld", (long long) p->step.term);
-	words[k++] = "regent-node";
-	words[k++] = n->name;
 	words[k++] = way->verb;
 	if (way->with_term)
 		words[k++] = term;
@@ -394,8 +392,8 @@ act_ssh(RgPending *p, const StepWay *way)
 		words[k++] = slot;
 	}
 	words[k] = NULL;
-	if (rg_ssh_exec(p->node->ssh, words, way->deadline_ms, on_line, on_command, p, err,
-					sizeof(err)) == NULL)
+	if (rg_helper_run(p->node->helper, words, way->deadline_ms, on_line, on_command, p, err,
+					  sizeof(err)) < 0)
 		ended(p, RG_OP_FAILED, err);
 }
 

@@ -17,6 +17,7 @@
 #include "config.h"
 #include "events.h"
 #include "facts.h"
+#include "helper.h"
 #include "watchdog/base/log.h"
 #include "watchdog/core/decide.h"
 #include "watchdog/io/http.h"
@@ -42,6 +43,7 @@ struct RgNode
 	RgPg	   *spare;			/* opened ahead: commands */
 	RgPg	   *fresh;			/* a new connection now and then */
 	RgSsh	   *ssh;
+	RgHelper   *helper;			/* verbs over ssh */
 	struct event *beat_timer;
 	struct event *spare_timer;
 	struct event *fresh_timer;

@@ -418,6 +418,7 @@ on_ssh_state(void *arg, RgSsh *ssh, RgSshState state, const char *reason, const 
 	else if (v->ssh == RG_SSHV_READY && before != RG_SSHV_READY)
 		rg_log(node->cluster->log, RG_LOG_INFO, "ssh_state", node->cluster->config.name, v->name,
 			   "SSH session is ready");
+	rg_helper_session(node->helper, state == RG_SSH_READY);
 	rg_cluster_wake(node->cluster);
 }
 
@@ -457,7 +458,9 @@ rg_node_open(RgCluster *cluster, int index, RgError *err)
 	node->beat_timer = evtimer_new(cluster->base, on_beat_timer, node);
 	node->spare_timer = evtimer_new(cluster->base, on_spare_timer, node);
 	node->fresh_timer = evtimer_new(cluster->base, on_fresh_timer, node);
-	if (!node->beat || !node->spare || !node->fresh || !node->ssh || !node->beat_timer ||
+	if (node->ssh != NULL)
+		node->helper = rg_helper_new(cluster->base, node->ssh, cluster->config.nodes[index].name);
+	if (!node->beat || !node->spare || !node->fresh || !node->helper || !node->beat_timer ||
 		!node->spare_timer || !node->fresh_timer)
 		return rg_error_set(err, RGE_NOMEM, "out of memory");
 	rg_node_apply_config(node);
@@ -475,6 +478,7 @@ rg_node_close(RgNode *node)
 	rg_pg_free(node->spare);
 	rg_pg_free(node->fresh);
 	rg_ssh_free(node->ssh);
+	rg_helper_free(node->helper);
 	if (node->beat_timer)
 		event_free(node->beat_timer);
 	if (node->spare_timer)

@@ -207,18 +207,18 @@ rg_status_publication(const RgCluster *c, bool ages)
 	for (int i = 0; i < RG_JOBS_MAX; i++)
 	{
 		const RgJob *job = &c->memory.jobs[i];
-		char		progress[64];
+		json_t	   *json;
 
 		if (job->id == 0)
 			continue;
-		(void) snprintf(progress, sizeof(progress), "%s %d%%", rg_job_phase_name(job->phase),
-						ages && job->total > 0 ? (int) (job->bytes * 100 / job->total) : 0);
-		(void) json_array_append_new(jobs, json_pack("{s:I,s:s,s:s,s:s,s:s,s:s}",
-													 "id", (json_int_t) job->id, "kind", "rebuild",
-													 "node", job->node,
-													 "state", rg_job_state_name(job->state),
-													 "progress", job->state == RG_JOB_RUNNING ? progress : "",
-													 "message", job->message));
+		json = json_pack("{s:I,s:s,s:s,s:s,s:s}", "id", (json_int_t) job->id, "kind", "rebuild",
+						 "node", job->node, "state", rg_job_state_name(job->state),
+						 "message", job->message);
+		/* percent of the copy; beside the message it says how far it is */
+		if (ages && job->total > 0)
+			(void) json_object_set_new(json, "progress", json_real((double) job->bytes * 100.0 /
+																   (double) job->total));
+		(void) json_array_append_new(jobs, json);
 	}
 	return json_pack("{s:o,s:o}", "nodes", nodes, "jobs", jobs);
 }
