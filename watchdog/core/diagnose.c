@@ -197,12 +197,8 @@ diagnose_absent(const RgView *view, const RgMemory *memory, int leader, char *te
 				n->probe.state);
 		return within_budget(view, memory, RG_DIAG_STOPPED);
 	}
-	/*
-	 * An immediate stop removes postmaster.pid and says goodbye; a killed one does
-	 * neither.  A restarted watchdog did not hear it, but it remembers.
-	 */
-	if (!n->probe.pidfile &&
-		(says_it_stops(view, memory, n) || memory->diagnosis == RG_DIAG_STOPPED))
+	/* an immediate stop removes postmaster.pid and says goodbye; a killed one does neither */
+	if (!n->probe.pidfile && says_it_stops(view, memory, n))
 	{
 		rg_text(text, size, "%s said that it was stopped, and removed its postmaster.pid", n->name);
 		return within_budget(view, memory, RG_DIAG_STOPPED);

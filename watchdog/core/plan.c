@@ -221,7 +221,8 @@ plan_promotion(const RgView *view, RgDecision *d, int candidate)
 	}
 	for (int i = 0; i < 2; i++)
 	{
-		bool		open = ways[i] == RG_STEP_PROMOTE_SQL ? view->settings.promote_sql
+		bool		open = ways[i] == RG_STEP_PROMOTE_SQL
+			? view->settings.promote_sql && rg_view_answers(view, candidate)
 			: view->settings.promote_ssh && n->ssh == RG_SSHV_READY;
 		RgStep	   *step = NULL;
 
@@ -256,7 +257,7 @@ plan_rule_step(const RgView *view, RgDecision *d, int candidate)
 	RgStep	   *step;
 
 	/* a new leader's time is bounded by its phase; who goes on in an undo gets all the time it needs */
-	if (!rg_op_may_try(op, d->memory.term, view->now_ms, MANY))
+	if (!rg_view_answers(view, candidate) || !rg_op_may_try(op, d->memory.term, view->now_ms, MANY))
 		return;
 	step = rg_decision_step(d, RG_STEP_WRITE_RULE, candidate, -1, d->memory.term);
 	if (step != NULL)
