@@ -132,12 +132,31 @@ write_server(const RgNodeConfig *node, int weight, FILE *out)
 	fputc('\n', out);
 }
 
+/*
+ * HAProxy begins with all servers up, at its start and at each reload, until
+ * each was asked once.  So a client waits that moment while there seem to be
+ * two primaries, or no primary among the standbys.
+ */
+static void
+write_frontend(const RgConfig *config, const char *name, const char *bind, int port, FILE *out)
+{
+	fprintf(out,
+			"frontend regent_%s\n"
+			"    bind %s:%d\n"
+			"    option tcplog\n"
+			"    # two primaries: not all servers were checked yet, so wait for that\n"
+			"    tcp-request inspect-delay 300ms\n"
+			"    tcp-request content accept if { nbsrv(regent_primary) le 1 } { nbsrv(regent_standbys) lt %d }\n"
+			"    tcp-request content accept if WAIT_END\n",
+			name, bind, port, config->nnodes);
+}
+
 static void
 write_primary(const RgConfig *config, const RgHaproxyOptions *options, FILE *out)
 {
-	fprintf(out, "frontend regent_write\n    bind %s:%d\n    option tcplog\n    default_backend regent_primary\n\n",
-			options->bind, options->write_port);
-	fputs("backend regent_primary\n", out);
+	write_frontend(config, "write", options->bind, options->write_port, out);
+	fputs("    default_backend regent_primary\n\n"
+		  "backend regent_primary\n", out);
 	write_check(config, "primary", "inter 200ms fastinter 100ms downinter 200ms fall 2 rise 1", out);
 	fputs("    # one entry: the server that was the primary last\n"
 		  "    stick-table type integer size 1\n"
@@ -168,16 +187,12 @@ write_standbys(const RgConfig *config, const RgHaproxyOptions *options, FILE *ou
 	for (int i = 0; i < config->nnodes; i++)
 		if (config->nodes[i].weight > greatest)
 			greatest = config->nodes[i].weight;
-	fprintf(out,
-			"frontend regent_read\n"
-			"    bind %s:%d\n"
-			"    option tcplog\n"
-			"    use_backend regent_primary if { nbsrv(regent_standbys) eq 0 }\n"
-			"    default_backend regent_standbys\n\n",
-			options->bind, options->read_port);
-	fputs("backend regent_standbys\n"
+	write_frontend(config, "read", options->bind, options->read_port, out);
+	fputs("    use_backend regent_primary if { nbsrv(regent_standbys) eq 0 }\n"
+		  "    default_backend regent_standbys\n\n"
+		  "backend regent_standbys\n"
 		  "    balance roundrobin\n", out);
-	write_check(config, "standby", "inter 500ms fastinter 200ms downinter 500ms fall 2 rise 1", out);
+	write_check(config, "standby", "inter 500ms fastinter 100ms downinter 200ms fall 2 rise 1", out);
 	for (int i = 0; i < config->nnodes; i++)
 	{
 		const RgNodeConfig *node = &config->nodes[i];
