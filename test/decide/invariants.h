@@ -1,0 +1,201 @@
+/*
+ * invariants.h
+ *	  What must hold for every decision of the core, whatever it was shown.
+ *
+ * Used after every round of every case and by the random walk of
+ * test/unit/t_walk.c.  Header only: both are single programs.
+ */
+#ifndef INVARIANTS_H
+#define INVARIANTS_H
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "watchdog/core/choose.h"
+#include "watchdog/core/decide.h"
+
+/* Who was the candidate of which term, over the whole life of a cluster. */
+typedef struct InvariantTrail
+{
+	int			n;
+	int64_t		terms[256];
+	char		names[256][RG_CORE_NAME_MAX];
+} InvariantTrail;
+
+static const char *invariant_broken(char *buf, const char *fmt,...)
+			__attribute__((format(printf, 2, 3)));
+
+static const char *
+invariant_broken(char *buf, const char *fmt,...)
+{
+	va_list		ap;
+
+	va_start(ap, fmt);
+	vsnprintf(buf, 300, fmt, ap);
+	va_end(ap);
+	return buf;
+}
+
+static const char *
+invariant_of_step(const RgView *view, const RgDecision *d, const RgStep *step, char *buf)
+{
+	const RgMemory *m = &d->memory;
+	const RgNodeView *n;
+	const RgNodeMemory *mem;
+	int			rule_leader = rg_view_find(view, m->rule.leader);
+	const char *name = rg_step_name(step->kind);
+
+	if (step->kind <= RG_STEP_NONE || step->kind >= RG_STEP_COUNT)
+		return invariant_broken(buf, "a step of no kind");
+	if (step->node < 0 || step->node >= view->nnodes || step->leader < -1 ||
+		step->leader >= view->nnodes)
+		return invariant_broken(buf, "%s on unknown node %d (leader %d)", name, step->node, step->leader);
+	n = &view->nodes[step->node];
+	mem = &m->nodes[step->node];
+	if (n->ops[step->kind].state == RG_OP_RUNNING)
+		return invariant_broken(buf, "%s on %s although one runs", name, n->name);
+	switch (step->kind)
+	{
+		case RG_STEP_PROMOTE_SQL:
+		case RG_STEP_PROMOTE_SSH:
+			if (m->phase != RG_PHASE_PROMOTING || strcmp(m->candidate, n->name) != 0 ||
+				step->term != m->term)
+				return invariant_broken(buf, "%s of %s, which is not the journalled candidate of term %lld",
+										name, n->name, (long long) m->term);
+			for (int i = 0; i < m->nnodes; i++)
+				if (m->nodes[i].must_end && !m->nodes[i].ended)
+					return invariant_broken(buf, "%s of %s before the authority of %s has ended", name,
+											n->name, m->nodes[i].name);
+			if (!rg_is_recruited(view, step->node, m->term) || !n->promise.complete)
+				return invariant_broken(buf, "%s of %s, which was not recruited for term %lld in this server start",
+										name, n->name, (long long) m->term);
+			if (n->priority == 0)
+				return invariant_broken(buf, "%s of %s, which has priority 0", name, n->name);
+			break;
+		case RG_STEP_FENCE:
+			if (m->phase != RG_PHASE_RECRUITING && m->phase != RG_PHASE_STEADY)
+				return invariant_broken(buf, "fence in phase %s", rg_phase_name(m->phase));
+			if (step->node == rule_leader && rg_view_is_primary(view, step->node))
+				return invariant_broken(buf, "fence of %s, which is the leader and answers", n->name);
+			if (m->phase == RG_PHASE_STEADY && step->node == rule_leader)
+				return invariant_broken(buf, "fence of the leader %s in a steady cluster", n->name);
+			if (mem->shown.pid == 0)
+				return invariant_broken(buf, "fence of %s, whose postmaster no helper has shown", n->name);
+			break;
+		case RG_STEP_START:
+			if (mem->fenced_term == 0 || !n->probe.fenced || n->probe.postmaster != RG_PM_ABSENT)
+				return invariant_broken(buf, "start of %s, which we did not fence", n->name);
+			if (m->phase == RG_PHASE_STEADY && step->node == rule_leader)
+				return invariant_broken(buf, "start of the leader %s", n->name);
+			break;
+		case RG_STEP_COPY:
+		case RG_STEP_SWAP:
+		case RG_STEP_SETTLE:
+		case RG_STEP_UNSWAP:
+		case RG_STEP_DISCARD:
+			if (step->node == rule_leader)
+				return invariant_broken(buf, "%s on the leader %s", name, n->name);
+			if (step->job == 0)
+				return invariant_broken(buf, "%s on %s without a job", name, n->name);
+			if ((step->kind == RG_STEP_COPY || step->kind == RG_STEP_SWAP) &&
+				(step->leader != rule_leader || !rg_view_is_primary(view, rule_leader)))
+				return invariant_broken(buf, "%s on %s without a primary to copy from", name, n->name);
+			break;
+		case RG_STEP_WRITE_RULE:
+			if ((m->phase != RG_PHASE_RULING && m->phase != RG_PHASE_UNDOING) ||
+				strcmp(m->candidate, n->name) != 0 || strcmp(step->rule.leader, n->name) != 0 ||
+				step->rule.term != m->term || step->term != m->term)
+				return invariant_broken(buf, "rule %lld for %s on %s in phase %s", (long long) step->rule.term,
+										step->rule.leader, n->name, rg_phase_name(m->phase));
+			break;
+		case RG_STEP_FOLLOW:
+			if (step->leader < 0 || step->leader == step->node || !rg_view_is_standby(view, step->node))
+				return invariant_broken(buf, "follow on %s, leader %d", n->name, step->leader);
+			if (!rg_is_recruited(view, step->node, step->term))
+				return invariant_broken(buf, "follow on %s, which has not promised term %lld", n->name,
+										(long long) step->term);
+			break;
+		case RG_STEP_PROMISE:
+			if (!rg_view_is_standby(view, step->node) || step->term <= 0 || step->term > m->highest_term)
+				return invariant_broken(buf, "promise of term %lld on %s", (long long) step->term, n->name);
+			break;
+		case RG_STEP_PROBE:
+		case RG_STEP_NONE:
+		case RG_STEP_COUNT:
+			break;
+	}
+	return NULL;
+}
+
+static const char *
+invariant_of_memory(const RgView *view, const RgMemory *before, const RgDecision *d,
+					InvariantTrail *trail, char *buf)
+{
+	const RgMemory *m = &d->memory;
+
+	if (m->term < before->term && before->phase >= RG_PHASE_RECRUITING)
+		return invariant_broken(buf, "the term went back from %lld to %lld", (long long) before->term,
+								(long long) m->term);
+	if (m->highest_term < before->highest_term || m->highest_term < m->term)
+		return invariant_broken(buf, "highest_term went back from %lld to %lld (term %lld)",
+								(long long) before->highest_term, (long long) m->highest_term,
+								(long long) m->term);
+	if (rg_rules_compare(m->rule.term, m->rule.seq, before->rule.term, before->rule.seq) < 0)
+		return invariant_broken(buf, "an older rule replaced a newer one");
+	if ((m->phase != before->phase || m->term != before->term || m->highest_term != before->highest_term ||
+		 strcmp(m->candidate, before->candidate) != 0) && !d->must_record)
+		return invariant_broken(buf, "phase, term or candidate changed and is not recorded");
+	if (view->clock_jumped && (d->nsteps != 0 || m->phase != before->phase))
+		return invariant_broken(buf, "steps or a move although the clock jumped");
+	if (m->phase == RG_PHASE_PROMOTING || m->phase == RG_PHASE_RULING || m->phase == RG_PHASE_UNDOING)
+	{
+		for (int i = 0; i < trail->n; i++)
+			if (trail->terms[i] == m->term && strcmp(trail->names[i], m->candidate) != 0)
+				return invariant_broken(buf, "term %lld names two candidates: %s and %s",
+										(long long) m->term, trail->names[i], m->candidate);
+		if ((trail->n == 0 || trail->terms[trail->n - 1] != m->term) && trail->n < 256)
+		{
+			trail->terms[trail->n] = m->term;
+			snprintf(trail->names[trail->n++], RG_CORE_NAME_MAX, "%s", m->candidate);
+		}
+	}
+	return NULL;
+}
+
+/* NULL, or what is broken (in buf, 300 bytes). */
+static const char *
+invariant_of_decision(const RgView *view, const RgMemory *before, const RgDecision *d,
+					  InvariantTrail *trail, char *buf)
+{
+	static RgDecision again;
+	const char *broken;
+
+	memset(&again, 0x5a, sizeof(again));
+	rg_decide(view, before, &again);
+	if (memcmp(&again, d, sizeof(again)) != 0)
+		return invariant_broken(buf, "the same input gave another decision");
+	if (d->nsteps < 0 || d->nsteps > RG_STEPS_MAX || d->nnotes < 0 || d->nnotes > RG_NOTES_MAX)
+		return invariant_broken(buf, "%d steps, %d notes", d->nsteps, d->nnotes);
+	for (int i = 0; i < d->nsteps; i++)
+	{
+		broken = invariant_of_step(view, d, &d->steps[i], buf);
+		if (broken != NULL)
+			return broken;
+		for (int k = 0; k < i; k++)
+			if (d->steps[k].kind == d->steps[i].kind && d->steps[k].node == d->steps[i].node)
+				return invariant_broken(buf, "%s twice on node %d", rg_step_name(d->steps[i].kind),
+										d->steps[i].node);
+	}
+	for (int i = 0; i < d->nnotes; i++)
+		if (d->notes[i].node < -1 || d->notes[i].node >= view->nnodes ||
+			memchr(d->notes[i].text, '\0', sizeof(d->notes[i].text)) == NULL)
+			return invariant_broken(buf, "a note for node %d", d->notes[i].node);
+	if (d->leader < -1 || d->leader >= view->nnodes)
+		return invariant_broken(buf, "leader %d", d->leader);
+	if (d->ready_reason[0] == '\0')
+		return invariant_broken(buf, "ready or not, but no reason");
+	return invariant_of_memory(view, before, d, trail, buf);
+}
+
+#endif							/* INVARIANTS_H */

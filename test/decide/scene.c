@@ -1,0 +1,319 @@
+/*
+ * scene.c
+ *	  Statements of a case that change what the core is shown.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scene.h"
+#include "watchdog/core/job.h"
+
+
+/* ---- statements ---- */
+
+static void
+add_nodes(Scene *s, const Line *line)
+{
+	for (int i = 1; i < line->nwords; i++)
+	{
+		RgNodeView *n;
+		SceneNode  *sn;
+
+		if (strchr(line->words[i], '=') != NULL)
+			continue;
+		if (s->view.nnodes >= RG_CORE_NODES_MAX)
+			line_error(line, "too many nodes");
+		n = &s->view.nodes[s->view.nnodes];
+		sn = &s->nodes[s->view.nnodes++];
+		RG_COPY(n->name, line->words[i]);
+		n->priority = 100;
+		sn->beats = sn->hears = true;
+		sn->upstream = -1;
+		sn->message_ms = -1;
+	}
+}
+
+/* A healthy cluster: rule TERM, everybody streams from the leader, helpers have shown all. */
+static void
+make_healthy(Scene *s, const Line *line)
+{
+	const char *leader = line_get(line, "leader");
+	const char *term = line_get(line, "term");
+	int			first = leader != NULL ? parse_node(line, s, leader) : 0;
+	char		rule[200];
+
+	(void) snprintf(rule, sizeof(rule), "%s.1:%.60s", term ? term : "1", s->view.nodes[first].name);
+	for (int i = 0; i < s->view.nnodes; i++)
+	{
+		RgNodeView *n = &s->view.nodes[i];
+		RgFacts    *f = &n->facts;
+
+		f->valid = true;
+		f->in_recovery = i != first;
+		f->writable = i == first;
+		f->timeline = 1;
+		f->receive_lsn = f->replay_lsn = f->flush_lsn = f->current_lsn = 0x5000000;
+		f->system_identifier = SYSTEM_IDENTIFIER;
+		parse_rule(line, s, rule, &f->rule);
+		f->nterms = parse_terms(line, "1:1", f->terms);
+		f->terms[0].term = f->rule.term;
+		set_start(n->name, 100 * (i + 1), &f->start);
+		n->sql = RG_SQL_OK;
+		n->fresh = RG_SQL_OK;
+		n->ssh = RG_SSHV_READY;
+		n->probe.valid = true;
+		n->probe.postmaster = RG_PM_ALIVE;
+		n->probe.pidfile = true;
+		n->probe.start = f->start;
+		n->probe.system_identifier = SYSTEM_IDENTIFIER;
+		RG_COPY(n->probe.state, i == first ? "in production" : "in archive recovery");
+		n->probe.in_recovery = i != first;
+		s->nodes[i].upstream = i == first ? -1 : first;
+		f->receiver_streaming = i != first;
+		RG_COPY(s->memory.nodes[i].name, n->name);
+		s->memory.nodes[i].shown = f->start;
+		s->memory.nodes[i].state = RG_STATE_OK;
+	}
+	s->memory.nnodes = s->view.nnodes;
+	s->memory.phase = RG_PHASE_STEADY;
+	s->memory.diagnosis = RG_DIAG_HEALTHY;
+	parse_rule(line, s, rule, &s->memory.rule);
+	s->memory.term = s->memory.highest_term = s->memory.rule.term;
+}
+
+static void
+change_settings(Scene *s, const Line *line)
+{
+	static const char *const keys[] = {"heartbeat_interval", "lease", "restart_budget", "hang_budget",
+	"auto_failover", "auto_rejoin", "promote_via", "clock_jumped", NULL};
+	RgSettings *t = &s->view.settings;
+	const char *v;
+
+	line_known(line, 1, keys);
+	if ((v = line_get(line, "heartbeat_interval")) != NULL)
+		t->heartbeat_interval_ms = parse_ms(line, v);
+	if ((v = line_get(line, "lease")) != NULL)
+		t->lease_ms = parse_ms(line, v);
+	if ((v = line_get(line, "restart_budget")) != NULL)
+		t->restart_budget_ms = parse_ms(line, v);
+	if ((v = line_get(line, "hang_budget")) != NULL)
+		t->hang_budget_ms = parse_ms(line, v);
+	if ((v = line_get(line, "auto_failover")) != NULL)
+		t->auto_failover = parse_bool(line, v);
+	if ((v = line_get(line, "auto_rejoin")) != NULL)
+		t->auto_rejoin = parse_bool(line, v);
+	if ((v = line_get(line, "promote_via")) != NULL)
+	{
+		t->promote_sql = strcmp(v, "ssh") != 0;
+		t->promote_ssh = strcmp(v, "sql") != 0;
+	}
+	if ((v = line_get(line, "clock_jumped")) != NULL)
+		s->view.clock_jumped = parse_bool(line, v);
+}
+
+static const Word op_words[] = {
+	{"ok", RG_OP_OK}, {"refused", RG_OP_REFUSED}, {"failed", RG_OP_FAILED}, {"lost", RG_OP_LOST},
+	{NULL, 0}
+};
+
+/* The server's answer to promise(): from its facts where the line says nothing else. */
+static void
+answer_promise(Scene *s, const Line *line, int node, bool complete)
+{
+	RgNodeView *n = &s->view.nodes[node];
+	RgPromise  *p = &n->promise;
+	const char *v;
+
+	memset(p, 0, sizeof(*p));
+	p->term = n->ops[RG_STEP_PROMISE].term;
+	p->complete = complete;
+	p->position.rule_term = n->facts.rule.term;
+	p->position.rule_seq = n->facts.rule.seq;
+	p->position.timeline = n->facts.timeline;
+	p->position.lsn = n->facts.replay_lsn;
+	p->promoting_term = n->facts.promoting_term;
+	p->nterms = n->facts.nterms;
+	memcpy(p->terms, n->facts.terms, sizeof(p->terms));
+	p->start = n->facts.start;
+	if ((v = line_get(line, "lsn")) != NULL)
+		p->position.lsn = parse_lsn(line, v);
+	if ((v = line_get(line, "timeline")) != NULL)
+		p->position.timeline = (uint32_t) parse_int(line, v);
+	if ((v = line_get(line, "terms")) != NULL)
+		p->nterms = parse_terms(line, v, p->terms);
+	if ((v = line_get(line, "start")) != NULL)
+		set_start(n->name, parse_int(line, v), &p->start);
+	n->facts.promised_term = p->term;
+	n->facts.receiver_streaming = false;
+	s->nodes[node].upstream = -1;
+}
+
+static void
+change_answer(Scene *s, const Line *line)
+{
+	static const char *const keys[] = {"text", "attempts", "lsn", "timeline", "terms", "start", NULL};
+	RgStepKind	kind;
+	RgNodeView *n;
+	RgOp	   *op;
+	int			node;
+	bool		promise;
+	const char *how;
+	const char *text = line_get(line, "text");
+
+	if (line->nwords < 4)
+		line_error(line, "answer NODE STEP OUTCOME [key=value …]");
+	node = parse_node(line, s, line->words[1]);
+	kind = parse_step(line, line->words[2]);
+	how = line->words[3];
+	line_known(line, 4, keys);
+	n = &s->view.nodes[node];
+	op = &n->ops[kind];
+	if (op->state != RG_OP_RUNNING)
+		line_error(line, "no %s runs on %s: nothing to answer", rg_step_name(kind), n->name);
+	promise = kind == RG_STEP_PROMISE &&
+		(strcmp(how, "complete") == 0 || strcmp(how, "incomplete") == 0);
+	op->ended_ms = s->view.now_ms;
+	RG_COPY(op->text, text != NULL ? text : "");
+	if (line_get(line, "attempts") != NULL)
+		op->attempts = (int) parse_int(line, line_get(line, "attempts"));
+	op->state = promise ? RG_OP_OK : (RgOpState) parse_word(line, op_words, how);
+	if (promise)
+		answer_promise(s, line, node, strcmp(how, "complete") == 0);
+	else if (kind == RG_STEP_PROMISE && op->state == RG_OP_OK)
+		line_error(line, "a promise is complete or incomplete");
+	if (kind == RG_STEP_FENCE && op->state == RG_OP_OK)
+	{
+		/* as the daemon takes the helper's answer */
+		n->probe.valid = n->probe.fenced = true;
+		n->probe.postmaster = RG_PM_ABSENT;
+		n->probe_ms = s->view.now_ms;
+	}
+}
+
+/* The watchdog starts again: memory from the journal, everything else has to be seen anew. */
+static void
+change_restart(Scene *s)
+{
+	for (int i = 0; i < s->view.nnodes; i++)
+	{
+		RgNodeView *n = &s->view.nodes[i];
+		RgNodeView	fresh;
+
+		memset(&fresh, 0, sizeof(fresh));
+		RG_COPY(fresh.name, n->name);
+		fresh.priority = n->priority;
+		/* what the node will say when it is asked again; only its first heartbeat makes it valid */
+		fresh.facts = n->facts;
+		fresh.facts.valid = false;
+		*n = fresh;
+		s->memory.nodes[i].state = RG_STATE_UNKNOWN;	/* not in the journal */
+	}
+	s->view.started_ms = s->view.now_ms;
+	if (s->memory.phase != RG_PHASE_RECRUITING && s->memory.phase != RG_PHASE_PROMOTING &&
+		s->memory.phase != RG_PHASE_RULING && s->memory.phase != RG_PHASE_UNDOING)
+	{
+		s->memory.phase = RG_PHASE_STARTING;
+		s->memory.phase_ms = s->view.now_ms;
+	}
+}
+
+static void
+change_memory(Scene *s, const Line *line)
+{
+	static const char *const keys[] = {"highest_term", "shown", "fenced_term", "rebuilds", NULL};
+	const char *v;
+	int			node = -1;
+
+	if (line->nwords > 1 && strchr(line->words[1], '=') == NULL)
+		node = parse_node(line, s, line->words[1]);
+	line_known(line, node >= 0 ? 2 : 1, keys);
+	if ((v = line_get(line, "highest_term")) != NULL)
+		s->memory.highest_term = parse_int(line, v);
+	if (node < 0)
+		return;
+	if ((v = line_get(line, "shown")) != NULL)
+	{
+		if (strcmp(v, "-") == 0)
+			memset(&s->memory.nodes[node].shown, 0, sizeof(RgServerStart));
+		else
+			set_start(s->view.nodes[node].name, parse_int(line, v), &s->memory.nodes[node].shown);
+	}
+	if ((v = line_get(line, "fenced_term")) != NULL)
+		s->memory.nodes[node].fenced_term = parse_int(line, v);
+	if ((v = line_get(line, "rebuilds")) != NULL)
+		s->memory.nodes[node].rebuilds = (int) parse_int(line, v);
+}
+
+/* A node goes out of the configuration, or the nodes change places. */
+static void
+change_configuration(Scene *s, const Line *line)
+{
+	RgView		old = s->view;
+	SceneNode	old_nodes[RG_CORE_NODES_MAX];
+
+	memcpy(old_nodes, s->nodes, sizeof(old_nodes));
+	memset(s->view.nodes, 0, sizeof(s->view.nodes));
+	s->view.nnodes = 0;
+	for (int i = 1; i < line->nwords; i++)
+	{
+		int			from = rg_view_find(&old, line->words[i]);
+
+		if (from < 0)
+			line_error(line, "there was no node \"%s\"", line->words[i]);
+		s->view.nodes[s->view.nnodes] = old.nodes[from];
+		s->nodes[s->view.nnodes] = old_nodes[from];
+		if (old_nodes[from].upstream >= 0)
+		{
+			s->nodes[s->view.nnodes].upstream = -1;
+			for (int k = 1; k < line->nwords; k++)
+				if (strcmp(line->words[k], old.nodes[old_nodes[from].upstream].name) == 0)
+					s->nodes[s->view.nnodes].upstream = k - 1;
+		}
+		s->view.nnodes++;
+	}
+}
+
+static void
+change_request(Scene *s, const Line *line)
+{
+	static const char *const keys[] = {"id", NULL};
+	const char *id = line_get(line, "id");
+
+	if (line->nwords < 2)
+		line_error(line, "request-rebuild NODE [id=N]");
+	line_known(line, 2, keys);
+	/* as the daemon does between rounds */
+	if (!rg_job_add(&s->memory, &s->view, line->words[1], false, id ? parse_int(line, id) : 0))
+		line_error(line, "the job was not taken");
+}
+
+bool
+scene_change(Scene *s, const Line *line)
+{
+	const char *verb = line->words[0];
+
+	if (strcmp(verb, "settings") == 0)
+		change_settings(s, line);
+	else if (strcmp(verb, "cluster") == 0 || strcmp(verb, "configured") == 0)
+	{
+		add_nodes(s, line);
+		if (verb[1] == 'l')
+			make_healthy(s, line);
+	}
+	else if (strcmp(verb, "node") == 0)
+		scene_change_node(s, line);
+	else if (strcmp(verb, "answer") == 0)
+		change_answer(s, line);
+	else if (strcmp(verb, "restart") == 0)
+		change_restart(s);
+	else if (strcmp(verb, "memory") == 0)
+		change_memory(s, line);
+	else if (strcmp(verb, "reconfigured") == 0)
+		change_configuration(s, line);
+	else if (strcmp(verb, "request-rebuild") == 0)
+		change_request(s, line);
+	else
+		return false;
+	return true;
+}
