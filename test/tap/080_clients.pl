@@ -46,6 +46,8 @@ sub through
 wait_until(sub { defined through($write, 'SELECT 1') && defined through($read, 'SELECT 1') }, 20, 'haproxy to see the servers');
 is(through($write, 'SHOW regent.node_name'), 'n1', 'the write port leads to n1');
 my %seen;
+wait_until(sub { $seen{ through($read, 'SHOW regent.node_name') // 'none' }++; $seen{n2} && $seen{n3} }, 20, 'the read port to know both standbys');
+%seen = ();
 $seen{ through($read, 'SHOW regent.node_name') // 'none' }++ for 1 .. 40;
 is(join(' ', map { "$_=$seen{$_}" } sort keys %seen), 'n2=30 n3=10', 'reads are spread 3 to 1');
 

@@ -49,7 +49,7 @@ sub told
 }
 
 $c->init_cluster;
-$c->start_regentd(env => { NOTIFY_SOCKET => "$d/run/notify", WATCHDOG_USEC => 1_000_000, WATCHDOG_PID => '' });
+$c->start_regentd(env => { NOTIFY_SOCKET => "$d/run/notify", WATCHDOG_USEC => 1_000_000, WATCHDOG_PID => undef });
 ok(told(qr/^READY=1$/, 20), 'READY=1');
 ok(told(qr/^STATUS=main: leader n1/, 20), 'STATUS names leader and readiness') or diag("@told");
 like((grep { /^STATUS=/ } @told)[-1], qr/automatic failover: NO, because/, 'a single node can\'t fail over, and it says so');
@@ -60,7 +60,7 @@ ok(told(qr/^WATCHDOG=1$/, 10), 'WATCHDOG=1 keeps coming');
 my $good = slurp($c->{conf});
 spew($c->{conf}, $good . "nonsense = 1\n", 0600);
 kill 'HUP', $c->{regentd};
-$c->wait_event('config_refused');
+wait_until(sub { (slurp("$d/regentd.log") || '') =~ /event=config_refused/ }, 20, 'config_refused');
 pass('a bad configuration is refused, the old one stays');
 (my $new = $good) =~ s/^\[cluster\]/[cluster]\nauto_failover = off/m;
 spew($c->{conf}, $new, 0600);

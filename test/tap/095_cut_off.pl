@@ -126,6 +126,7 @@ make_network();
 }
 
 my $c = Hosts->new(nodes => 3, host => \%host, port => { map { $_ => 5432 } qw(n1 n2 n3) }, no_sshd => 1,
+	conf => "unix_socket_directories = ''\n",
 	regent => { ssh_user => $user, lease => '4s' });
 $c->{ssh_port} = 2222;
 $c->make_known_hosts;

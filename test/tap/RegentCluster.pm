@@ -130,7 +130,7 @@ sub lsn_number
 
 # new(nodes => 3, conf => "lines of postgresql.conf", regent => {key => value},
 #     node_regent => {n1 => {priority => 0}}, http => 1, host => {n1 => '10.1.0.1'},
-#     auth => 'trust'|'scram', sync => "ANY 1 (n1,n2,n3)", keep => 1, servers => 0|1)
+#     auth => 'trust'|'scram', sync => "ANY 1 (n1,n2,n3)", keep => 1, servers => 0|1, extension => 0|1)
 sub new
 {
 	my ($class, %o) = @_;
@@ -174,14 +174,13 @@ sub server_conf
 	my ($self, $name) = @_;
 	my $n = $self->node($name);
 	my $sync = $self->{o}{sync} ? "synchronous_standby_names = '$self->{o}{sync}'\n" : '';
+	my $extension = $self->{o}{extension} // 1 ? "shared_preload_libraries = 'pg_regent'\nregent.node_name = '$name'\n" : '';
 	return <<"END";
 # written by the test
 listen_addresses = '$n->{host}'
 port = $n->{port}
 unix_socket_directories = '$self->{dir}/run'
-shared_preload_libraries = 'pg_regent'
-regent.node_name = '$name'
-wal_level = replica
+${extension}wal_level = replica
 hot_standby = on
 max_wal_senders = 10
 max_replication_slots = 10
@@ -492,7 +491,7 @@ sub spawn
 		open(STDIN, '<', '/dev/null');
 		open(STDOUT, '>>', $log);
 		open(STDERR, '>>', $log);
-		$ENV{$_} = $o{env}{$_} for keys %{ $o{env} || {} };
+		defined $o{env}{$_} ? ($ENV{$_} = $o{env}{$_}) : delete $ENV{$_} for keys %{ $o{env} || {} };
 		exec { $cmd->[0] } @$cmd or POSIX::_exit(127);
 	}
 	return $pid;

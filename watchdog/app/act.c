@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conninfo.h"
 #include "node.h"
 #include "watchdog/base/clock.h"
 
@@ -165,44 +166,6 @@ format_names(const RgRule *rule, char *buf, size_t size)
 		(void) snprintf(buf + len, size - len, "}");
 }
 
-/* libpq's quoting of a value in a connection string */
-static size_t
-add_quoted(char *buf, size_t size, size_t len, const char *key, const char *value)
-{
-	if (len < size)
-		len += (size_t) snprintf(buf + len, size - len, "%s%s='", len ? " " : "", key);
-	for (; *value != '\0' && len + 2 < size; value++)
-	{
-		if (*value == '\'' || *value == '\\')
-			buf[len++] = '\\';
-		buf[len++] = *value;
-	}
-	if (len + 1 < size)
-	{
-		buf[len++] = '\'';
-		buf[len] = '\0';
-	}
-	return len;
-}
-
-static void
-format_conninfo(const RgNode *node, int leader, char *buf, size_t size)
-{
-	const RgConfig *c = &node->cluster->config;
-	char		port[16];
-	size_t		len = 0;
-
-	(void) snprintf(port, sizeof(port), "%d", c->nodes[leader].port);
-	buf[0] = '\0';
-	len = add_quoted(buf, size, len, "host", c->nodes[leader].host);
-	len = add_quoted(buf, size, len, "port", port);
-	len = add_quoted(buf, size, len, "user", c->replication_user);
-	len = add_quoted(buf, size, len, "application_name", c->nodes[node->index].name);
-	len = add_quoted(buf, size, len, "sslmode", c->sslmode);
-	if (c->replication_passfile[0])
-		(void) add_quoted(buf, size, len, "passfile", c->replication_passfile);
-}
-
 static void
 act_sql(RgPending *p, const StepWay *way)
 {
@@ -214,7 +177,7 @@ act_sql(RgPending *p, const StepWay *way)
 	char		quorum[16];
 	char		lease[24];
 	char		names[RG_NODES_MAX * (RG_NAME_MAX + 3) + 3];
-	char		conninfo[RG_PATH_MAX + 1024];
+	char		conninfo[RG_CONNINFO_MAX];
 	char		slot[RG_NAME_MAX + 16];
 	const char *values[10] = {c->identity.id, counter, term};
 	int			n = 3;
@@ -228,7 +191,8 @@ act_sql(RgPending *p, const StepWay *way)
 	}
 	else if (p->step.kind == RG_STEP_FOLLOW)
 	{
-		format_conninfo(p->node, p->step.leader, conninfo, sizeof(conninfo));
+		(void) rg_conninfo_replication(&c->config, p->node->index, p->step.leader, conninfo,
+									   sizeof(conninfo));
 		(void) snprintf(slot, sizeof(slot), "regent_%s", c->config.nodes[p->node->index].name);
 		values[n++] = c->config.nodes[p->step.leader].name;
 		values[n++] = conninfo;

@@ -117,6 +117,12 @@ get_node(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
 		fail(reply, 404, "not found", "Ask for /node/NAME/primary or /node/NAME/standby.");
 		return;
 	}
+	if (c->memory.phase == RG_PHASE_STARTING)
+	{
+		/* a regentd that has just started knows nothing yet: balancers must not cut sessions for that */
+		fail(reply, 404, "not known yet", "regentd has just started, or the cluster has no rule: see regent status.");
+		return;
+	}
 	yes = strcmp(slash, "/primary") == 0 ? rg_status_is_primary(c, node)
 		: rg_status_is_standby(c, node);
 	reply->status = yes ? 200 : 503;

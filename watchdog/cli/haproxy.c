@@ -95,7 +95,7 @@ write_health(const RgConfig *config, const RgHaproxyOptions *options, FILE *out)
 			"    mode http\n"
 			"    no log\n"
 			"    timeout client 5s\n"
-			"    bind abns@regent-%s-health\n"
+			"    bind abns@regent-%s-%d-health\n"
 			"    default_backend regentd\n\n"
 			"backend regentd\n"
 			"    mode http\n"
@@ -105,19 +105,19 @@ write_health(const RgConfig *config, const RgHaproxyOptions *options, FILE *out)
 			"    http-response set-header x-regentd answered\n"
 			"    http-after-response set-status 404 unless { res.hdr(x-regentd) -m found }\n"
 			"    server regentd %s\n\n",
-			config->name, options->check_address);
+			config->name, options->write_port, options->check_address);
 }
 
 static void
-write_check(const RgConfig *config, const char *role, const char *intervals, FILE *out)
+write_check(const RgConfig *config, const RgHaproxyOptions *options, const char *role, const char *intervals, FILE *out)
 {
 	fprintf(out,
 			"    option httpchk\n"
 			"    http-check send meth GET uri-lf \"/node/%%[srv_name]/%s\" ver HTTP/1.1 hdr Host regentd\n"
 			"    http-check expect status 200\n"
 			"    http-check disable-on-404\n"
-			"    default-server check addr abns@regent-%s-health %s on-marked-down shutdown-sessions\n",
-			role, config->name, intervals);
+			"    default-server check addr abns@regent-%s-%d-health %s on-marked-down shutdown-sessions\n",
+			role, config->name, options->write_port, intervals);
 }
 
 static void
@@ -157,7 +157,7 @@ write_primary(const RgConfig *config, const RgHaproxyOptions *options, FILE *out
 	write_frontend(config, "write", options->bind, options->write_port, out);
 	fputs("    default_backend regent_primary\n\n"
 		  "backend regent_primary\n", out);
-	write_check(config, "primary", "inter 200ms fastinter 100ms downinter 200ms fall 2 rise 1", out);
+	write_check(config, options, "primary", "inter 200ms fastinter 100ms downinter 200ms fall 2 rise 1", out);
 	fputs("    # one entry: the server that was the primary last\n"
 		  "    stick-table type integer size 1\n"
 		  "    stick on int(1)\n", out);
@@ -192,7 +192,7 @@ write_standbys(const RgConfig *config, const RgHaproxyOptions *options, FILE *ou
 		  "    default_backend regent_standbys\n\n"
 		  "backend regent_standbys\n"
 		  "    balance roundrobin\n", out);
-	write_check(config, "standby", "inter 500ms fastinter 100ms downinter 200ms fall 2 rise 1", out);
+	write_check(config, options, "standby", "inter 500ms fastinter 100ms downinter 200ms fall 2 rise 1", out);
 	for (int i = 0; i < config->nnodes; i++)
 	{
 		const RgNodeConfig *node = &config->nodes[i];
