@@ -133,6 +133,18 @@ is_done(void *arg)
 	return ((Command *) arg)->done > 0;
 }
 
+static void
+wait_for_lines(const Command *c, int n)
+{
+	int64_t		end = rg_clock_now_ms() + 3000;
+
+	while (c->lines < n && c->done == 0 && rg_clock_now_ms() < end)
+	{
+		event_base_loopexit(base, &(struct timeval) {.tv_usec = 50000});
+		event_base_loop(base, EVLOOP_ONCE);
+	}
+}
+
 static RgSshParams
 params_new(const char *key, const char *known_hosts)
 {
@@ -218,6 +230,67 @@ measure(RgSsh *ssh, const char *name, const char *mode, const char *arg, int n)
 	check(name, good == n, "");
 }
 
+/* A command that waits and answers, as the warm helper does. */
+static void
+test_input(RgSsh *ssh)
+{
+	static int64_t us[500];
+	Command		c;
+	RgSshCommand *cmd = start_command(ssh, &c, "cat", "x", 20000);
+	char		text[64];
+	char		big[RG_SSH_INPUT_MAX + 1];
+	int			good = 0;
+
+	for (int i = 0; i < 500; i++)
+	{
+		int64_t		start = rg_clock_now_us();
+
+		snprintf(text, sizeof(text), "line %d\n", i);
+		good += rg_ssh_write(cmd, text);
+		wait_for_lines(&c, i + 1);
+		us[i] = rg_clock_now_us() - start;
+	}
+	qsort(us, 500, sizeof(us[0]), compare);
+	printf("# a line there and back: median %.2f ms, max %.2f ms\n", (double) us[250] / 1000, (double) us[499] / 1000);
+	check("input is answered", good == 500 && strcmp(c.last_line, "line 499") == 0, c.last_line);
+	memset(big, 'y', sizeof(big) - 1);
+	big[sizeof(big) - 2] = '\n';
+	big[sizeof(big) - 1] = '\0';
+	check("input that waits is limited", rg_ssh_write(cmd, big) && !rg_ssh_write(cmd, "z\n"), "");
+	wait_for_lines(&c, 501);
+	check("a long line comes whole", strlen(c.last_line) == RG_SSH_INPUT_MAX - 1, "");
+	rg_ssh_cancel(cmd);
+	wait_for(is_done, &c, 2000);
+	check("and ends by being cancelled", c.end == RG_SSH_LOST, c.errors);
+}
+
+/* Many at a time, again and again: no answer may wait for another one's event. */
+static void
+test_many(RgSsh *ssh)
+{
+	Command		c[4];
+	int64_t		longest = 0;
+	int			good = 0;
+	char		what[80];
+
+	for (int round = 0; round < 150; round++)
+	{
+		int64_t		start = rg_clock_now_us();
+
+		for (int i = 0; i < 4; i++)
+			start_command(ssh, &c[i], i % 2 == 0 ? "hello" : "true", "x", 5000);
+		for (int i = 0; i < 4; i++)
+		{
+			wait_for(is_done, &c[i], 6000);
+			good += c[i].end == RG_SSH_EXITED && c[i].status == 0 && c[i].lines == (i % 2 == 0);
+		}
+		if (rg_clock_now_us() - start > longest)
+			longest = rg_clock_now_us() - start;
+	}
+	snprintf(what, sizeof(what), "longest %.1f ms", (double) longest / 1000);
+	check("600 commands, four at a time", good == 600 && longest < 700000, what);
+}
+
 static void
 test_commands(void)
 {
@@ -290,6 +363,8 @@ test_commands(void)
 	measure(ssh, "exec of true", "true", "x", 200);
 	measure(ssh, "exec of regent-node's size (sh)", "hello", "x", 200);
 
+	test_many(ssh);
+	test_input(ssh);
 	start_command(ssh, &c, "drip", "x", 20000);
 	c.free_in_line = ssh;
 	wait_for(always_false, NULL, 700);

@@ -79,6 +79,15 @@ send_reply(struct evhttp_request *req, RgHttpReply *reply)
 	if (text != NULL)
 		evbuffer_add_printf(body, "%s%s", text, reply->json != NULL ? "\n" : "");
 	free(text);
+	if (evhttp_request_get_command(req) == EVHTTP_REQ_HEAD)
+	{
+		/* evhttp would send the body of an answer that must not have one */
+		char		len[32];
+
+		snprintf(len, sizeof(len), "%zu", evbuffer_get_length(body));
+		evhttp_add_header(headers, "Content-Length", len);
+		evbuffer_drain(body, evbuffer_get_length(body));
+	}
 	evhttp_add_header(headers, "Content-Type", type);
 	evhttp_add_header(headers, "Cache-Control", "no-store");
 	evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
@@ -102,7 +111,7 @@ method_name(struct evhttp_request *req)
 	switch (evhttp_request_get_command(req))
 	{
 		case EVHTTP_REQ_GET:
-		case EVHTTP_REQ_HEAD:	/* evhttp leaves the body out */
+		case EVHTTP_REQ_HEAD:	/* the same without its body */
 			return "GET";
 		case EVHTTP_REQ_POST:
 			return "POST";

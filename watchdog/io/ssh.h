@@ -28,9 +28,10 @@
 
 struct event_base;
 
-#define RG_SSH_OUTPUT_MAX (64 * 1024)	/* of one command within a minute; more ends it: a copy may
-									 * report progress for hours, a flood is cut at once */
+#define RG_SSH_OUTPUT_MAX (64 * 1024)	/* of one command within RG_SSH_OUTPUT_MS; more ends it: one that */
+#define RG_SSH_OUTPUT_MS 10000	/* runs for hours may report as it goes, a flood is cut at once */
 #define RG_SSH_LINE_MAX 4096
+#define RG_SSH_INPUT_MAX 4096	/* that waits to be sent to one command */
 #define RG_SSH_COMMANDS_MAX 8	/* at a time on one session; sshd allows 10 channels by default */
 
 typedef struct RgSsh RgSsh;
@@ -112,6 +113,13 @@ extern const char *rg_ssh_reason(const RgSsh *ssh);
 extern RgSshCommand *rg_ssh_exec(RgSsh *ssh, const char *const *words, int deadline_ms,
 								 RgSshLineFn line, RgSshDoneFn done, void *arg,
 								 char *err, size_t errsize);
+
+/*
+ * Hands text to a running command's standard input (which stays open as long as
+ * the command).  Returns false, and sends nothing, where what waits to be sent
+ * would be more than RG_SSH_INPUT_MAX bytes, or the command is over.
+ */
+extern bool rg_ssh_write(RgSshCommand *cmd, const char *text);
 
 /*
  * Closes a running command's channel; done is called later, from the loop, with RG_SSH_LOST

@@ -4,8 +4,8 @@
  *
  * What is known about a command that did not end: as long as it waits for a
  * channel it never reached the node (NOT_SENT); once its request was handed to
- * libssh2 it may have (LOST).  Output is counted per minute and cut when it is
- * too much; of standard error the first kilobyte is kept.
+ * libssh2 it may have (LOST).  Output is counted by spans of time and cut when
+ * it is too much; of standard error the first kilobyte is kept.
  *
  * A command that was told is closed in the background and freed when its
  * channel is gone.
@@ -18,8 +18,7 @@
 #include <string.h>
 
 #include "../base/clock.h"
-
-static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:=@,+-";
+#include "ssh_words.h"
 
 /* Tells the owner how it ended, once; then the channel goes. */
 static void
@@ -102,13 +101,13 @@ count_output(RgSshCommand *cmd, size_t len)
 {
 	int64_t		now = rg_clock_now_ms();
 
-	if (now - cmd->minute_began >= 60000)
+	if (now - cmd->counted_since >= RG_SSH_OUTPUT_MS)
 	{
-		cmd->minute_began = now;
-		cmd->minute_bytes = 0;
+		cmd->counted_since = now;
+		cmd->counted_bytes = 0;
 	}
-	cmd->minute_bytes += len;
-	if (cmd->minute_bytes <= RG_SSH_OUTPUT_MAX)
+	cmd->counted_bytes += len;
+	if (cmd->counted_bytes <= RG_SSH_OUTPUT_MAX)
 		return true;
 	tell(cmd, RG_SSH_TOO_MUCH, -1, "more output than allowed");
 	return false;
@@ -202,12 +201,38 @@ exec_step(RgSshCommand *cmd)
 	return true;
 }
 
+/* Sends what waits; true when something went out. */
+static bool
+input_step(RgSshCommand *cmd)
+{
+	RgSsh	   *ssh = cmd->ssh;
+	ssize_t		n = libssh2_channel_write(cmd->channel, cmd->input, cmd->input_len);
+
+	rg_ssh_note_blocked(ssh, cmd, (int) n);
+	cmd->is_input_stuck = ssh->blocked == cmd;
+	if (n == LIBSSH2_ERROR_EAGAIN)
+		return false;
+	if (n < 0)
+	{
+		rg_ssh_fault_from_session(ssh, "writing to a command");
+		return true;
+	}
+	memmove(cmd->input, cmd->input + n, cmd->input_len - (size_t) n);
+	cmd->input_len -= (size_t) n;
+	return n > 0;
+}
+
 static bool
 running_step(RgSshCommand *cmd)
 {
 	RgSsh	   *ssh = cmd->ssh;
 	int			rc;
 
+	/* what is half sent goes on first: its own input, or a window that reading makes wider */
+	if ((cmd->is_input_stuck || (cmd->input_len > 0 && ssh->blocked == NULL)) && input_step(cmd))
+		return true;
+	if (cmd->is_input_stuck)
+		return false;
 	if (!read_stream(cmd, 0) || !read_stream(cmd, SSH_EXTENDED_DATA_STDERR))
 		return cmd->phase == COMMAND_CLOSING;
 	if (libssh2_channel_eof(cmd->channel) != 1)
@@ -327,37 +352,6 @@ rg_ssh_commands_free(RgSsh *ssh)
 
 /* --- the interface --- */
 
-/* Joins the words; false with a reason in err. */
-static bool
-join_words(const char *const *words, char *buf, size_t size, char *err, size_t errsize)
-{
-	size_t		len = 0;
-
-	for (int i = 0; words[i] != NULL; i++)
-	{
-		size_t		n = strlen(words[i]);
-
-		if (n == 0 || words[i][strspn(words[i], allowed)] != '\0')
-		{
-			snprintf(err, errsize, "word %d of a command is empty or has a character that is not allowed", i + 1);
-			return false;
-		}
-		if (len + n + 2 > size)
-		{
-			snprintf(err, errsize, "command is longer than %zu bytes", size - 1);
-			return false;
-		}
-		if (len > 0)
-			buf[len++] = ' ';
-		memcpy(buf + len, words[i], n);
-		len += n;
-	}
-	buf[len] = '\0';
-	if (len == 0)
-		snprintf(err, errsize, "command is empty");
-	return len > 0;
-}
-
 RgSshCommand *
 rg_ssh_exec(RgSsh *ssh, const char *const *words, int deadline_ms,
 			RgSshLineFn line, RgSshDoneFn done, void *arg, char *err, size_t errsize)
@@ -392,21 +386,34 @@ rg_ssh_exec(RgSsh *ssh, const char *const *words, int deadline_ms,
 		snprintf(err, errsize, "out of memory");
 		return NULL;
 	}
-	if (!join_words(words, cmd->text, sizeof(cmd->text), err, errsize))
+	if (!rg_ssh_words_join(words, cmd->text, sizeof(cmd->text), err, errsize))
 	{
 		free(cmd);
 		return NULL;
 	}
 	cmd->ssh = ssh;
 	cmd->deadline_ms = deadline_ms;
-	cmd->minute_began = rg_clock_now_ms();
-	cmd->deadline = cmd->minute_began + deadline_ms;
+	cmd->counted_since = rg_clock_now_ms();
+	cmd->deadline = cmd->counted_since + deadline_ms;
 	cmd->line = line;
 	cmd->done = done;
 	cmd->arg = arg;
 	*link = cmd;
 	event_active(ssh->wake, EV_TIMEOUT, 1);
 	return cmd;
+}
+
+bool
+rg_ssh_write(RgSshCommand *cmd, const char *text)
+{
+	size_t		len = strlen(text);
+
+	if (cmd->is_over || cmd->is_cancelled || cmd->input_len + len > sizeof(cmd->input))
+		return false;
+	memcpy(cmd->input + cmd->input_len, text, len);
+	cmd->input_len += len;
+	event_active(cmd->ssh->wake, EV_TIMEOUT, 1);
+	return true;
 }
 
 void

@@ -54,8 +54,11 @@ struct RgSshCommand
 	size_t		output_len;
 	char		errors[RG_SSH_ERRORS_MAX + 1];
 	size_t		errors_len;
-	int64_t		minute_began;	/* output is counted per minute */
-	size_t		minute_bytes;
+	char		input[RG_SSH_INPUT_MAX];	/* still to be sent */
+	size_t		input_len;
+	bool		is_input_stuck; /* a packet of it is half sent */
+	int64_t		counted_since;	/* output of the present RG_SSH_OUTPUT_MS */
+	size_t		counted_bytes;
 };
 
 struct RgSsh
