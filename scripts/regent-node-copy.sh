@@ -75,7 +75,7 @@ copy_stop() {
 	trap - EXIT
 	trap '' HUP INT TERM PIPE
 	[ -z "$copy_pid" ] || {
-		kill -KILL -- "-$copy_pid" 2>/dev/null
+		kill -s KILL -- "-$copy_pid" 2>/dev/null
 		wait "$copy_pid" 2>/dev/null
 		copy_pid=
 	}
@@ -288,13 +288,28 @@ exchange() {
 	sync "${real%/*}"
 }
 
+# Only a primary has one.  The control file alone does not tell: a copy of a
+# primary says "in production" until its recovery has begun.
+has_walwriter() {
+	for pid in $procs; do
+		title=
+		{ read -r title; } 2>/dev/null <"/proc/$pid/cmdline"
+		case $title in
+		postgres:*' walwriter'*) return 0 ;;
+		esac
+	done
+	return 1
+}
+
 # No server runs in this directory any more, and none may start unseen.
 stop_for_exchange() {
 	[ -e standby.signal ] || fail not_fenced "$real has no standby.signal: it was a primary and is not fenced" "regent-node $node fence TERM"
 	read_control .
 	scan_server
 	if [ -n "$procs" ]; then
-		[ "$control_state" != 'in production' ] || fail is_primary "the server in $real runs as a primary" 'see: regent status'
+		if [ "$control_state" = 'in production' ] && has_walwriter; then
+			fail is_primary "the server in $real runs as a primary" 'see: regent status'
+		fi
 		stop_server fast 30 || stop_server immediate 10
 	fi
 	killed=0 killed_pids=' '

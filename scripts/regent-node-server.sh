@@ -78,8 +78,10 @@ require_node_lock() {
 
 # The server binary; after an upgrade the link reads "... (deleted)".  A process
 # whose exe is gone while its cwd is not yet is on its way out: still alive.
+# Shells, this one too, are told without a fork.
 is_server_process() {
 	[ "/proc/$1/exe" -ef "$bin_directory/postgres" ] && return 0
+	[ "/proc/$1/exe" -ef /proc/self/exe ] && return 1
 	exe=$(readlink "/proc/$1/exe") || return 0
 	exe=${exe% (deleted)}
 	[ "${exe##*/}" = postgres ]
@@ -92,7 +94,6 @@ scan_server() {
 	procs=
 	for proc in /proc/[0-9]*; do
 		[ "$proc/cwd" -ef . ] || { $old_there && [ "$proc/cwd" -ef "$old" ]; } || continue
-		[ "$proc" != "/proc/$$" ] || continue # we work there too
 		is_server_process "${proc#/proc/}" && procs="$procs ${proc#/proc/}"
 	done
 }
@@ -359,7 +360,6 @@ promoting $st_promoting
 raise_promise() {
 	promise_uuid=${st_watchdog%% *}
 	[ "$promise_uuid" != - ] || promise_uuid=$st_promise_uuid
-	[ "$promise_uuid" != - ] || promise_uuid=$no_uuid
 	st_promise="$1 $promise_uuid"
 	st_promise_term=$1
 }
