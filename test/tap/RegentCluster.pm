@@ -667,6 +667,19 @@ sub missing_rows
 
 # ---- end ----
 
+# A killed server leaves its SysV segment behind; the next start would remove it,
+# but there is none.
+sub remove_shared_memory
+{
+	my ($self, $name) = @_;
+	for my $file (glob "$self->{dir}/$name/data*/postmaster.pid")
+	{
+		my $line = (split /\n/, slurp($file) || '')[6] or next;
+		my ($id) = $line =~ /\d+\s+(\d+)/ or next;
+		run_command([ 'ipcrm', '-m', $id ]);
+	}
+}
+
 sub stop_all
 {
 	my ($self) = @_;
@@ -681,6 +694,7 @@ sub stop_all
 			kill('KILL', @pids);
 			sleep(0.02);
 		}
+		$self->remove_shared_memory($name);
 	}
 	for my $key (keys %{ $self->{pids} })
 	{
