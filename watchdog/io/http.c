@@ -2,36 +2,30 @@
  * http.c
  *	  evhttp, a table of routes, JSON in and out.
  *
- * The control socket is a file that root and the group may use; a stale one
- * from a process that was killed is removed, but only after a connect has
- * shown that nobody listens on it: two watchdogs never share a socket.
- *
  * Handlers answer from memory, at once.  Errors are JSON as well: {"error": a
  * short message, "hint": what to do}.  When file descriptors run out accepting
  * pauses for a second; evhttp would try again and again, at full speed.
  */
 #include "http.h"
 
-#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 #include <event2/listener.h>
-#include <event2/util.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "http_socket.h"
+
 #define BODY_MAX (64 * 1024)
 #define HEADERS_MAX (16 * 1024)
 #define TIMEOUT_S 10
-#define BACKLOG 64
 
 struct RgHttp
 {
@@ -289,160 +283,54 @@ serve(struct event_base *base, int fd, RgHttp *http, RgError *err)
 	return 0;
 }
 
-static RgHttp *
-http_new(const RgHttpRoute *routes, void *arg)
-{
-	RgHttp	   *http = calloc(1, sizeof(*http));
-
-	if (http != NULL)
-	{
-		http->routes = routes;
-		http->arg = arg;
-	}
-	return http;
-}
-
-/* Removes a socket that nobody listens on; RGE_STATE where somebody does. */
+/* Serves on a socket that listens already; closes it on failure. */
 static int
-clear_way(const struct sockaddr_un *sa, RgError *err)
+listen_on(struct event_base *base, int fd, const char *socket_path,
+		  const RgHttpRoute *routes, void *arg, RgHttp **ret_http, RgError *err)
 {
 	struct stat st;
-	int			fd;
-	int			save_errno = 0;
-
-	if (lstat(sa->sun_path, &st) != 0)
-		return 0;				/* bind() will say what is wrong, if anything is */
-	if (!S_ISSOCK(st.st_mode))
-	{
-		rg_error_set(err, RGE_STATE, "\"%s\" exists and is no socket", sa->sun_path);
-		rg_error_hint(err, "Give control_socket a path of its own, or remove that file.");
-		return RGE_STATE;
-	}
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return rg_error_set(err, RGE_IO, "could not make a socket: %s", strerror(errno));
-	if (connect(fd, (const struct sockaddr *) sa, sizeof(*sa)) != 0)
-		save_errno = errno;
-	close(fd);
-	if (save_errno == ECONNREFUSED)
-	{
-		if (unlink(sa->sun_path) != 0 && errno != ENOENT)
-			return rg_error_set(err, RGE_IO, "could not remove the stale socket \"%s\": %s",
-								sa->sun_path, strerror(errno));
-		return 0;
-	}
-	if (save_errno == ENOENT)
-		return 0;
-	rg_error_set(err, RGE_STATE, "another process listens on \"%s\"", sa->sun_path);
-	rg_error_hint(err, "Stop the other regentd (ss -lxp src %s shows it), or set another control_socket.", sa->sun_path);
-	return RGE_STATE;
-}
-
-static int
-bind_unix(const struct sockaddr_un *sa, int *ret_fd, RgError *err)
-{
-	int			fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	mode_t		mask;
+	RgHttp	   *http = calloc(1, sizeof(*http));
 	int			rc;
 
-	if (fd < 0)
-		return rg_error_set(err, RGE_IO, "could not make a socket: %s", strerror(errno));
-
-	/* the mode must be right from the first moment on */
-	mask = umask(0117);
-	rc = bind(fd, (const struct sockaddr *) sa, sizeof(*sa));
-	umask(mask);
-	if (rc != 0 || listen(fd, BACKLOG) != 0)
+	if (http == NULL)
 	{
-		rg_error_set(err, RGE_IO, "could not listen on \"%s\": %s", sa->sun_path, strerror(errno));
-		rg_error_hint(err, "The directory must exist and belong to the user that regentd runs as.");
 		close(fd);
-		return RGE_IO;
+		return rg_error_set(err, RGE_NOMEM, "out of memory");
 	}
-	*ret_fd = fd;
-	return 0;
+	http->routes = routes;
+	http->arg = arg;
+	if (socket_path != NULL && lstat(socket_path, &st) == 0)
+	{
+		snprintf(http->socket_path, sizeof(http->socket_path), "%s", socket_path);
+		http->socket_dev = st.st_dev;
+		http->socket_ino = st.st_ino;
+	}
+	rc = serve(base, fd, http, err);
+	if (rc != 0)
+		rg_http_free(http);
+	else
+		*ret_http = http;
+	return rc;
 }
 
 int
 rg_http_listen_unix(struct event_base *base, const char *socket_path,
 					const RgHttpRoute *routes, void *arg, RgHttp **ret_http, RgError *err)
 {
-	struct sockaddr_un sa = {.sun_family = AF_UNIX};
-	struct stat st;
-	RgHttp	   *http = NULL;
-	int			fd = -1;
-	int			rc;
+	int			fd;
+	int			rc = rg_http_socket_unix(socket_path, &fd, err);
 
-	if (strlen(socket_path) >= sizeof(sa.sun_path) || socket_path[0] != '/')
-		return rg_error_set(err, RGE_ARGUMENT, "\"%.120s\" can't be a socket: an absolute path of at most %zu bytes is needed",
-							socket_path, sizeof(sa.sun_path) - 1);
-	strcpy(sa.sun_path, socket_path);
-	http = http_new(routes, arg);
-	if (http == NULL)
-		return rg_error_set(err, RGE_NOMEM, "out of memory");
-	rc = clear_way(&sa, err);
-	if (rc == 0)
-		rc = bind_unix(&sa, &fd, err);
-	if (rc != 0)
-		goto out;
-	if (lstat(socket_path, &st) == 0)
-	{
-		strcpy(http->socket_path, socket_path);
-		http->socket_dev = st.st_dev;
-		http->socket_ino = st.st_ino;
-	}
-	rc = serve(base, fd, http, err);
-	if (rc != 0)
-		goto out;
-	*ret_http = http;
-	http = NULL;
-
-out:
-	rg_http_free(http);
-	return rc;
+	return rc != 0 ? rc : listen_on(base, fd, socket_path, routes, arg, ret_http, err);
 }
 
 int
 rg_http_listen_tcp(struct event_base *base, const char *address,
 				   const RgHttpRoute *routes, void *arg, RgHttp **ret_http, RgError *err)
 {
-	struct sockaddr_storage ss;
-	int			len = sizeof(ss);
-	int			one = 1;
 	int			fd;
-	RgHttp	   *http;
-	int			rc;
+	int			rc = rg_http_socket_tcp(address, &fd, err);
 
-	/* numeric only, so nothing is looked up; a port must be there */
-	memset(&ss, 0, sizeof(ss));
-	if (evutil_parse_sockaddr_port(address, (struct sockaddr *) &ss, &len) != 0 || strrchr(address, ':') == NULL)
-	{
-		rg_error_set(err, RGE_ARGUMENT, "\"%.100s\" can't be listened on", address);
-		rg_error_hint(err, "Write http_listen as ADDRESS:PORT, for example 127.0.0.1:8008 or [::1]:8008.");
-		return RGE_ARGUMENT;
-	}
-	http = http_new(routes, arg);
-	if (http == NULL)
-		return rg_error_set(err, RGE_NOMEM, "out of memory");
-	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
-		bind(fd, (struct sockaddr *) &ss, (socklen_t) len) != 0 || listen(fd, BACKLOG) != 0)
-	{
-		rc = rg_error_set(err, RGE_IO, "could not listen on %.100s: %s", address, strerror(errno));
-		rg_error_hint(err, "Set another http_listen, or find who has it: ss -ltnp");
-		if (fd >= 0)
-			close(fd);
-		goto out;
-	}
-	rc = serve(base, fd, http, err);
-	if (rc != 0)
-		goto out;
-	*ret_http = http;
-	http = NULL;
-
-out:
-	rg_http_free(http);
-	return rc;
+	return rc != 0 ? rc : listen_on(base, fd, NULL, routes, arg, ret_http, err);
 }
 
 void

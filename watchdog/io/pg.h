@@ -29,9 +29,9 @@ typedef struct RgPg RgPg;
 typedef enum RgPgWhy
 {
 	RG_PG_FINE = 0,
-	RG_PG_REFUSED,				/* connection refused: nobody listens */
+	RG_PG_REFUSED,				/* connection refused, or no such socket: nobody listens */
 	RG_PG_CLOSED,				/* end of file or reset on an open connection */
-	RG_PG_SILENT,				/* a deadline passed without an answer */
+	RG_PG_SILENT,				/* a deadline passed without an answer, or TCP gave up */
 	RG_PG_SERVER,				/* the server answered with an error: sqlstate says which */
 	RG_PG_TLS,					/* TLS negotiation or certificate check failed */
 	RG_PG_UNREACHABLE,			/* no route, host down, address not resolved */
@@ -41,7 +41,8 @@ typedef enum RgPgWhy
 typedef struct RgPgFailure
 {
 	RgPgWhy		why;
-	char		sqlstate[6];	/* "" where the server said nothing */
+	char		sqlstate[6];	/* "" where the server said nothing; 28P01 or 28000 also where it
+								 * wants a login that we can't give: alive, cannot log in */
 	char		source_file[32];	/* PG_DIAG_SOURCE_FILE: "be-secure.c" tells a dead
 									 * postmaster from a planned stop, both 57P01 */
 	char		message[256];	/* one line, no connection string in it */
@@ -60,10 +61,17 @@ typedef struct RgPgParams
 	char		application_name[64];
 } RgPgParams;
 
-/* res is valid during the call only; NULL on failure, then failure says why. */
+/*
+ * res is valid during the call only; NULL on failure.  failure is never NULL: why is
+ * RG_PG_FINE on success.  Callbacks may call anything here, rg_pg_free() included.
+ */
 typedef void (*RgPgResultFn) (void *arg, const PGresult *res, const RgPgFailure *failure);
 
-/* Connected (failure->why == RG_PG_FINE), or not, or lost later. */
+/*
+ * Connected (failure->why == RG_PG_FINE), or not, or lost later: then RG_PG_CLOSED with what
+ * the server said last (57P01 and source_file; 57P02 when another of its processes crashed).
+ * 57P03 is both "starting up" and "shutting down": only the message tells, where it is English.
+ */
 typedef void (*RgPgStateFn) (void *arg, RgPg *pg, const RgPgFailure *failure);
 
 /* A closed session; params are copied.  NULL when out of memory. */
