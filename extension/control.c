@@ -233,7 +233,7 @@ wait_for_promotion(void)
 			signal_promotion();
 			signalled = now;
 		}
-		rg_release_xmin();
+		rg_leave_snapshot();
 		rg_wait_ms(2);
 	}
 	if (RecoveryInProgress())
@@ -279,6 +279,7 @@ regent_promote(PG_FUNCTION_ARGS)
 	RgNode		node;
 	Datum		answer;
 
+	rg_leave_snapshot();
 	rg_node_require();
 	rg_command_get(fcinfo, &command);
 	rg_node_lock(&node, rg_boottime_ms() + RG_LOCK_WAIT_MS);
@@ -366,6 +367,7 @@ regent_follow(PG_FUNCTION_ARGS)
 	TimeLineID	timeline;
 	Datum		answer;
 
+	rg_leave_snapshot();
 	rg_node_require();
 	rg_command_get(fcinfo, &command);
 	if (PG_ARGISNULL(3) || PG_ARGISNULL(4) || PG_ARGISNULL(5))
@@ -378,7 +380,7 @@ regent_follow(PG_FUNCTION_ARGS)
 	check_conninfo(conninfo);
 
 	rg_node_lock(&node, rg_boottime_ms() + RG_LOCK_WAIT_MS);
-	if (rg_rules_sync(rg_boottime_ms() + RULES_WAIT_MS))
+	if (RecoveryInProgress() && rg_rules_sync(rg_boottime_ms() + RULES_WAIT_MS))
 		rg_shared_state(&node.state);
 	rg_command_authorize(&node.state, &command, false);
 	check_follow(&node.state, &command, leader);
@@ -445,6 +447,7 @@ regent_fence(PG_FUNCTION_ARGS)
 	Datum		answer;
 	int			ended;
 
+	rg_leave_snapshot();
 	rg_node_require();
 	rg_command_get(fcinfo, &command);
 	rg_node_lock(&node, rg_boottime_ms() + RG_LOCK_WAIT_MS);

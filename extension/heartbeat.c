@@ -26,6 +26,7 @@
 #include "control.h"
 #include "errors.h"
 #include "nodestate.h"
+#include "park.h"
 #include "pg_regent.h"
 #include "shmem.h"
 #include "status.h"
@@ -48,12 +49,15 @@ check_server_start(FunctionCallInfo fcinfo)
 					 errdetail("Its boot id is %s, not %s.", rg_boot_id, boot_id)));
 	}
 	if (!PG_ARGISNULL(3) && PG_GETARG_TIMESTAMPTZ(3) != PgStartTime)
+	{
+		char	   *started = pstrdup(timestamptz_to_str(PgStartTime));
+
 		ereport(ERROR,
 				(errcode(ERRCODE_RG_WRONG_SERVER_START),
 				 errmsg("the server of node \"%s\" has been started again", rg_node_name),
-				 errdetail("It was started at %s, not at %s.",
-						   pstrdup(timestamptz_to_str(PgStartTime)),
+				 errdetail("It was started at %s, not at %s.", started,
 						   timestamptz_to_str(PG_GETARG_TIMESTAMPTZ(3)))));
+	}
 }
 
 /* Who asks?  A watchdog in a newer life is noted before it is answered. */
@@ -149,6 +153,7 @@ regent_heartbeat(PG_FUNCTION_ARGS)
 	bool	   *extra_nulls = nulls + RG_STATUS_COLUMNS;
 	RgState    *state = palloc(sizeof(RgState));
 
+	rg_leave_snapshot();
 	rg_node_require();
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");

@@ -18,11 +18,11 @@
  * a busy postmaster does not delay a promise.  A position that was received, or
  * "receive = replay", says nothing: both forget what came before a restart.
  *
- * What blocks replay is lifted: delays and grace periods read as zero in the
+ * What blocks replay is lifted: recovery_min_apply_delay reads as zero in the
  * startup process while the node is parked (the files stay as they are), a pause
- * ends, sessions in conflict are cancelled.  Never ended: a pause because of
- * insufficient settings (the server would shut down), and one at a recovery
- * target (it would promote itself).
+ * ends, sessions in conflict are cancelled, and we ourselves are never one of
+ * them.  Never ended: a pause because of insufficient settings (the server would
+ * shut down), and one at a recovery target (it would promote itself).
  */
 #include "postgres.h"
 
@@ -44,6 +44,7 @@
 #include "storage/procsignal.h"
 #include "storage/spin.h"
 #include "utils/guc.h"
+#include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
 #include "compat.h"
@@ -101,9 +102,9 @@ assign_restore_command(const char *newval, void *extra)
 	pg_atomic_write_u32(&rg_shared->startup_has_restore, newval != NULL && newval[0] != '\0');
 }
 
-/* For delays and grace periods: zero while parked, whatever the files say. */
+/* Zero while parked, whatever the files say. */
 static bool
-check_delay(int *newval, void **extra, GucSource source)
+check_apply_delay(int *newval, void **extra, GucSource source)
 {
 	if (rg_shared != NULL && AmStartupProcess() && pg_atomic_read_u32(&rg_shared->is_parked))
 		*newval = 0;
@@ -122,14 +123,14 @@ watch_string(const char *name, GucStringAssignHook hook)
 }
 
 static void
-watch_delay(const char *name)
+watch_int(const char *name, GucIntCheckHook hook)
 {
 	struct config_generic *setting = rg_compat_find_setting(name);
 
 	if (setting == NULL || setting->vartype != PGC_INT ||
 		((struct config_int *) setting)->check_hook != NULL)
 		elog(FATAL, "pg_regent cannot watch setting \"%s\" in this server version", name);
-	((struct config_int *) setting)->check_hook = check_delay;
+	((struct config_int *) setting)->check_hook = hook;
 }
 
 void
@@ -137,9 +138,7 @@ rg_park_watch_settings(void)
 {
 	watch_string("primary_conninfo", assign_primary_conninfo);
 	watch_string("restore_command", assign_restore_command);
-	watch_delay("recovery_min_apply_delay");
-	watch_delay("max_standby_streaming_delay");
-	watch_delay("max_standby_archive_delay");
+	watch_int("recovery_min_apply_delay", check_apply_delay);
 }
 
 /* The startup process inherits the postmaster's settings without a hook being called. */
@@ -212,9 +211,12 @@ rg_wait_ms(long ms)
 }
 
 void
-rg_release_xmin(void)
+rg_leave_snapshot(void)
 {
+	if (!RecoveryInProgress())
+		return;
 	MyProc->xmin = InvalidTransactionId;
+	VirtualXactLockTableCleanup();
 }
 
 /* ------------------------------------------------ what blocks replay */
@@ -275,7 +277,28 @@ cancel_lock_holders(pid_t startup_pid)
 	}
 }
 
-/* All transactions but ours; those that are not in conflict ignore a buffer pin conflict. */
+/*
+ * Sessions whose snapshot is older than a new one.  A new one is never in conflict
+ * with a record that is being replayed: what the record removes was dead for
+ * everybody when it was written.
+ */
+static void
+cancel_old_snapshots(void)
+{
+	TransactionId limit = GetLatestSnapshot()->xmin;
+	VirtualTransactionId *others;
+
+	rg_leave_snapshot();
+	TransactionIdRetreat(limit);
+	others = GetConflictingVirtualXIDs(limit, InvalidOid);
+	for (; VirtualTransactionIdIsValid(*others); others++)
+		(void) CancelVirtualTransaction(*others, PROCSIG_RECOVERY_CONFLICT_SNAPSHOT);
+}
+
+/*
+ * All transactions but ours.  Those that do not hold the buffer pin ignore it;
+ * for a tablespace the server itself does the same.
+ */
 static void
 cancel_transactions(ProcSignalReason reason)
 {
@@ -289,8 +312,9 @@ cancel_transactions(ProcSignalReason reason)
 }
 
 /*
- * Does the startup process wait for sessions?  It itself would wait for as long
- * as max_standby_streaming_delay said when the wait began.
+ * Does the startup process wait for sessions?  It itself would give them as long
+ * as max_standby_streaming_delay says.  It naps between its looks; any signal
+ * ends the nap.
  */
 static void
 lift_conflict(pid_t startup_pid, uint32 wait_event)
@@ -300,9 +324,12 @@ lift_conflict(pid_t startup_pid, uint32 wait_event)
 	else if (wait_event == PG_WAIT_BUFFER_PIN)
 		cancel_transactions(PROCSIG_RECOVERY_CONFLICT_BUFFERPIN);
 	else if (wait_event == WAIT_EVENT_RECOVERY_CONFLICT_SNAPSHOT)
-		cancel_transactions(PROCSIG_RECOVERY_CONFLICT_SNAPSHOT);
+		cancel_old_snapshots();
 	else if (wait_event == WAIT_EVENT_RECOVERY_CONFLICT_TABLESPACE)
 		cancel_transactions(PROCSIG_RECOVERY_CONFLICT_TABLESPACE);
+	else
+		return;
+	(void) kill(startup_pid, SIGHUP);
 }
 
 /* ------------------------------------------------ the proof */
@@ -413,7 +440,7 @@ rg_park_wait(int64 deadline_ms)
 		uint32		wait_event;
 		XLogRecPtr	lsn;
 
-		rg_release_xmin();
+		rg_leave_snapshot();
 		park.startup_pid = find_startup_process();
 		if (!RecoveryInProgress() || PromoteIsTriggered() || park.startup_pid == 0)
 			return false;

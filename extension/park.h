@@ -43,9 +43,10 @@ extern WalRcvState rg_walreceiver_state(pid_t *ret_pid, bool *ret_is_connected);
 extern void rg_wait_ms(long ms);
 
 /*
- * Gives up this backend's snapshot for the time of a wait: replay must not have
- * to wait for us.  Only where no table is read afterwards.
+ * On a standby, gives up this backend's snapshot and virtual transaction lock, so
+ * that replay never waits for it; to be called first in a command that waits.
+ * Only where no table is read afterwards.
  */
-extern void rg_release_xmin(void);
+extern void rg_leave_snapshot(void);
 
 #endif							/* RG_PARK_H */

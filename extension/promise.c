@@ -103,6 +103,7 @@ regent_promise(PG_FUNCTION_ARGS)
 	bool		is_complete;
 	Datum		answer;
 
+	rg_leave_snapshot();
 	rg_node_require();
 	rg_command_get(fcinfo, &command);
 	if (PG_ARGISNULL(3) || PG_GETARG_INT64(3) < 1 || PG_GETARG_INT64(3) > DEADLINE_MAX_MS)
