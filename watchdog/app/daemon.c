@@ -76,6 +76,7 @@ add_signals(RgDaemon *d)
 	struct timeval tv;
 
 	(void) signal(SIGPIPE, SIG_IGN);
+	(void) signal(SIGXFSZ, SIG_IGN);	/* a journal at its limit is an error, not our end */
 	d->term = evsignal_new(d->base, SIGTERM, on_stop, d);
 	d->intr = evsignal_new(d->base, SIGINT, on_stop, d);
 	d->hup = evsignal_new(d->base, SIGHUP, on_reload, d);
@@ -100,6 +101,20 @@ free_events(RgDaemon *d)
 			event_free(events[i]);
 }
 
+/* Deadlines to the millisecond: without this flag timers are several of them late. */
+static struct event_base *
+new_loop(void)
+{
+	struct event_config *config = event_config_new();
+	struct event_base *base = NULL;
+
+	if (config != NULL && event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER) == 0)
+		base = event_base_new_with_config(config);
+	if (config != NULL)
+		event_config_free(config);
+	return base;
+}
+
 int
 rg_daemon_run(const RgConfig *config)
 {
@@ -110,7 +125,7 @@ rg_daemon_run(const RgConfig *config)
 	memset(&d, 0, sizeof(d));
 	rg_error_clear(&err);
 	d.log = rg_log_new(STDERR_FILENO, RG_LOG_INFO);
-	d.base = event_base_new();
+	d.base = new_loop();
 	if (d.log == NULL || d.base == NULL)
 		(void) fprintf(stderr, "regentd: out of memory\n");
 	else if (rg_cluster_open(d.base, d.log, config, &d.cluster, &err) < 0)
