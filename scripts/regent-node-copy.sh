@@ -31,6 +31,7 @@ check_exchangeable() {
 		"$real"/*) fail mount_point "$mount, below $real, is a mount point" 'rebuild this node by hand' ;;
 		esac
 	done </proc/self/mountinfo
+	[ ! -L pg_wal ] || fail wal_elsewhere "$real/pg_wal leads to $(readlink pg_wal), which this version does not copy" 'rebuild this node by hand with pg_basebackup --waldir'
 	for link in pg_tblspc/*; do
 		[ ! -L "$link" ] || fail tablespaces "$real has tablespaces, which this version does not copy" 'rebuild this node by hand with pg_basebackup --tablespace-mapping'
 	done

@@ -43,6 +43,8 @@ open_own_directory() {
 put_back_half_swap() {
 	[ ! -e "$data_directory" ] && [ ! -L "$data_directory" ] || return 0
 	[ -e "$data_directory.regent-old/PG_VERSION" ] || return 0
+	sleep 0.1 # a swap that lives needs microseconds
+	[ ! -e "$data_directory" ] || return 0
 	real=$data_directory
 	lock_siblings
 	if [ ! -e "$data_directory" ] && mv -T -- "$data_directory.regent-old" "$data_directory"; then

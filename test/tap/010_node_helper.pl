@@ -534,8 +534,11 @@ subtest 'refusals of a copy' => sub {
 	like(refused('config', 'n1', 'probe')->{detail}, qr/node\.conf:4: unknown key "prot"/, 'file and line');
 	spew("$c->{dir}/node.conf", $conf);
 
-	mkdir "$real/pg_tblspc/x";
-	rmdir "$real/pg_tblspc/x";
+	rename "$real/pg_wal", "$c->{dir}/wal";
+	symlink "$c->{dir}/wal", "$real/pg_wal";
+	refused('wal_elsewhere', 'n1', 'copy', source('n1', 6));
+	unlink "$real/pg_wal";
+	rename "$c->{dir}/wal", "$real/pg_wal";
 	symlink '/nowhere', "$real/pg_tblspc/99999";
 	refused('tablespaces', 'n1', 'copy', source('n1', 6));
 	unlink "$real/pg_tblspc/99999";
@@ -642,6 +645,7 @@ subtest 'a copy that is interrupted leaves everything as it was' => sub {
 	$c->sql('n2', 'CHECKPOINT');
 };
 
+my $swap_seconds;
 subtest 'copy, swap, settle bring a diverged node back' => sub {
 	my $dir = dir('n1');
 	$c->sql('n2', "SELECT pg_create_physical_replication_slot('regent_n1', true)");
@@ -654,7 +658,9 @@ subtest 'copy, swap, settle bring a diverged node back' => sub {
 	refused('not_fenced', 'n1', 'swap', source('n1', 6));
 	ok_helper('n1', 'fence', 6);
 	my $old = fingerprint($dir);
+	my $before = time;
 	my $s = ok_helper('n1', 'swap', source('n1', 6));
+	$swap_seconds = time - $before;
 	is($s->{status}, 'ready');
 	is_deeply(fingerprint("$dir.regent-old"), $old, 'the old directory is kept as it was');
 	wait_until(sub { $c->sql('n2', q{SELECT state FROM pg_stat_replication WHERE application_name = 'n1'}) eq 'streaming' },
@@ -700,7 +706,7 @@ subtest 'a swap that is killed at any moment loses no directory' => sub {
 		is($rc, 0, "round $round: copy") or diag($all);
 		my $marks = join ' ', map { (stat $_)[1] } $dir, "$dir.regent-new";
 		my ($pid, $file) = helper_in_background('n1', 'swap', source('n1', 6));
-		sleep 0.015 * $round;
+		sleep 0.1 * $round * $swap_seconds;
 		kill 'KILL', descendants($pid), $pid;
 		waitpid $pid, 0;
 		($rc, $answer, $all) = helper('n1', 'probe');
@@ -776,7 +782,7 @@ subtest 'a helper that waits answers like one that is called' => sub {
 	ok_helper('n1', 'start');
 	is($ask->('probe')->{postmaster}, 'alive', 'and on');
 	$h->kill_kill(grace => 1);
-	wait_until(sub { !processes_with(qr/regent-node -c .*node\.conf ?$/) }, 10, 'it ends with its channel');
+	wait_until(sub { !processes_with(qr/regent-node -c \Q$c->{dir}\E.node\.conf ?$/) }, 10, 'it ends with its channel');
 	pass('it ends with its channel');
 };
 
