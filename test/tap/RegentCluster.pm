@@ -727,6 +727,7 @@ END
 {
 	my $status = $?;
 	my $failed = $status != 0;
+	$SIG{PIPE} = 'IGNORE';    # prove may be gone; what was started is ended all the same
 	$failed = 1 if Test::More->can('builder') && !Test::More->builder->is_passing;
 	$_->finish($failed) for grep { $_ && $_->{pid_of_test} == $$ } @clusters;
 	unlink $_->[1] for grep { $_ } @RegentCluster::locks;
