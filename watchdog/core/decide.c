@@ -152,11 +152,16 @@ end_failover(const RgView *view, RgDecision *d, const RgMove *move)
 	RgTimes    *t = &m->failover.times;
 	bool		undone = move->from == RG_PHASE_UNDOING;
 	int			node = rg_view_find(view, m->candidate);
+	RgRule		rule;
 
-	rg_plan_rule(view, m, undone, &m->rule);
+	rg_plan_rule(view, m, undone, &rule);
+	if (rg_rules_compare(rule.term, rule.seq, m->rule.term, m->rule.seq) >= 0)
+		m->rule = rule;
 	m->lost_ms = 0;
 	t->ruled_ms = view->now_ms;
-	rg_text(m->failover.to, sizeof(m->failover.to), "%s", m->candidate);
+	/* nobody failed over where a recruit was undone */
+	if (!undone)
+		rg_text(m->failover.to, sizeof(m->failover.to), "%s", m->candidate);
 	for (int i = 0; i < m->nnodes; i++)
 	{
 		m->nodes[i].must_end = m->nodes[i].ended = false;
@@ -164,8 +169,8 @@ end_failover(const RgView *view, RgDecision *d, const RgMove *move)
 	}
 	m->candidate[0] = '\0';
 	m->refusal[0] = '\0';
-	d->leader = node;
-	m->diagnosis = RG_DIAG_HEALTHY;
+	d->leader = find_leader(view, m);
+	m->diagnosis = d->leader == node ? RG_DIAG_HEALTHY : RG_DIAG_UNKNOWN;
 	if (undone)
 		rg_decision_note(d, RG_EVENT_FAILOVER_UNDONE, node, move->id, true,
 						 "term %lld: %s goes on as the leader", (long long) m->term, m->rule.leader);

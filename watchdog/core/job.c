@@ -345,6 +345,8 @@ rg_job_plan(const RgView *view, RgDecision *d)
 	RgJob	   *next = NULL;
 	int			node;
 
+	if (d->leader < 0 || !rg_view_is_primary(view, d->leader))
+		return;
 	for (int i = 0; i < RG_JOBS_MAX; i++)
 	{
 		RgJob	   *job = &d->memory.jobs[i];

@@ -28,7 +28,7 @@ extern bool rg_job_add(RgMemory *memory, const RgView *view, const char *node, b
 extern void rg_job_add_failed(RgMemory *memory, const RgView *view, const char *node, int64_t id,
 							  const char *why);
 
-/* Moves the jobs on and adds their steps.  To be called beside a healthy leader only. */
+/* Moves the jobs on and adds their steps, while the leader answers as a primary. */
 extern void rg_job_plan(const RgView *view, RgDecision *d);
 
 #endif							/* RG_JOB_H */

@@ -236,8 +236,7 @@ plan_promotion(const RgView *view, RgDecision *d, int candidate)
 void
 rg_plan_rule(const RgView *view, const RgMemory *m, bool undone, RgRule *ret_rule)
 {
-	if (ret_rule != &m->rule)
-		*ret_rule = m->rule;
+	*ret_rule = m->rule;
 	ret_rule->term = m->term;
 	ret_rule->seq = 1;
 	rg_text(ret_rule->leader, sizeof(ret_rule->leader), "%s", m->candidate);
