@@ -70,8 +70,6 @@ invariant_of_step(const RgView *view, const RgDecision *d, const RgStep *step, c
 			if (!rg_is_recruited(view, step->node, m->term) || !n->promise.complete)
 				return invariant_broken(buf, "%s of %s, which was not recruited for term %lld in this server start",
 										name, n->name, (long long) m->term);
-			if (n->priority == 0)
-				return invariant_broken(buf, "%s of %s, which has priority 0", name, n->name);
 			break;
 		case RG_STEP_FENCE:
 			if (m->phase != RG_PHASE_RECRUITING && m->phase != RG_PHASE_STEADY)
