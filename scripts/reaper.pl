@@ -77,10 +77,10 @@ while (!defined $status)
 	if ($stop)
 	{
 		warn "# ended: $stop\n";
-		# TERM first: a test then cleans up and says what it did
+		# TERM first: a test then cleans up, also when prove is gone already
 		kill 'TERM', -$main;
 		my $patience = time + 20;
-		while (time < $patience && !defined $status)
+		while (time < $patience && kill(0, -$main))
 		{
 			while ((my $pid = waitpid(-1, WNOHANG)) > 0)
 			{

@@ -353,6 +353,16 @@ verb_swap() {
 	answer_running
 }
 
+# A server that was killed leaves a shared memory segment, which only a start in
+# its own directory would find again.
+remove_segment() {
+	cd "$old" || fail no_directory "can't enter $old" 'look at it'
+	read_pidfile
+	count_attached
+	! $shm_there || [ "$attached" != 0 ] || ipcrm -m "$shm_id" 2>/dev/null
+	cd "$real" || fail no_directory "can't enter $real" 'look at it'
+}
+
 verb_settle() {
 	open_own_directory
 	lock_siblings
@@ -364,6 +374,7 @@ verb_settle() {
 		for pid in $procs; do
 			[ ! "/proc/$pid/cwd" -ef "$old" ] || fail still_running "a server runs in $old" 'stop it'
 		done
+		remove_segment
 		remove_tree "$old" || fail not_removed "can't remove all of $old" 'see what is left there'
 		removed=true
 	fi

@@ -170,12 +170,12 @@ find_parent() {
 # count.  It knows what a scan can't: a backend that went to another directory, a
 # server in another PID namespace.
 count_attached() {
-	attached=0
+	attached=0 shm_there=false
 	[ -n "$pidfile_shm" ] || return 0
 	shm_id=${pidfile_shm##* }
 	while read -r _ id _ _ creator _ count _; do
 		[ "$id" = "$shm_id" ] || continue
-		case $creator in "$pidfile_pid" | 0) attached=$count ;; esac
+		case $creator in "$pidfile_pid" | 0) attached=$count shm_there=true ;; esac
 	done 2>/dev/null </proc/sysvipc/shm
 }
 

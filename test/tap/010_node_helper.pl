@@ -686,12 +686,18 @@ subtest 'copy, swap, settle bring a diverged node back' => sub {
 	write_state($dir, node => 'n1', promise => "6 $uuid", watchdog => "$uuid 9");
 	ok_helper('n1', 'unswap');
 
+	ok_helper('n1', 'start');
+	ok_helper('n1', 'fence', 6);
 	ok_helper('n1', 'copy', source('n1', 6));
 	ok_helper('n1', 'swap', source('n1', 6));
 	ok_helper('n1', 'stop', 'fast');
 	refused('not_running', 'n1', 'settle');
 	ok_helper('n1', 'start');
+	my ($creator) = slurp("$dir.regent-old/postmaster.pid") =~ /^(\d+)$/m;
+	my $segments = sub { scalar grep { (split)[4] eq $creator } grep { /^ *-?\d/ } split /\n/, slurp('/proc/sysvipc/shm') };
+	is($segments->(), 1, 'the killed server left a segment of shared memory');
 	is(ok_helper('n1', 'settle')->{removed}, JSON::PP::true);
+	is($segments->(), 0, 'which is removed with its directory');
 	is(ok_helper('n1', 'settle')->{removed}, JSON::PP::false, 'again');
 	is_deeply([ beside('n1') ], [ 'data.regent-lock' ], 'settled');
 };
@@ -706,7 +712,7 @@ subtest 'a swap that is killed at any moment loses no directory' => sub {
 		is($rc, 0, "round $round: copy") or diag($all);
 		my $marks = join ' ', map { (stat $_)[1] } $dir, "$dir.regent-new";
 		my ($pid, $file) = helper_in_background('n1', 'swap', source('n1', 6));
-		sleep 0.1 * $round * $swap_seconds;
+		sleep 0.06 * $round * $swap_seconds;
 		kill 'KILL', descendants($pid), $pid;
 		waitpid $pid, 0;
 		($rc, $answer, $all) = helper('n1', 'probe');
