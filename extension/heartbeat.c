@@ -23,11 +23,12 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-#include "control.h"
+#include "command.h"
 #include "errors.h"
 #include "nodestate.h"
 #include "park.h"
 #include "pg_regent.h"
+#include "requests.h"
 #include "shmem.h"
 #include "status.h"
 
@@ -90,13 +91,8 @@ static Datum
 requests_jsonb(void)
 {
 	RgRequest	requests[RG_REQUESTS_MAX];
-	int			count;
+	int			count = rg_requests_get(requests);
 	StringInfoData json;
-
-	LWLockAcquire(rg_shared->lock, LW_SHARED);
-	count = rg_shared->nrequests;
-	memcpy(requests, rg_shared->requests, sizeof(requests));
-	LWLockRelease(rg_shared->lock);
 
 	initStringInfo(&json);
 	appendStringInfoChar(&json, '[');

@@ -19,37 +19,28 @@
  * "receive = replay", says nothing: both forget what came before a restart.
  *
  * What blocks replay is lifted: recovery_min_apply_delay reads as zero in the
- * startup process while the node is parked (the files stay as they are), a pause
- * ends, sessions in conflict are cancelled, and we ourselves are never one of
- * them.  Never ended: a pause because of insufficient settings (the server would
- * shut down), and one at a recovery target (it would promote itself).
+ * startup process while the node is parked (the files stay as they are), and
+ * unblock.c does the rest.  We ourselves must not block it: see
+ * rg_leave_snapshot.
  */
 #include "postgres.h"
 
 #include <signal.h>
 
-#include "access/twophase.h"
 #include "access/xlog.h"
 #include "access/xlogrecovery.h"
-#include "catalog/pg_control.h"
-#include "common/controldata_utils.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "postmaster/bgworker_internals.h"
-#include "replication/walsender.h"
 #include "storage/latch.h"
-#include "storage/lmgr.h"
 #include "storage/proc.h"
-#include "storage/procarray.h"
-#include "storage/procsignal.h"
 #include "storage/spin.h"
 #include "utils/guc.h"
-#include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
 #include "compat.h"
 #include "park.h"
 #include "shmem.h"
+#include "unblock.h"
 
 #define POLL_MS 1
 #define RELOAD_AGAIN_MS 100
@@ -219,119 +210,6 @@ rg_leave_snapshot(void)
 	VirtualXactLockTableCleanup();
 }
 
-/* ------------------------------------------------ what blocks replay */
-
-/* Does the WAL demand larger settings than this server has? */
-static bool
-settings_are_insufficient(void)
-{
-	bool		crc_ok;
-	ControlFileData *control = get_controlfile(DataDir, &crc_ok);
-	bool		result;
-
-	result = !crc_ok ||
-		control->MaxConnections > MaxConnections ||
-		control->max_worker_processes > max_worker_processes ||
-		control->max_wal_senders > max_wal_senders ||
-		control->max_prepared_xacts > max_prepared_xacts ||
-		control->max_locks_per_xact > max_locks_per_xact;
-	pfree(control);
-	return result;
-}
-
-/* Ends a pause that an operator asked for. */
-static void
-lift_pause(Park *park, int64 now)
-{
-	if (GetRecoveryPauseState() == RECOVERY_NOT_PAUSED)
-	{
-		park->is_pause_kept = false;
-		return;
-	}
-	if (now - park->pause_ms < PAUSE_AGAIN_MS)
-		return;
-	park->pause_ms = now;
-	park->is_pause_kept = recoveryTarget != RECOVERY_TARGET_UNSET || settings_are_insufficient();
-	if (park->is_pause_kept)
-		return;
-	ereport(LOG, (errhidestmt(true), errmsg("pg_regent ends the pause of replay because of a promise")));
-	SetRecoveryPause(false);
-}
-
-/* Sessions that hold the lock which the startup process waits for. */
-static void
-cancel_lock_holders(pid_t startup_pid)
-{
-	LockData   *locks = GetLockStatusData();
-
-	for (int i = 0; i < locks->nelements; i++)
-	{
-		LockInstanceData *lock = &locks->locks[i];
-		VirtualTransactionId *holders;
-
-		if (lock->pid != startup_pid || lock->waitLockMode == NoLock)
-			continue;
-		holders = GetLockConflicts(&lock->locktag, lock->waitLockMode, NULL);
-		for (; VirtualTransactionIdIsValid(*holders); holders++)
-			(void) CancelVirtualTransaction(*holders, PROCSIG_RECOVERY_CONFLICT_LOCK);
-	}
-}
-
-/*
- * Sessions whose snapshot is older than a new one.  A new one is never in conflict
- * with a record that is being replayed: what the record removes was dead for
- * everybody when it was written.
- */
-static void
-cancel_old_snapshots(void)
-{
-	TransactionId limit = GetLatestSnapshot()->xmin;
-	VirtualTransactionId *others;
-
-	rg_leave_snapshot();
-	TransactionIdRetreat(limit);
-	others = GetConflictingVirtualXIDs(limit, InvalidOid);
-	for (; VirtualTransactionIdIsValid(*others); others++)
-		(void) CancelVirtualTransaction(*others, PROCSIG_RECOVERY_CONFLICT_SNAPSHOT);
-}
-
-/*
- * All transactions but ours.  Those that do not hold the buffer pin ignore it;
- * for a tablespace the server itself does the same.
- */
-static void
-cancel_transactions(ProcSignalReason reason)
-{
-	VirtualTransactionId *others = GetConflictingVirtualXIDs(InvalidTransactionId, InvalidOid);
-	VirtualTransactionId own;
-
-	GET_VXID_FROM_PGPROC(own, *MyProc);
-	for (; VirtualTransactionIdIsValid(*others); others++)
-		if (!VirtualTransactionIdEquals(*others, own))
-			(void) CancelVirtualTransaction(*others, reason);
-}
-
-/*
- * Does the startup process wait for sessions?  It itself would give them as long
- * as max_standby_streaming_delay says.  It naps between its looks; any signal
- * ends the nap.
- */
-static void
-lift_conflict(pid_t startup_pid, uint32 wait_event)
-{
-	if ((wait_event & 0xFF000000U) == PG_WAIT_LOCK)
-		cancel_lock_holders(startup_pid);
-	else if (wait_event == PG_WAIT_BUFFER_PIN)
-		cancel_transactions(PROCSIG_RECOVERY_CONFLICT_BUFFERPIN);
-	else if (wait_event == WAIT_EVENT_RECOVERY_CONFLICT_SNAPSHOT)
-		cancel_old_snapshots();
-	else if (wait_event == WAIT_EVENT_RECOVERY_CONFLICT_TABLESPACE)
-		cancel_transactions(PROCSIG_RECOVERY_CONFLICT_TABLESPACE);
-	else
-		return;
-	(void) kill(startup_pid, SIGHUP);
-}
-
 /* ------------------------------------------------ the proof */
 
 void
@@ -447,12 +325,16 @@ rg_park_wait(int64 deadline_ms)
 		wait_event = startup_wait_event(park.startup_pid);
 		lsn = GetXLogReplayRecPtr(NULL);
 
-		lift_pause(&park, now);
+		if (now - park.pause_ms >= PAUSE_AGAIN_MS)
+		{
+			park.pause_ms = now;
+			park.is_pause_kept = !rg_unblock_pause();
+		}
 		if (wait_event != 0 && wait_event == park.last_wait && lsn == park.last_lsn &&
 			now - park.conflict_ms >= CONFLICT_AGAIN_MS)
 		{
 			park.conflict_ms = now;
-			lift_conflict(park.startup_pid, wait_event);
+			rg_unblock_conflict(park.startup_pid, wait_event);
 		}
 		park.last_wait = wait_event;
 		park.last_lsn = lsn;

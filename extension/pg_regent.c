@@ -48,14 +48,20 @@ startup_shmem(void)
 	rg_shmem_startup();
 }
 
-static bool
-check_node_name(char **newval, void **extra, GucSource source)
+/*
+ * Not a check hook: for a library that is just being loaded a refused value would
+ * only be a warning, and the server would start without a name.
+ */
+static void
+check_node_name(void)
 {
-	if ((*newval)[0] == '\0' || rg_name_is_valid(*newval))
-		return true;
-	GUC_check_errdetail("A node's name has 1 to %d characters of a-z, 0-9 and _, and is not \"any\" or \"first\".",
-						RG_NAME_SIZE - 1);
-	return false;
+	if (rg_node_name[0] == '\0' || rg_name_is_valid(rg_node_name))
+		return;
+	ereport(FATAL,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for parameter \"regent.node_name\": \"%s\"", rg_node_name),
+			 errdetail("A node's name has 1 to %d characters of a-z, 0-9 and _, and is not \"any\" or \"first\".",
+					   RG_NAME_SIZE - 1)));
 }
 
 static void
@@ -68,7 +74,7 @@ define_settings(void)
 							   "",
 							   PGC_POSTMASTER,
 							   0,
-							   check_node_name, NULL, NULL);
+							   NULL, NULL, NULL);
 	DefineCustomStringVariable("regent.database",
 							   "Database in which the extension pg_regent is installed.",
 							   NULL,
@@ -121,6 +127,7 @@ _PG_init(void)
 				 errhint("Add pg_regent to shared_preload_libraries in postgresql.conf and restart the server.")));
 
 	define_settings();
+	check_node_name();
 	rg_park_watch_settings();
 
 	prev_shmem_request_hook = shmem_request_hook;

@@ -26,7 +26,7 @@
 #include "miscadmin.h"
 #include "utils/pg_lsn.h"
 
-#include "control.h"
+#include "command.h"
 #include "errors.h"
 #include "nodestate.h"
 #include "park.h"

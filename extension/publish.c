@@ -1,13 +1,10 @@
 /*
  * publish.c
- *	  What the watchdog tells everybody, and what operators ask it for.
+ *	  What the watchdog tells everybody: publish(), cluster(), jobs().
  *
  * The watchdog publishes the state of the cluster on every node; cluster() and
  * jobs() show it where a person happens to be logged in, on standbys as well.
- * In the other direction rebuild() leaves a request, which the next heartbeat
- * takes along and which stays until the watchdog publishes a job of that id: so
- * a lost answer loses no request.  All of it is in shared memory only; a restart
- * forgets it and says so.
+ * It is in shared memory only: a restart forgets it, the watchdog repeats it.
  *
  * A published text is turned into rows once when it arrives, so that cluster()
  * never fails because of what it shows.
@@ -15,7 +12,6 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
@@ -25,15 +21,14 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
-#include "control.h"
+#include "command.h"
 #include "errors.h"
 #include "nodestate.h"
-#include "pg_regent.h"
+#include "requests.h"
 #include "shmem.h"
 
 #define NODES_MAX 64
 #define JOBS_MAX 64
-#define WATCHDOG_SILENT_MS 10000
 
 /* ------------------------------------------------ columns */
 
@@ -193,24 +188,6 @@ check_published(Jsonb *state, int64 *ret_job_ids)
 	return njobs;
 }
 
-/* With the lock held: requests that have become jobs are no requests any more. */
-static void
-drop_requests(const int64 *job_ids, int njobs)
-{
-	int			kept = 0;
-
-	for (int i = 0; i < rg_shared->nrequests; i++)
-	{
-		bool		is_job = false;
-
-		for (int j = 0; j < njobs; j++)
-			is_job |= rg_shared->requests[i].id == job_ids[j];
-		if (!is_job)
-			rg_shared->requests[kept++] = rg_shared->requests[i];
-	}
-	rg_shared->nrequests = kept;
-}
-
 PG_FUNCTION_INFO_V1(regent_publish);
 
 /* publish(watchdog, counter, term, state jsonb) */
@@ -247,8 +224,8 @@ regent_publish(PG_FUNCTION_ARGS)
 	memcpy(rg_shared->published, str, length);
 	rg_shared->published_length = length;
 	rg_shared->published_encoding = GetDatabaseEncoding();
-	drop_requests(job_ids, njobs);
 	LWLockRelease(rg_shared->lock);
+	rg_requests_drop(job_ids, njobs);
 
 	PG_RETURN_DATUM(rg_state_after(state));
 }
@@ -315,11 +292,7 @@ regent_jobs(PG_FUNCTION_ARGS)
 
 	rg_require_shared();
 	InitMaterializedSRF(fcinfo, 0);
-	LWLockAcquire(rg_shared->lock, LW_SHARED);
-	count = rg_shared->nrequests;
-	memcpy(requests, rg_shared->requests, sizeof(requests));
-	LWLockRelease(rg_shared->lock);
-
+	count = rg_requests_get(requests);
 	put_objects(rsinfo, "jobs", JOBS_MAX, job_columns, lengthof(job_columns));
 	for (int i = 0; i < count; i++)
 	{
@@ -336,126 +309,4 @@ regent_jobs(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;
-}
-
-/* ------------------------------------------------ rebuild */
-
-static void
-check_rebuild(const RgState *state, const char *node, const char *method)
-{
-	StringInfoData voters;
-	bool		is_voter = false;
-
-	if (strcmp(method, "auto") != 0 && strcmp(method, "copy") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown method \"%s\"", method),
-				 errhint("Methods are auto and copy.")));
-	if (!state->has_rule)
-		ereport(ERROR,
-				(errcode(ERRCODE_RG_NOT_INITIALISED),
-				 errmsg("the cluster is not initialised"),
-				 errdetail("Node \"%s\" holds no rule.", rg_node_name),
-				 errhint("Run \"regent init\".")));
-
-	initStringInfo(&voters);
-	for (int i = 0; i < state->rule.nvoters; i++)
-	{
-		is_voter |= strcmp(state->rule.voters[i], node) == 0;
-		appendStringInfo(&voters, "%s%s", i > 0 ? ", " : "", state->rule.voters[i]);
-	}
-	if (!is_voter)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("node \"%s\" does not exist", node),
-				 errhint("Nodes of this cluster are: %s.", voters.data)));
-	if (strcmp(state->rule.leader, node) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_RG_WRONG_ROLE),
-				 errmsg("node \"%s\" is the leader and cannot be rebuilt", node),
-				 errdetail("All others are copies of it.")));
-}
-
-static void
-check_watchdog_listens(void)
-{
-	uint64		seen = pg_atomic_read_u64(&rg_shared->watchdog_seen_ms);
-
-	if (seen == 0 || rg_boottime_ms() - (int64) seen > WATCHDOG_SILENT_MS)
-		ereport(ERROR,
-				(errcode(ERRCODE_RG_NO_WATCHDOG),
-				 errmsg("no watchdog is listening"),
-				 errdetail("Node \"%s\" has had no heartbeat for %d seconds.",
-						   rg_node_name, WATCHDOG_SILENT_MS / 1000),
-				 errhint("Start regentd on the watchdog's host: systemctl start regentd.")));
-}
-
-/* Unique among nodes and restarts: milliseconds since 1970, and three digits of the node's own. */
-static int64
-next_request_id(void)
-{
-	int64		ms = GetCurrentTimestamp() / 1000 +
-		(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * 1000;
-	int64		id = ms * 1000 +
-		hash_bytes((const unsigned char *) rg_node_name, strlen(rg_node_name)) % 1000;
-
-	if (id <= rg_shared->last_request_id)
-		id = rg_shared->last_request_id + 1000;
-	rg_shared->last_request_id = id;
-	return id;
-}
-
-/* The id of a new request, of the same one if it waits already, -1: no room. */
-static int64
-add_request(const char *node, const char *method)
-{
-	int64		id = -1;
-
-	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < rg_shared->nrequests && id < 0; i++)
-		if (strcmp(rg_shared->requests[i].node, node) == 0 &&
-			strcmp(rg_shared->requests[i].method, method) == 0)
-			id = rg_shared->requests[i].id;
-	if (id < 0 && rg_shared->nrequests < RG_REQUESTS_MAX)
-	{
-		RgRequest  *request = &rg_shared->requests[rg_shared->nrequests++];
-
-		id = next_request_id();
-		request->id = id;
-		strlcpy(request->node, node, sizeof(request->node));
-		strlcpy(request->method, method, sizeof(request->method));
-	}
-	LWLockRelease(rg_shared->lock);
-	return id;
-}
-
-PG_FUNCTION_INFO_V1(regent_rebuild);
-
-/* rebuild(node, method default 'auto') */
-Datum
-regent_rebuild(PG_FUNCTION_ARGS)
-{
-	RgState    *state = palloc(sizeof(RgState));
-	char	   *node;
-	char	   *method;
-	int64		id;
-
-	rg_node_require();
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("node and method must not be null")));
-	node = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	method = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	rg_shared_state(state);
-	check_rebuild(state, node, method);
-	check_watchdog_listens();
-
-	id = add_request(node, method);
-	if (id < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("%d requests are waiting for the watchdog already", RG_REQUESTS_MAX),
-				 errhint("See regent.jobs().")));
-	PG_RETURN_INT64(id);
 }

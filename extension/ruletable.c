@@ -31,7 +31,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-#include "control.h"
+#include "command.h"
 #include "errors.h"
 #include "nodestate.h"
 #include "pg_regent.h"

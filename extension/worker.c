@@ -45,6 +45,7 @@
 #include "park.h"
 #include "pg_regent.h"
 #include "ruletable.h"
+#include "sample.h"
 #include "settings.h"
 #include "shmem.h"
 #include "slots.h"
@@ -71,81 +72,13 @@ static MemoryContext round_context;
 static bool has_database = false;
 static RgTableResult table_result = RG_TABLE_READ;
 static int64 hurry_since_ms = 0;
+
+/* The last attempt to create slots: when, for which rule and role, with what result. */
 static int64 slots_at_ms = 0;
-static int64 slots_term = -1;
+static int64 slots_term = 0;
+static int32 slots_seq = 0;
 static bool slots_in_recovery = false;
-
-/* ------------------------------------------------ looking */
-
-static void
-log_role(const RgSample *before, const RgSample *now)
-{
-	const char *role = now->in_recovery ? "standby" : "primary";
-
-	if (before->at_ms == 0)
-		ereport(LOG,
-				(errmsg("pg_regent: node \"%s\" is %s on timeline %u",
-						rg_node_name, role, now->timeline)));
-	else if (before->in_recovery != now->in_recovery)
-		ereport(LOG,
-				(errmsg("pg_regent: node \"%s\" became %s on timeline %u",
-						rg_node_name, role, now->timeline)));
-}
-
-static void
-show_title(const RgSample *sample, int64 term)
-{
-	char		title[256];
-	char		extra[64] = "";
-
-	if (sample->in_recovery && !XLogRecPtrIsInvalid(sample->receive_lsn))
-		snprintf(extra, sizeof(extra), ", received %X/%X", LSN_FORMAT_ARGS(sample->receive_lsn));
-	snprintf(title, sizeof(title), "%s %s, %s %X/%X on timeline %u, term " INT64_FORMAT "%s, %.1f MB/s",
-			 sample->in_recovery ? "standby" : "primary",
-			 rg_node_name[0] != '\0' ? rg_node_name : "(no name)",
-			 sample->in_recovery ? "replayed" : "wrote",
-			 LSN_FORMAT_ARGS(sample->replay_lsn), sample->timeline, term, extra,
-			 sample->rate / (1024 * 1024));
-	set_ps_display(title);
-}
-
-static void
-take_sample(void)
-{
-	static RgSample last;
-	RgSample	sample;
-	RgReceipt	receipt;
-	int64		term;
-
-	sample.at_ms = rg_boottime_ms();
-	sample.in_recovery = RecoveryInProgress();
-	sample.timeline = rg_current_timeline(sample.in_recovery);
-	sample.receive_lsn = sample.in_recovery ? GetWalRcvFlushRecPtr(NULL, NULL) : InvalidXLogRecPtr;
-	sample.replay_lsn = sample.in_recovery ? GetXLogReplayRecPtr(NULL) : GetXLogWriteRecPtr();
-	sample.rate = last.rate;
-	if (last.at_ms != 0 && sample.at_ms - last.at_ms >= rg_report_interval / 2)
-		sample.rate = sample.replay_lsn > last.replay_lsn ?
-			(double) (sample.replay_lsn - last.replay_lsn) * 1000 / (sample.at_ms - last.at_ms) : 0;
-	if (sample.in_recovery)
-		rg_receipt_update(&receipt);
-
-	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
-	rg_shared->sample = sample;
-	term = rg_shared->state.has_rule ? rg_shared->state.rule.term : 0;
-	LWLockRelease(rg_shared->lock);
-
-	log_role(&last, &sample);
-	show_title(&sample, term);
-
-	/* rounds in a hurry are too short to measure a rate */
-	if (last.at_ms != 0 && sample.in_recovery == last.in_recovery &&
-		sample.at_ms - last.at_ms < rg_report_interval / 2)
-	{
-		last.timeline = sample.timeline;
-		return;
-	}
-	last = sample;
-}
+static bool slots_are_made = false;
 
 /* ------------------------------------------------ reading rules */
 
@@ -281,23 +214,33 @@ restore_archive(void)
 	rg_node_unlock(&node);
 }
 
+static bool
+slots_are_due(int64 term, int32 seq, int64 now)
+{
+	if (term == 0)
+		return false;
+	if (slots_term != term || slots_seq != seq || slots_in_recovery != RecoveryInProgress())
+		return true;
+	return now - slots_at_ms >= (slots_are_made ? SLOTS_AGAIN_MS : RETRY_MIN_MS);
+}
+
 static void
 create_slots(void)
 {
 	RgState    *state = palloc(sizeof(RgState));
-	int			made;
+	int			made = 0;
 
-	slots_at_ms = rg_boottime_ms();
 	rg_shared_state(state);
-	if (!state->has_rule)
-		return;
+	slots_at_ms = rg_boottime_ms();
+	slots_term = state->rule.term;
+	slots_seq = state->rule.seq;
+	slots_in_recovery = RecoveryInProgress();
+	slots_are_made = false;
 
 	/* a stale primary would only keep WAL that nobody may fetch */
-	if (!RecoveryInProgress() && strcmp(state->rule.leader, rg_node_name) != 0)
-		return;
-	made = rg_slots_create_missing(&state->rule);
-	slots_term = state->rule.term;
-	slots_in_recovery = RecoveryInProgress();
+	if (slots_in_recovery || strcmp(state->rule.leader, rg_node_name) == 0)
+		made = rg_slots_create_missing(&state->rule);
+	slots_are_made = true;
 	if (made > 0)
 		ereport(LOG,
 				(errmsg("pg_regent created %d replication slots on node \"%s\"", made,
@@ -369,7 +312,8 @@ typedef struct Todo
 	bool		is_parked;
 	bool		expects_rule;	/* follows a term whose rule has not come yet */
 	bool		leads_or_follows;
-	int64		term;
+	int64		term;			/* of the newest rule; 0: none */
+	int32		seq;
 	XLogRecPtr	rules_lsn;
 } Todo;
 
@@ -383,6 +327,7 @@ get_todo(Todo *todo)
 	todo->is_dirty = rg_shared->state_dirty;
 	todo->is_parked = rg_state_is_parked(state);
 	todo->term = state->has_rule ? state->rule.term : 0;
+	todo->seq = state->has_rule ? state->rule.seq : 0;
 	todo->expects_rule = state->nfollowed > 0 &&
 		state->followed[state->nfollowed - 1].term > todo->term;
 	todo->leads_or_follows = state->has_rule && todo->term >= rg_state_effective_term(state);
@@ -417,7 +362,7 @@ work(void)
 	if (todo.is_usable && current_lsn() != todo.rules_lsn)
 		run(&read_step);
 
-	take_sample();
+	rg_sample_take();
 	get_todo(&todo);
 	if (!todo.is_usable)
 		return rg_report_interval;
@@ -429,11 +374,7 @@ work(void)
 		run(&park_step);
 	if (rg_saved_restore_command[0] != '\0' && todo.leads_or_follows && upstream_is_there())
 		run(&archive_step);
-	if (todo.term > 0 &&
-		(slots_term != todo.term || slots_in_recovery != RecoveryInProgress() ||
-		 now - slots_at_ms >= SLOTS_AGAIN_MS) &&
-		(slots_at_ms == 0 || slots_term == todo.term || now - slots_at_ms >= RETRY_MIN_MS ||
-		 slots_term >= 0))
+	if (slots_are_due(todo.term, todo.seq, now))
 		run(&slots_step);
 
 	get_todo(&todo);

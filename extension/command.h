@@ -1,14 +1,13 @@
 /*
- * control.h
+ * command.h
  *	  What every command of the watchdog has in common.
  */
-#ifndef RG_CONTROL_H
-#define RG_CONTROL_H
+#ifndef RG_COMMAND_H
+#define RG_COMMAND_H
 
 #include "postgres.h"
 
 #include "fmgr.h"
-#include "lib/stringinfo.h"
 
 #include "statefile.h"
 
@@ -48,4 +47,4 @@ extern Datum rg_rule_jsonb(const RgRule *rule);
 extern Datum rg_followed_jsonb(void);
 extern Datum rg_jsonb_from_text(const char *json);
 
-#endif							/* RG_CONTROL_H */
+#endif							/* RG_COMMAND_H */
