@@ -178,6 +178,44 @@ diverged(const RgView *view, RgDecision *d, int node, const char *why)
 	}
 }
 
+static bool
+is_voter(const RgRule *rule, const char *name)
+{
+	for (int i = 0; i < rule->nvoters; i++)
+		if (strcmp(rule->voters[i], name) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * It follows this term, but not at the leader: it came by way of another standby,
+ * or its upstream is gone.  Pointing it at the leader (again) harms nothing.
+ */
+static void
+plan_follow_again(const RgView *view, RgDecision *d, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+	const RgFacts *f = &n->facts;
+	const RgFacts *leader = &view->nodes[d->leader].facts;
+	const RgOp *op = &n->ops[RG_STEP_FOLLOW];
+	int64_t		term = d->memory.rule.term;
+
+	/* the leader has to be heard after the node: who has just connected is not in its older answer */
+	if (!view->settings.auto_rejoin || !is_voter(&d->memory.rule, n->name) ||
+		view->nodes[d->leader].facts_ms < n->facts_ms || f->terms[f->nterms - 1].term != term ||
+		rg_rules_may_follow(f->terms, f->nterms, f->promoting_term, f->timeline,
+							f->receive_lsn > f->replay_lsn ? f->receive_lsn : f->replay_lsn,
+							leader->terms, leader->nterms) != RG_FOLLOW_OK)
+		return;
+	if (rg_op_done(op, term) ? view->now_ms - op->ended_ms >= 30000
+		: rg_op_may_try(op, term, view->now_ms, 1000))
+		(void) rg_decision_step(d, RG_STEP_FOLLOW, node, d->leader, term);
+	if (op->term == term && op->attempts > 1)
+		rg_text(d->reasons[node], RG_TEXT_MAX,
+				"was pointed at %s and does not stream from it: see its server log, or regent rebuild %s",
+				d->memory.rule.leader, n->name);
+}
+
 static void
 plan_standby(const RgView *view, RgDecision *d, int node)
 {
@@ -201,9 +239,14 @@ plan_standby(const RgView *view, RgDecision *d, int node)
 		return;
 	}
 	/* without the leader's own last term nothing can be said about where its history left others */
-	if (last >= term || leader->rule.term != term || leader->nterms == 0 ||
+	if (leader->rule.term != term || leader->nterms == 0 ||
 		leader->terms[leader->nterms - 1].term != term)
 		return;
+	if (last >= term)
+	{
+		plan_follow_again(view, d, node);
+		return;
+	}
 	if (last == 0)
 	{
 		rg_text(d->reasons[node], RG_TEXT_MAX,
