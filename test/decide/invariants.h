@@ -110,7 +110,8 @@ invariant_of_step(const RgView *view, const RgDecision *d, const RgStep *step, c
 		case RG_STEP_FOLLOW:
 			if (step->leader < 0 || step->leader == step->node || !rg_view_is_standby(view, step->node))
 				return invariant_broken(buf, "follow on %s, leader %d", n->name, step->leader);
-			if (!rg_is_recruited(view, step->node, step->term))
+			if (!rg_is_recruited(view, step->node, step->term) &&
+				n->facts.terms[n->facts.nterms > 0 ? n->facts.nterms - 1 : 0].term != step->term)
 				return invariant_broken(buf, "follow on %s, which has not promised term %lld", n->name,
 										(long long) step->term);
 			break;

@@ -52,6 +52,8 @@ change_sql(Scene *s, const Line *line, int node)
 		RG_COPY(n->sql_text, v);
 	if ((v = line_get(line, "purpose")) != NULL)
 		n->purpose_ms = parse_ms(line, v);
+	if ((v = line_get(line, "died")) != NULL)
+		n->died_ms = parse_ms(line, v);
 	if ((v = line_get(line, "fresh")) != NULL)
 	{
 		RgSql		fresh = (RgSql) parse_word(line, sql_words, v);
@@ -176,7 +178,7 @@ change_probe(Scene *s, const Line *line, int node)
 void
 scene_change_node(Scene *s, const Line *line)
 {
-	static const char *const keys[] = {"sql", "lost", "sqlstate", "text", "purpose", "fresh",
+	static const char *const keys[] = {"sql", "lost", "sqlstate", "text", "purpose", "died", "fresh",
 		"fresh_text", "heartbeat", "role", "timeline", "lsn", "rule", "durability", "terms", "promised",
 		"promoting", "start", "sysid", "paused", "lag_bytes", "streaming", "upstream", "sync", "hears",
 		"message", "probe", "probe_start", "state", "pidfile", "fenced", "recovery", "probe_sysid", "ssh",

@@ -93,16 +93,20 @@ rg_node_classify(const RgPgFailure *failure)
 }
 
 /*
- * Does the server say that somebody stops it?  57P01 comes from a postmaster
- * that died, too (be-secure.c notices and says it): that is no purpose.
+ * A server that is stopped by somebody says so.  A backend whose postmaster died
+ * says goodbye with the same SQLSTATE, but from another source file, in any
+ * language: that is the opposite of purpose.
  */
-static bool
-speaks_of_purpose(const RgPgFailure *failure)
+static void
+take_last_words(RgNodeView *v, const RgPgFailure *failure)
 {
-	if (strcmp(failure->sqlstate, "57P01") == 0)
-		return strcmp(failure->source_file, "be-secure.c") != 0;
-	return strcmp(failure->sqlstate, "57P03") == 0 &&
-		strstr(failure->message, "shutting down") != NULL;
+	bool		goodbye = strcmp(failure->sqlstate, "57P01") == 0;
+
+	if (goodbye && strcmp(failure->source_file, "be-secure.c") == 0)
+		v->died_ms = rg_clock_now_ms();
+	else if (goodbye || (strcmp(failure->sqlstate, "57P03") == 0 &&
+						 strstr(failure->message, "shutting down") != NULL))
+		v->purpose_ms = rg_clock_now_ms();
 }
 
 static void
@@ -114,8 +118,7 @@ take_failure(RgNode *node, const RgPgFailure *failure)
 	v->sql_ms = rg_clock_now_ms();
 	(void) snprintf(v->sqlstate, sizeof(v->sqlstate), "%s", failure->sqlstate);
 	(void) snprintf(v->sql_text, sizeof(v->sql_text), "%.159s", failure->message);
-	if (speaks_of_purpose(failure))
-		v->purpose_ms = v->sql_ms;
+	take_last_words(v, failure);
 }
 
 static void
@@ -321,8 +324,7 @@ on_spare_state(void *arg, RgPg *pg, const RgPgFailure *failure)
 	(void) pg;
 	if (failure->why != RG_PG_FINE)
 	{
-		if (speaks_of_purpose(failure))
-			view_of(node)->purpose_ms = rg_clock_now_ms();
+		take_last_words(view_of(node), failure);
 		arm(node->spare_timer, 1000);
 		/* the other session will notice, too; do not wait for its next beat */
 		rg_node_beat(node);

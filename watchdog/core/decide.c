@@ -307,8 +307,8 @@ rg_decide(const RgView *view, const RgMemory *before, RgDecision *ret)
 	rg_rejoin_states(view, ret);
 	if (!view->clock_jumped)
 	{
-		rg_plan_probes(view, ret);
 		rg_plan_failover(view, ret);
+		rg_plan_probes(view, ret);
 		if (m->phase == RG_PHASE_STEADY)
 		{
 			rg_rejoin_plan(view, ret);

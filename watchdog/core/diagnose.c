@@ -344,6 +344,15 @@ rg_diagnose(const RgView *view, const RgMemory *memory, int leader, char *ret_ev
 		rg_text(ret_evidence, size, "%s has not been asked yet", n->name);
 		return RG_DIAG_UNKNOWN;
 	}
+	/* do not wait for the helper to say it, too: the fence that follows has to find it so anyway */
+	if (rg_view_says_it_died(view, leader) && !probe_counts(view, n, since) &&
+		n->ssh == RG_SSHV_READY && n->facts.valid &&
+		rg_start_equal(&memory->nodes[leader].shown, &n->facts.start))
+	{
+		rg_text(ret_evidence, size, "a session of %s said that its postmaster is gone, and nobody listens on its port",
+				n->name);
+		return RG_DIAG_CRASHED;
+	}
 	if (probe_counts(view, n, since))
 		return diagnose_by_probe(view, memory, leader, ret_evidence, size);
 	if ((n->ssh == RG_SSHV_READY && view->now_ms - since <= HELPER_WAIT_MS) ||

@@ -263,6 +263,22 @@ verify(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *ro
 		tell_wait(view, job, node);
 }
 
+/* It streamed, and has gone since: its old directory is still worth something. */
+static void
+wait_for_settle(const RgView *view, RgDecision *d, RgJob *job, int node)
+{
+	if (view->now_ms - job->phase_ms <= RG_JOB_SETTLE_MS)
+	{
+		rg_text(job->message, sizeof(job->message),
+				"%s does not stream any more: start it, then its old directory is removed", job->node);
+		return;
+	}
+	rg_text(job->message, sizeof(job->message),
+			"%s did not stream again; its old directory stays: regent-node %s settle there",
+			job->node, job->node);
+	finish(view, d, job, node, RG_JOB_DONE);
+}
+
 /* What became of the step of this try. */
 static void
 judge(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *row)
@@ -324,6 +340,11 @@ advance(const RgView *view, RgDecision *d, RgJob *job, int node)
 				job->source, d->memory.rule.leader);
 		enter(job, RG_JOBPHASE_UNDO, view->now_ms);
 		job->attempts = 1;
+		return;
+	}
+	if (job->phase == RG_JOBPHASE_SETTLE && !streams(view, d, job, node))
+	{
+		wait_for_settle(view, d, job, node);
 		return;
 	}
 	if (view->nodes[node].ssh != RG_SSHV_READY || view->now_ms - job->phase_ms < wait)

@@ -132,16 +132,14 @@ fence_holds(const RgView *view, const RgMemory *m, int node)
 }
 
 /*
- * A promise ends the authority of a standby.  A candidate of an earlier term may
- * still have its promotion before it: there only the promise that has seen it
- * waiting at the end of its WAL counts.
+ * A promise ends the authority of a standby, once it has seen it waiting at the
+ * end of its WAL: one that was a candidate may still have its promotion before it.
  */
 static bool
 promise_ends(const RgView *view, const RgMemory *m, int node)
 {
 	return rg_view_is_standby(view, node) && rg_is_recruited(view, node, m->term) &&
-		(view->nodes[node].promise.complete ||
-		 strcmp(view->nodes[node].name, m->failover.from) == 0);
+		view->nodes[node].promise.complete;
 }
 
 /* Ends of authority: by promise of a standby, or by fence. */

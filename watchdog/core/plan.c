@@ -15,6 +15,8 @@
 #include "decide.h"
 
 #define MANY 1000000
+#define SSH_LATER_MS 100
+#define RECONNECT_MS 200
 
 static int64_t
 probe_spacing(const RgView *view, const RgDecision *d, int node)
@@ -30,9 +32,28 @@ probe_spacing(const RgView *view, const RgDecision *d, int node)
 		return n->facts.in_recovery == false && node != d->leader ? 1000 : 30000;
 	}
 	if (node == d->leader && m->lost_ms != 0)
-		return view->now_ms - m->lost_ms < 2000 ? 40 : 500;
+		return m->nodes[node].ended ? 1000 : view->now_ms - m->lost_ms < 2000 ? 40 : 500;
 	age = view->now_ms - (n->lost_ms != 0 ? n->lost_ms : view->started_ms);
 	return age < 30000 || m->nodes[node].must_end ? 500 : 5000;
+}
+
+/*
+ * A fence goes out in this round, or is under way: its answer says what a probe
+ * would.  Or the server has just said that it died, and in a moment we know
+ * whether anybody listens: then the fence shall find the helper free.
+ */
+static bool
+is_fenced_now(const RgView *view, const RgDecision *d, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+
+	if (n->sql == RG_SQL_CLOSED && n->died_ms != 0 && n->lost_ms != 0 &&
+		n->died_ms >= n->lost_ms - 2000 && view->now_ms - n->lost_ms < RECONNECT_MS)
+		return true;
+	for (int i = 0; i < d->nsteps; i++)
+		if (d->steps[i].kind == RG_STEP_FENCE && d->steps[i].node == node)
+			return true;
+	return n->ops[RG_STEP_FENCE].state == RG_OP_RUNNING;
 }
 
 void
@@ -44,7 +65,7 @@ rg_plan_probes(const RgView *view, RgDecision *d)
 		const RgOp *op = &n->ops[RG_STEP_PROBE];
 		bool		stale = n->lost_ms != 0 && n->probe_ms < n->lost_ms;
 
-		if (n->ssh != RG_SSHV_READY || op->state == RG_OP_RUNNING)
+		if (n->ssh != RG_SSHV_READY || op->state == RG_OP_RUNNING || is_fenced_now(view, d, i))
 			continue;
 		if ((stale && op->began_ms < n->lost_ms) ||
 			op->began_ms == 0 ||
@@ -60,8 +81,8 @@ rg_plan_probes(const RgView *view, RgDecision *d)
 
 /*
  * Does this one's authority end by a fence now?  Not while it answers, with
- * facts or with an error: it is alive.  Only a candidate of an earlier term that
- * still is in recovery and can't promise completely is fenced all the same.
+ * facts or with an error: it is alive.  Only a standby that can't promise
+ * completely is fenced all the same: a promotion may still be before it.
  */
 static bool
 ends_by_fence(const RgView *view, const RgMemory *m, int node)
@@ -69,8 +90,7 @@ ends_by_fence(const RgView *view, const RgMemory *m, int node)
 	if (rg_view_refuses_us(view, node) || rg_view_is_primary(view, node))
 		return false;
 	return !rg_view_is_standby(view, node) ||
-		(strcmp(view->nodes[node].name, m->failover.from) != 0 &&
-		 rg_memory_phase_age_ms(m, view) > RG_RECRUIT_DEADLINE_MS);
+		rg_memory_phase_age_ms(m, view) > RG_RECRUIT_DEADLINE_MS;
 }
 
 /* End the authority of old leaders: they promise as standbys, or are fenced. */
@@ -85,9 +105,9 @@ plan_fences(const RgView *view, RgDecision *d)
 
 		if (!m->nodes[i].must_end || m->nodes[i].ended || !ends_by_fence(view, m, i))
 			continue;
-		/* only what a helper has looked at since the loss, and only the server that it had shown */
-		if (n->ssh != RG_SSHV_READY || !n->probe.valid || n->probe_ms < n->lost_ms ||
-			m->nodes[i].shown.pid == 0)
+		/* what a helper has looked at since the loss, or the server has said; only one that was shown */
+		if (n->ssh != RG_SSHV_READY || m->nodes[i].shown.pid == 0 ||
+			((!n->probe.valid || n->probe_ms < n->lost_ms) && !rg_view_says_it_died(view, i)))
 			continue;
 		if (rg_op_may_try(&n->ops[RG_STEP_FENCE], m->term, view->now_ms, MANY))
 			(void) rg_decision_step(d, RG_STEP_FENCE, i, -1, m->term);
@@ -206,6 +226,21 @@ plan_follows(const RgView *view, RgDecision *d, int candidate)
 	}
 }
 
+/*
+ * With promote_via = both SQL has a head start: mostly it is done before the
+ * helper has even looked, and the two would only compete for the processor.
+ */
+static bool
+sql_is_enough(const RgView *view, const RgDecision *d, int candidate)
+{
+	const RgOp *op = &view->nodes[candidate].ops[RG_STEP_PROMOTE_SQL];
+
+	return view->settings.promote_sql && rg_view_answers(view, candidate) &&
+		rg_memory_phase_age_ms(&d->memory, view) < SSH_LATER_MS &&
+		(op->term != d->memory.term || op->state == RG_OP_NONE || op->state == RG_OP_RUNNING ||
+		 op->state == RG_OP_OK);
+}
+
 static void
 plan_promotion(const RgView *view, RgDecision *d, int candidate)
 {
@@ -223,7 +258,7 @@ plan_promotion(const RgView *view, RgDecision *d, int candidate)
 	{
 		bool		open = ways[i] == RG_STEP_PROMOTE_SQL
 			? view->settings.promote_sql && rg_view_answers(view, candidate)
-			: view->settings.promote_ssh && n->ssh == RG_SSHV_READY;
+			: view->settings.promote_ssh && n->ssh == RG_SSHV_READY && !sql_is_enough(view, d, candidate);
 		RgStep	   *step = NULL;
 
 		if (open && rg_op_may_try(&n->ops[ways[i]], term, view->now_ms, 10))

@@ -70,6 +70,15 @@ rg_view_refuses_us(const RgView *view, int node)
 	return false;
 }
 
+bool
+rg_view_says_it_died(const RgView *view, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+
+	return n->sql == RG_SQL_REFUSED && n->lost_ms != 0 && n->died_ms != 0 &&
+		n->died_ms >= n->lost_ms - 2000 && n->died_ms > n->purpose_ms;
+}
+
 int64_t
 rg_view_received_ms(const RgView *view, int node)
 {

@@ -165,6 +165,7 @@ typedef struct RgNodeView
 	char		sqlstate[6];
 	char		sql_text[160];
 	int64_t		purpose_ms;		/* when the server said that it is being stopped */
+	int64_t		died_ms;		/* when one of its sessions said that its postmaster is gone */
 	RgSql		fresh;			/* what the newest new connection met (F26, F09) */
 	int64_t		fresh_since_ms; /* since when it meets that */
 	char		fresh_text[160];
@@ -219,6 +220,12 @@ extern bool rg_view_is_untried(const RgView *view, int node);
 
 /* Its server is alive and answers with an error: no slot left, login refused, wrong server, … */
 extern bool rg_view_refuses_us(const RgView *view, int node);
+
+/*
+ * Its own session said that its postmaster is gone, and nobody listens any more:
+ * the server's word, better evidence than silence.
+ */
+extern bool rg_view_says_it_died(const RgView *view, int node);
 
 /* When a standby last received something from its primary, in our clock; 0 = never seen. */
 extern int64_t rg_view_received_ms(const RgView *view, int node);
