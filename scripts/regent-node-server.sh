@@ -176,6 +176,7 @@ count_attached() {
 	while read -r _ id _ _ creator _ count _; do
 		[ "$id" = "$shm_id" ] || continue
 		case $creator in "$pidfile_pid" | 0) attached=$count shm_there=true ;; esac
+		break
 	done 2>/dev/null </proc/sysvipc/shm
 }
 
@@ -191,14 +192,15 @@ scan_attached() {
 	done
 }
 
-# Kills until nobody is left, 5 s at most; counts in $killed and $left.
+# Kills until nobody is left, 5 s at most; counts in $killed and $left.  With
+# "seen" it looks at working directories only: the caller comes back for the rest.
 kill_server() {
-	left=0
+	left=0 attached=0
 	now
 	kill_until=$((now + 500))
 	while :; do
 		scan_server
-		[ -n "$procs" ] || scan_attached
+		[ -n "$procs" ] || [ "${1-}" = seen ] || scan_attached
 		[ -n "$procs" ] || [ "$attached" -gt 0 ] || return 0
 		for pid in $procs; do
 			case $killed_pids in
@@ -217,13 +219,14 @@ kill_server() {
 	[ "$left" -gt 0 ] || left=$attached
 }
 
-# Waits until $procs are gone, a moment only: then the caller looks again.
+# Waits until $procs are gone, a moment only: then the caller looks again.  A
+# sleep costs a fork, and most need less time than that.
 wait_gone() {
 	tries=0
 	for pid in $procs; do
-		while [ -e "/proc/$pid/cwd" ] && [ $tries -lt 40 ]; do
+		while [ -e "/proc/$pid/cwd" ] && [ $tries -lt 440 ]; do
 			tries=$((tries + 1))
-			sleep 0.001
+			[ $tries -lt 400 ] || sleep 0.001
 		done
 	done
 	[ -n "$procs" ] || sleep 0.01
