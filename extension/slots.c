@@ -7,8 +7,11 @@
  * voter counts once.  Standbys hold the slots too, ahead of time and without
  * keeping WAL, so that others can follow at once when one of them is promoted.
  *
- * Slots are only ever created here, never dropped or changed: a slot that is
- * touched while its standby connects would cost that standby a retry interval.
+ * A slot that is touched while its standby connects would cost that standby a
+ * retry interval.  So roles are put right only some time after they changed, and
+ * only for slots that nobody uses: a former leader lets go of the WAL that its
+ * slots kept, a new one keeps it for standbys that have not come yet.  Other
+ * slots than regent_<voter> are never touched.
  */
 #include "postgres.h"
 
@@ -17,6 +20,68 @@
 
 #include "pg_regent.h"
 #include "slots.h"
+
+/* regent_<voter> in name; false for our own. */
+static bool
+voter_slot_name(const RgRule *rule, int voter, char *name, size_t size)
+{
+	if (strcmp(rule->voters[voter], rg_node_name) == 0)
+		return false;
+	snprintf(name, size, "regent_%s", rule->voters[voter]);
+	return true;
+}
+
+/* Nobody uses it, and it keeps WAL where it should not, or the other way round. */
+static bool
+needs_change(const char *name, bool keeps_wal)
+{
+	ReplicationSlot *slot = SearchNamedReplicationSlot(name, true);
+	bool		is_idle;
+	bool		has_wal;
+	bool		is_physical;
+
+	if (slot == NULL)
+		return false;
+	SpinLockAcquire(&slot->mutex);
+	is_idle = slot->active_pid == 0;
+	has_wal = !XLogRecPtrIsInvalid(slot->data.restart_lsn);
+	is_physical = slot->data.database == InvalidOid;
+	/* invalidated by max_slot_wal_keep_size: people are to see that */
+	if (!XLogRecPtrIsInvalid(slot->data.invalidated_at))
+		is_idle = false;
+	SpinLockRelease(&slot->mutex);
+	return is_physical && is_idle && has_wal != keeps_wal;
+}
+
+int
+rg_slots_fit_role(const RgRule *rule)
+{
+	bool		keeps_wal = !RecoveryInProgress();
+	int			changed = 0;
+
+	for (int i = 0; i < rule->nvoters; i++)
+	{
+		char		name[NAMEDATALEN];
+
+		if (!voter_slot_name(rule, i, name, sizeof(name)) || !needs_change(name, keeps_wal))
+			continue;
+		ReplicationSlotAcquire(name, true);
+		if (keeps_wal)
+			ReplicationSlotReserveWal();
+		else
+		{
+			SpinLockAcquire(&MyReplicationSlot->mutex);
+			MyReplicationSlot->data.restart_lsn = InvalidXLogRecPtr;
+			SpinLockRelease(&MyReplicationSlot->mutex);
+			ReplicationSlotsComputeRequiredLSN();
+		}
+		ReplicationSlotMarkDirty();
+		ReplicationSlotSave();
+		ReplicationSlotRelease();
+		changed++;
+	}
+	return changed;
+}
 
 int
 rg_slots_create_missing(const RgRule *rule)
@@ -34,9 +99,8 @@ rg_slots_create_missing(const RgRule *rule)
 	{
 		char		name[NAMEDATALEN];
 
-		if (strcmp(rule->voters[i], rg_node_name) == 0)
+		if (!voter_slot_name(rule, i, name, sizeof(name)))
 			continue;
-		snprintf(name, sizeof(name), "regent_%s", rule->voters[i]);
 		if (SearchNamedReplicationSlot(name, true) != NULL)
 			continue;
 

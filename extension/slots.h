@@ -15,4 +15,11 @@
  */
 extern int	rg_slots_create_missing(const RgRule *rule);
 
+/*
+ * Makes unused slots of voters keep WAL on the leader and none on a standby; how
+ * many were changed.  Not to be called right after a role has changed: standbys
+ * are about to connect then.
+ */
+extern int	rg_slots_fit_role(const RgRule *rule);
+
 #endif							/* RG_SLOTS_H */

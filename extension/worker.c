@@ -54,7 +54,7 @@
 #define HURRY_MS 20
 #define HURRY_FOR_MS 10000
 #define COMPLAIN_AGAIN_MS 60000
-#define SLOTS_AGAIN_MS 60000
+#define SLOTS_AGAIN_MS 15000
 #define RETRY_MIN_MS 5000
 #define RETRY_MAX_MS 60000
 #define FLUSH_WAIT_MS 1000
@@ -228,19 +228,33 @@ static void
 create_slots(void)
 {
 	RgState    *state = palloc(sizeof(RgState));
+	bool		in_recovery = RecoveryInProgress();
+	bool		is_settled;
 	int			made = 0;
+	int			changed = 0;
 
 	rg_shared_state(state);
+	/* nothing has changed since the last pass: nobody is about to connect */
+	is_settled = slots_term == state->rule.term && slots_seq == state->rule.seq &&
+		slots_in_recovery == in_recovery;
 	slots_at_ms = rg_boottime_ms();
 	slots_term = state->rule.term;
 	slots_seq = state->rule.seq;
-	slots_in_recovery = RecoveryInProgress();
+	slots_in_recovery = in_recovery;
 	slots_are_made = false;
 
 	/* a stale primary would only keep WAL that nobody may fetch */
 	if (slots_in_recovery || strcmp(state->rule.leader, rg_node_name) == 0)
+	{
 		made = rg_slots_create_missing(&state->rule);
+		if (is_settled)
+			changed = rg_slots_fit_role(&state->rule);
+	}
 	slots_are_made = true;
+	if (changed > 0)
+		ereport(LOG,
+				(errmsg("pg_regent made %d unused replication slots on node \"%s\" %s", changed,
+						rg_node_name, in_recovery ? "let go of their WAL" : "keep WAL")));
 	if (made > 0)
 		ereport(LOG,
 				(errmsg("pg_regent created %d replication slots on node \"%s\"", made,
