@@ -92,7 +92,7 @@ invariant_of_step(const RgView *view, const RgDecision *d, const RgStep *step, c
 		case RG_STEP_SETTLE:
 		case RG_STEP_UNSWAP:
 		case RG_STEP_DISCARD:
-			if (step->node == rule_leader)
+			if (step->node == rule_leader && step->kind != RG_STEP_SETTLE)
 				return invariant_broken(buf, "%s on the leader %s", name, n->name);
 			if (step->job == 0)
 				return invariant_broken(buf, "%s on %s without a job", name, n->name);

@@ -32,11 +32,10 @@ static const char *
 exclusion(const RgView *view, const RgMemory *memory, int node)
 {
 	const RgNodeView *n = &view->nodes[node];
-	RgMemory   *m = (RgMemory *) memory;	/* only looked at */
 
 	if (n->priority == 0)
 		return "priority 0: never promoted";
-	if (rg_memory_job(m, n->name) != NULL)
+	if (rg_memory_is_rebuilding(memory, n->name))
 		return "is being rebuilt";
 	if (!rg_view_is_standby(view, node))
 		return "does not answer any more";

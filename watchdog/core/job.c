@@ -263,18 +263,18 @@ verify(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *ro
 		tell_wait(view, job, node);
 }
 
-/* It streamed, and has gone since: its old directory is still worth something. */
+/* It streamed, and has gone since: the helper settles only beside a server that runs. */
 static void
 wait_for_settle(const RgView *view, RgDecision *d, RgJob *job, int node)
 {
 	if (view->now_ms - job->phase_ms <= RG_JOB_SETTLE_MS)
 	{
 		rg_text(job->message, sizeof(job->message),
-				"%s does not stream any more: start it, then its old directory is removed", job->node);
+				"%s streamed and is down again: start it, then its old directory is removed", job->node);
 		return;
 	}
 	rg_text(job->message, sizeof(job->message),
-			"%s did not stream again; its old directory stays: regent-node %s settle there",
+			"%s streamed and is down again; its old directory stays: regent-node %s settle there",
 			job->node, job->node);
 	finish(view, d, job, node, RG_JOB_DONE);
 }
@@ -342,7 +342,7 @@ advance(const RgView *view, RgDecision *d, RgJob *job, int node)
 		job->attempts = 1;
 		return;
 	}
-	if (job->phase == RG_JOBPHASE_SETTLE && !streams(view, d, job, node))
+	if (job->phase == RG_JOBPHASE_SETTLE && !rg_view_answers(view, node))
 	{
 		wait_for_settle(view, d, job, node);
 		return;
@@ -389,12 +389,14 @@ rg_job_plan(const RgView *view, RgDecision *d)
 	if (running == NULL)
 		return;
 	node = rg_view_find(view, running->node);
-	if (node < 0 || node == d->leader)
+	/* the leader is never rebuilt; only what is left beside a copy that has taken over is removed */
+	if (node < 0 || (node == d->leader && running->phase != RG_JOBPHASE_SETTLE))
 	{
 		running->state = RG_JOB_CANCELLED;
 		running->ended_ms = view->now_ms;
 		rg_text(running->message, sizeof(running->message), node < 0
-				? "it is not in the configuration any more" : "it leads the cluster now");
+				? "it is not in the configuration any more"
+				: "it leads the cluster now");
 		rg_decision_note(d, RG_EVENT_REBUILD_FAILED, node, 0, true, "rebuild of %s is cancelled: %s",
 						 running->node, running->message);
 		return;

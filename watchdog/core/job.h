@@ -12,7 +12,7 @@
 
 #define RG_JOB_TRIES 3
 #define RG_JOB_VERIFY_MS 120000
-#define RG_JOB_SETTLE_MS 3600000
+#define RG_JOB_SETTLE_MS 600000
 
 /*
  * May this node be rebuilt now?  NULL when yes, else the reason, with hint

@@ -35,6 +35,21 @@ rg_memory_job(RgMemory *memory, const char *node)
 	return NULL;
 }
 
+bool
+rg_memory_is_rebuilding(const RgMemory *memory, const char *node)
+{
+	for (int i = 0; i < RG_JOBS_MAX; i++)
+	{
+		const RgJob *job = &memory->jobs[i];
+
+		if (job->id != 0 && strcmp(job->node, node) == 0 &&
+			(job->state == RG_JOB_QUEUED ||
+			 (job->state == RG_JOB_RUNNING && job->phase != RG_JOBPHASE_SETTLE)))
+			return true;
+	}
+	return false;
+}
+
 int64_t
 rg_memory_phase_age_ms(const RgMemory *memory, const RgView *view)
 {

@@ -135,6 +135,9 @@ typedef struct RgDecision
 /* The node's job that has not ended, or NULL. */
 extern RgJob *rg_memory_job(RgMemory *memory, const char *node);
 
+/* The node has a rebuild before it or under way; not any more once its copy streams. */
+extern bool rg_memory_is_rebuilding(const RgMemory *memory, const char *node);
+
 /* How long this watchdog has seen the phase: a restarted one begins its waits anew. */
 extern int64_t rg_memory_phase_age_ms(const RgMemory *memory, const RgView *view);
 

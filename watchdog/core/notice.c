@@ -22,7 +22,7 @@ somebody_could_take_over(const RgView *view, const RgMemory *m)
 {
 	for (int i = 0; i < view->nnodes; i++)
 		if (rg_view_is_standby(view, i) && view->nodes[i].priority > 0 &&
-			rg_memory_job((RgMemory *) m, view->nodes[i].name) == NULL)
+			!rg_memory_is_rebuilding(m, view->nodes[i].name))
 			return true;
 	return false;
 }

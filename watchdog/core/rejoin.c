@@ -320,6 +320,15 @@ plan_stale_primary(const RgView *view, RgDecision *d, int node)
 	}
 }
 
+/* Once the copy is in its place the node is a standby like any other: it may have to follow. */
+static bool
+is_in_the_hands_of_a_job(RgMemory *memory, const char *node)
+{
+	const RgJob *job = rg_memory_job(memory, node);
+
+	return job != NULL && job->phase != RG_JOBPHASE_VERIFY && job->phase != RG_JOBPHASE_SETTLE;
+}
+
 void
 rg_rejoin_plan(const RgView *view, RgDecision *d)
 {
@@ -328,7 +337,7 @@ rg_rejoin_plan(const RgView *view, RgDecision *d)
 		return;
 	for (int i = 0; i < view->nnodes; i++)
 	{
-		if (i == d->leader || rg_memory_job(&d->memory, view->nodes[i].name) != NULL)
+		if (i == d->leader || is_in_the_hands_of_a_job(&d->memory, view->nodes[i].name))
 			continue;
 		if (rg_view_is_standby(view, i))
 			plan_standby(view, d, i);
