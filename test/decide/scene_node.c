@@ -54,6 +54,8 @@ change_sql(Scene *s, const Line *line, int node)
 		n->purpose_ms = parse_ms(line, v);
 	if ((v = line_get(line, "died")) != NULL)
 		n->died_ms = parse_ms(line, v);
+	if ((v = line_get(line, "died")) != NULL)
+		n->died_ms = parse_ms(line, v);
 	if ((v = line_get(line, "fresh")) != NULL)
 	{
 		RgSql		fresh = (RgSql) parse_word(line, sql_words, v);
