@@ -152,12 +152,11 @@ authorities_have_ended(const RgView *view, RgDecision *d)
 	for (int i = 0; i < m->nnodes; i++)
 	{
 		RgNodeMemory *mem = &m->nodes[i];
+		bool		is_configured = i < view->nnodes;	/* else it can't be asked, nor have ended */
 
 		if (!mem->must_end || mem->ended)
 			continue;
-		if (i >= view->nnodes)
-			all = false;		/* it was taken out of the configuration */
-		else if (fence_holds(view, m, i))
+		if (is_configured && fence_holds(view, m, i))
 		{
 			mem->ended = true;
 			mem->fenced_term = m->term;
@@ -167,7 +166,7 @@ authorities_have_ended(const RgView *view, RgDecision *d)
 							 "%s is fenced for term %lld: no process of it is left, it can only start as a standby",
 							 mem->name, (long long) m->term);
 		}
-		else if (promise_ends(view, m, i))
+		else if (is_configured && promise_ends(view, m, i))
 			mem->ended = true;
 		else
 			all = false;
