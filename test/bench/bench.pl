@@ -48,6 +48,7 @@ sub floor_round
 	my $ms = measure($floor, $fp, sub {
 		RegentCluster::must([ "$RegentCluster::top/test/bench/build/floor", $floor->conninfo($fs), $pid ]) });
 	RegentCluster::wait_until(sub { !$floor->processes($fp) }, 10, 'the old server to be gone');
+	$floor->remove_shared_memory($fp);
 	RegentCluster::must([ 'rm', '-rf', $floor->node($fp)->{dir} ]);
 	$floor->make_standby($fp, $fs);
 	($fp, $fs) = ($fs, $fp);

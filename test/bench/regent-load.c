@@ -6,7 +6,7 @@
  * of the given servers takes writes; writes down when each was acknowledged
  * and by whom.  Its own short deadlines (not libpq's) end what does not
  * answer.  Like an application it holds one connection, and when that fails
- * tries the servers in turn, with 5 ms between two tries of the same.  A number whose outcome is unknown is never used again, so that
+ * tries the servers in turn, with 10 ms between two tries of the same.  A number whose outcome is unknown is never used again, so that
  * afterwards every acknowledged number must be found exactly once.
  *
  * Output file: one line per acknowledged row, "ID MICROSECONDS PORT", on the
@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 #define HOSTS_MAX 16
-#define RETRY_US 5000			/* before the same server is tried again */
+#define RETRY_US 10000			/* before the same server is tried again */
 
 typedef struct Host
 {

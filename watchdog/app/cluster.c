@@ -86,6 +86,28 @@ rg_cluster_tell(RgCluster *c, RgEvent event, int node, bool alarm, const char *f
 	rg_cluster_note(c, &note);
 }
 
+static bool
+is_failing_over(RgPhase phase)
+{
+	return phase == RG_PHASE_RECRUITING || phase == RG_PHASE_PROMOTING ||
+		phase == RG_PHASE_RULING || phase == RG_PHASE_UNDOING;
+}
+
+/*
+ * Must it be on disk before we go on?  What leads to steps must, and all that
+ * belongs to a failover; a mere suspicion is found again by looking.
+ */
+static bool
+must_be_durable(const RgCluster *c)
+{
+	const RgDecision *d = &c->decision;
+
+	for (int i = 0; i < d->nsteps; i++)
+		if (d->steps[i].kind != RG_STEP_PROBE)
+			return true;
+	return is_failing_over(d->memory.phase) || is_failing_over(c->memory.phase);
+}
+
 /* True when the decision's memory is safely on disk. */
 static bool
 record_memory(RgCluster *c)
@@ -93,7 +115,7 @@ record_memory(RgCluster *c)
 	json_t	   *line = rg_record_memory(&c->decision.memory, &c->view, c->boot_id,
 										c->system_identifier);
 	RgError		err;
-	int			ret = rg_journal_write(c->journal, "memory", line, true, NULL, &err);
+	int			ret = rg_journal_write(c->journal, "memory", line, must_be_durable(c), NULL, &err);
 
 	json_decref(line);
 	if (ret < 0)
@@ -159,8 +181,8 @@ publish(RgCluster *c, int64_t now)
 	char	   *text;
 	char		version[64];
 
-	if (c->memory.rule.term == 0 || phase == RG_PHASE_RECRUITING || phase == RG_PHASE_PROMOTING ||
-		phase == RG_PHASE_RULING)
+	/* in doubt and in a failover the sessions are for other things */
+	if (c->memory.rule.term == 0 || phase == RG_PHASE_SUSPECTING || is_failing_over(phase))
 		return;
 	json = rg_status_publication(c, false);
 	text = json_dumps(json, JSON_COMPACT);
