@@ -10,17 +10,17 @@
 
 #include "config.h"
 
-typedef enum RgVerdict
+typedef enum RgFinding
 {
-	RG_VERDICT_OK = 0,
-	RG_VERDICT_WARNING,
-	RG_VERDICT_FAILED
-} RgVerdict;
+	RG_FINDING_OK = 0,
+	RG_FINDING_WARNING,
+	RG_FINDING_FAILED
+} RgFinding;
 
 /* node may be NULL; fix is "" when all is well. */
-typedef void (*RgVerdictFn) (void *arg, RgVerdict verdict, const char *node,
+typedef void (*RgFindingFn) (void *arg, RgFinding verdict, const char *node,
 							 const char *what, const char *fix);
 
-extern void rg_config_files_each(const RgConfig *config, RgVerdictFn fn, void *arg);
+extern void rg_config_files_each(const RgConfig *config, RgFindingFn fn, void *arg);
 
 #endif							/* RG_CONFIG_FILES_H */

@@ -46,11 +46,11 @@ typedef struct RgCheck
 } RgCheck;
 
 /* A finding.  node may be NULL, fix "". */
-extern void rg_check_report(RgCheck *check, RgVerdict verdict, const char *node,
+extern void rg_check_report(RgCheck *check, RgFinding verdict, const char *node,
 							const char *what, const char *fix);
 
 /* The same with a format; what follows a tab in the text is the fix. */
-extern void rg_check_say(RgCheck *check, RgVerdict verdict, const char *node, const char *fmt,...)
+extern void rg_check_say(RgCheck *check, RgFinding verdict, const char *node, const char *fmt,...)
 			__attribute__((format(printf, 4, 5)));
 
 /* One server over SQL; fills check->nodes[node].  In check_server.c. */

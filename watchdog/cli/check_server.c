@@ -80,24 +80,24 @@ check_extension(RgCheck *check, int node, const PGresult *facts)
 	bool		is_loaded = strstr(column(facts, "preload"), "pg_regent") != NULL;
 
 	if (!is_loaded)
-		rg_check_say(check, RG_VERDICT_FAILED, name, "the library is not loaded\tadd pg_regent to "
+		rg_check_say(check, RG_FINDING_FAILED, name, "the library is not loaded\tadd pg_regent to "
 					 "shared_preload_libraries (now \"%s\") and restart the server", column(facts, "preload"));
 	if (*column(facts, "extension") == '\0')
-		rg_check_say(check, RG_VERDICT_FAILED, name, "the extension is not created in database %s\tregent init",
+		rg_check_say(check, RG_FINDING_FAILED, name, "the extension is not created in database %s\tregent init",
 					 check->config->database);
 	n->has_extension = is_loaded && *column(facts, "extension") != '\0';
 	if (n->has_extension)
-		rg_check_say(check, RG_VERDICT_OK, name, "pg_regent %s is loaded and created", column(facts, "extension"));
+		rg_check_say(check, RG_FINDING_OK, name, "pg_regent %s is loaded and created", column(facts, "extension"));
 	if (!is_loaded)
 		return;
 	if (strcmp(column(facts, "node_name"), name) == 0)
-		rg_check_say(check, RG_VERDICT_OK, name, "regent.node_name is %s", name);
+		rg_check_say(check, RG_FINDING_OK, name, "regent.node_name is %s", name);
 	else
-		rg_check_say(check, RG_VERDICT_FAILED, name, "regent.node_name is \"%s\"\tset regent.node_name = '%s' "
+		rg_check_say(check, RG_FINDING_FAILED, name, "regent.node_name is \"%s\"\tset regent.node_name = '%s' "
 					 "in postgresql.conf and restart the server%s", column(facts, "node_name"), name,
 					 *column(facts, "node_name") != '\0' ? ", or correct host and port of the node in regent.conf" : "");
 	if (strcmp(column(facts, "database"), check->config->database) != 0)
-		rg_check_say(check, RG_VERDICT_FAILED, name, "regent.database is \"%s\", but regent.conf says database = %s"
+		rg_check_say(check, RG_FINDING_FAILED, name, "regent.database is \"%s\", but regent.conf says database = %s"
 					 "\tmake them equal; regent.database needs a restart of the server",
 					 column(facts, "database"), check->config->database);
 }
@@ -109,26 +109,26 @@ check_rights(RgCheck *check, int node, const PGresult *facts)
 	const char *name = config->nodes[node].name;
 
 	if (!is_true(facts, "is_watchdog"))
-		rg_check_say(check, RG_VERDICT_FAILED, name, "role %s is no member of regent_watchdog"
+		rg_check_say(check, RG_FINDING_FAILED, name, "role %s is no member of regent_watchdog"
 					 "\tregent init, or on the primary: GRANT regent_watchdog TO \"%s\"", config->user, config->user);
 	if (!is_true(facts, "is_monitor"))
-		rg_check_say(check, RG_VERDICT_FAILED, name, "role %s is no member of pg_monitor"
+		rg_check_say(check, RG_FINDING_FAILED, name, "role %s is no member of pg_monitor"
 					 "\tregent init, or on the primary: GRANT pg_monitor TO \"%s\"", config->user, config->user);
 	if (is_true(facts, "is_watchdog") && is_true(facts, "is_monitor"))
-		rg_check_say(check, RG_VERDICT_OK, name, "role %s is in regent_watchdog and pg_monitor", config->user);
+		rg_check_say(check, RG_FINDING_OK, name, "role %s is in regent_watchdog and pg_monitor", config->user);
 	if (is_true(facts, "is_superuser"))
-		rg_check_say(check, RG_VERDICT_WARNING, name, "role %s is a superuser, which regentd does not need"
+		rg_check_say(check, RG_FINDING_WARNING, name, "role %s is a superuser, which regentd does not need"
 					 "\tALTER ROLE \"%s\" NOSUPERUSER", config->user, config->user);
 	if (!is_true(facts, "may_replicate"))
-		rg_check_say(check, RG_VERDICT_FAILED, name, "role %s %s\tregent init, or on the primary: %s ROLE \"%s\" "
+		rg_check_say(check, RG_FINDING_FAILED, name, "role %s %s\tregent init, or on the primary: %s ROLE \"%s\" "
 					 "LOGIN REPLICATION", config->replication_user,
 					 *column(facts, "may_replicate") == '\0' ? "does not exist" : "may not replicate",
 					 *column(facts, "may_replicate") == '\0' ? "CREATE" : "ALTER", config->replication_user);
 	else if (!is_true(facts, "may_rewind"))
-		rg_check_say(check, RG_VERDICT_WARNING, name, "role %s may not execute the functions that pg_rewind needs"
+		rg_check_say(check, RG_FINDING_WARNING, name, "role %s may not execute the functions that pg_rewind needs"
 					 "\tregent init", config->replication_user);
 	else
-		rg_check_say(check, RG_VERDICT_OK, name, "role %s may replicate", config->replication_user);
+		rg_check_say(check, RG_FINDING_OK, name, "role %s may replicate", config->replication_user);
 }
 
 typedef struct Limit
@@ -136,7 +136,7 @@ typedef struct Limit
 	const char *name;
 	int64_t		least;			/* at least this, or 0 */
 	int64_t		most;			/* at most this, or 0 */
-	RgVerdict	verdict;		/* when it is not */
+	RgFinding	verdict;		/* when it is not */
 	const char *why;
 	const char *advice;			/* as it should be written */
 	const char *unit;			/* of pg_settings.setting */
@@ -151,13 +151,13 @@ check_numbers(RgCheck *check, int node, const Settings *s)
 	char		senders[32];
 	char		slots[32];
 	const Limit limits[] = {
-		{"max_wal_senders", others + 2, 0, RG_VERDICT_FAILED,
+		{"max_wal_senders", others + 2, 0, RG_FINDING_FAILED,
 		"too few for every other node, a base backup and its WAL stream", senders, "", true},
-		{"max_replication_slots", others + 1, 0, RG_VERDICT_FAILED,
+		{"max_replication_slots", others + 1, 0, RG_FINDING_FAILED,
 		"too few for every other node and a base backup", slots, "", true},
-		{"wal_retrieve_retry_interval", 0, 1000, RG_VERDICT_WARNING,
+		{"wal_retrieve_retry_interval", 0, 1000, RG_FINDING_WARNING,
 		"a standby may sleep so long before it follows a new primary", "10ms", "ms", false},
-		{"wal_receiver_status_interval", 1, 2, RG_VERDICT_WARNING,
+		{"wal_receiver_status_interval", 1, 2, RG_FINDING_WARNING,
 		"the primary hears so seldom from its standbys", "1s", "s", false},
 	};
 
@@ -169,7 +169,7 @@ check_numbers(RgCheck *check, int node, const Settings *s)
 		int64_t		value = strtoll(setting(s, l->name), NULL, 10);
 
 		if ((l->least == 0 || value >= l->least) && (l->most == 0 || value <= l->most))
-			rg_check_say(check, RG_VERDICT_OK, name, "%s is %" PRId64 "%s", l->name, value, l->unit);
+			rg_check_say(check, RG_FINDING_OK, name, "%s is %" PRId64 "%s", l->name, value, l->unit);
 		else
 			rg_check_say(check, l->verdict, name, "%s is %" PRId64 "%s: %s\tset %s = %s and %s", l->name, value,
 						 l->unit, l->why, l->name, l->advice,
@@ -192,21 +192,21 @@ check_settings(RgCheck *check, int node, const Settings *s)
 		check->nodes[node].limits[i] = atoi(setting(s, rg_check_limits[i]));
 	check_numbers(check, node, s);
 	if (strcmp(setting(s, "hot_standby"), "on") == 0)
-		rg_check_say(check, RG_VERDICT_OK, name, "hot_standby is on");
+		rg_check_say(check, RG_FINDING_OK, name, "hot_standby is on");
 	else
-		rg_check_say(check, RG_VERDICT_FAILED, name, "hot_standby is off: as a standby it could not be asked"
+		rg_check_say(check, RG_FINDING_FAILED, name, "hot_standby is off: as a standby it could not be asked"
 					 "\tset hot_standby = on and restart the server");
 	if (strcmp(setting(s, "wal_level"), "minimal") == 0)
-		rg_check_say(check, RG_VERDICT_FAILED, name, "wal_level is minimal\tset wal_level = replica and restart the server");
+		rg_check_say(check, RG_FINDING_FAILED, name, "wal_level is minimal\tset wal_level = replica and restart the server");
 	if (strcmp(setting(s, "wal_log_hints"), "on") == 0 || strcmp(setting(s, "data_checksums"), "on") == 0)
-		rg_check_say(check, RG_VERDICT_OK, name, "%s",
+		rg_check_say(check, RG_FINDING_OK, name, "%s",
 					 strcmp(setting(s, "data_checksums"), "on") == 0 ? "data checksums are on" : "wal_log_hints is on");
 	else
-		rg_check_say(check, RG_VERDICT_WARNING, name, "neither wal_log_hints nor data checksums are on, so a diverged "
+		rg_check_say(check, RG_FINDING_WARNING, name, "neither wal_log_hints nor data checksums are on, so a diverged "
 					 "node can only be copied, never rewound\tset wal_log_hints = on and restart the server");
 	for (size_t i = 0; i < sizeof(must_change) / sizeof(must_change[0]); i++)
 		if (is_fixed(s, must_change[i]))
-			rg_check_say(check, RG_VERDICT_FAILED, name, "%s is set on the server's command line, so nobody can "
+			rg_check_say(check, RG_FINDING_FAILED, name, "%s is set on the server's command line, so nobody can "
 						 "change it\ttake it out of the server's start options and restart the server", must_change[i]);
 }
 
@@ -230,14 +230,14 @@ check_heartbeat(RgCheck *check, int node, RgSession *session)
 		snprintf(n->boot_id, sizeof(n->boot_id), "%s", column(row, "boot_id"));
 		snprintf(n->postmaster_pid, sizeof(n->postmaster_pid), "%s", column(row, "postmaster_pid"));
 		PQclear(row);
-		rg_check_say(check, RG_VERDICT_OK, name, "it answers heartbeats");
+		rg_check_say(check, RG_FINDING_OK, name, "it answers heartbeats");
 	}
 	else if (strcmp(session->sqlstate, "RG002") == 0)
-		rg_check_say(check, RG_VERDICT_FAILED, name, "it obeys another watchdog: %s\trun the watchdog with the state "
+		rg_check_say(check, RG_FINDING_FAILED, name, "it obeys another watchdog: %s\trun the watchdog with the state "
 					 "directory that the nodes know; this one is %s", err.detail[0] != '\0' ? err.detail : err.message,
 					 check->config->state_directory);
 	else
-		rg_check_say(check, RG_VERDICT_FAILED, name, "heartbeat refused: %s\t%s", err.message, err.hint);
+		rg_check_say(check, RG_FINDING_FAILED, name, "heartbeat refused: %s\t%s", err.message, err.hint);
 }
 
 static void
@@ -250,14 +250,14 @@ check_rule(RgCheck *check, int node, RgSession *session)
 	if (rg_session_value(session, "SELECT coalesce(term, 0)::text FROM regent.node_status()", 0, NULL,
 						 term, sizeof(term), &err) != 0)
 	{
-		rg_check_say(check, RG_VERDICT_FAILED, name, "regent.node_status() fails: %s\t%s", err.message, err.hint);
+		rg_check_say(check, RG_FINDING_FAILED, name, "regent.node_status() fails: %s\t%s", err.message, err.hint);
 		return;
 	}
 	check->nodes[node].term = strtoll(term, NULL, 10);
 	if (check->nodes[node].term > 0)
-		rg_check_say(check, RG_VERDICT_OK, name, "it holds the rule of term %s", term);
+		rg_check_say(check, RG_FINDING_OK, name, "it holds the rule of term %s", term);
 	else
-		rg_check_say(check, RG_VERDICT_FAILED, name, "it holds no rule yet\tregent init");
+		rg_check_say(check, RG_FINDING_FAILED, name, "it holds no rule yet\tregent init");
 }
 
 static void
@@ -272,7 +272,7 @@ check_open_server(RgCheck *check, int node, RgSession *session)
 
 	if (rg_session_query(session, facts_sql, 1, values, RG_SESSION_QUERY_MS, &facts, &err) != 0)
 	{
-		rg_check_say(check, RG_VERDICT_FAILED, name, "%s\t%s", err.message, err.hint);
+		rg_check_say(check, RG_FINDING_FAILED, name, "%s\t%s", err.message, err.hint);
 		return;
 	}
 	n->answers = true;
@@ -291,7 +291,7 @@ check_open_server(RgCheck *check, int node, RgSession *session)
 		PQclear(settings.rows);
 	}
 	else
-		rg_check_say(check, RG_VERDICT_FAILED, name, "settings can't be read: %s\t%s", err.message, err.hint);
+		rg_check_say(check, RG_FINDING_FAILED, name, "settings can't be read: %s\t%s", err.message, err.hint);
 	if (n->has_extension)
 	{
 		check_heartbeat(check, node, session);
@@ -309,13 +309,13 @@ rg_check_server(RgCheck *check, int node)
 
 	if (rg_session_open(&session, check->config, node, NULL, &err) != 0)
 	{
-		rg_check_say(check, RG_VERDICT_FAILED, config->name, "no login as %s: %s%s%s%s\t%s", check->config->user,
+		rg_check_say(check, RG_FINDING_FAILED, config->name, "no login as %s: %s%s%s%s\t%s", check->config->user,
 					 err.message, err.detail[0] != '\0' ? " (" : "", err.detail, err.detail[0] != '\0' ? ")" : "",
 					 !check->has_identity && strncmp(session.sqlstate, "28", 2) == 0 ? "regent init makes the role" :
 					 err.hint[0] != '\0' ? err.hint : "look into the server's log");
 		return;
 	}
-	rg_check_say(check, RG_VERDICT_OK, config->name, "login as %s at %s port %d", check->config->user,
+	rg_check_say(check, RG_FINDING_OK, config->name, "login as %s at %s port %d", check->config->user,
 				 config->host, config->port);
 	check_open_server(check, node, &session);
 	rg_session_close(&session);

@@ -87,7 +87,7 @@ compare(RgCheck *check, int node, const json_t *answer)
 
 	if (!n->answers)
 	{
-		rg_check_say(check, RG_VERDICT_WARNING, name, "regent-node answers (postmaster %s), but without SQL it can't be "
+		rg_check_say(check, RG_FINDING_WARNING, name, "regent-node answers (postmaster %s), but without SQL it can't be "
 					 "shown that it looks at the right server\tmend the login above",
 					 rg_json_text(answer, "postmaster", "unknown"));
 		return;
@@ -103,11 +103,11 @@ compare(RgCheck *check, int node, const json_t *answer)
 	else if (llabs(strtoll(start, NULL, 10) - strtoll(n->start_epoch, NULL, 10)) > 2)
 		difference = "start of the postmaster";
 	if (difference != NULL)
-		rg_check_say(check, RG_VERDICT_FAILED, name, "regent-node looks at another server than the one on port %d: the %s "
+		rg_check_say(check, RG_FINDING_FAILED, name, "regent-node looks at another server than the one on port %d: the %s "
 					 "differs\tcorrect data_directory in /etc/regent/node.conf on the host, or ssh_host in regent.conf",
 					 check->config->nodes[node].port, difference);
 	else
-		rg_check_say(check, RG_VERDICT_OK, name, "regent-node looks at the very server (pid %s)", pid);
+		rg_check_say(check, RG_FINDING_OK, name, "regent-node looks at the very server (pid %s)", pid);
 }
 
 static void
@@ -120,25 +120,25 @@ judge_answer(RgCheck *check, int node, const json_t *answer)
 
 	if (!rg_json_true(answer, "ok"))
 	{
-		rg_check_say(check, RG_VERDICT_FAILED, name, "regent-node: %s: %s\t%s", rg_json_text(answer, "error", "error"),
+		rg_check_say(check, RG_FINDING_FAILED, name, "regent-node: %s: %s\t%s", rg_json_text(answer, "error", "error"),
 					 rg_json_text(answer, "detail", ""), rg_json_text(answer, "hint", "look at regent-node's message"));
 		return;
 	}
 	if (rg_json_text(answer, "postmaster", NULL) == NULL)
 	{
-		rg_check_say(check, RG_VERDICT_FAILED, name, "the probe's answer is not that of regent-node"
+		rg_check_say(check, RG_FINDING_FAILED, name, "the probe's answer is not that of regent-node"
 					 "\tinstall the same version of pg_regent on the node: make install-node");
 		return;
 	}
 	compare(check, node, answer);
 	if (!rg_json_true(answer, "directory_ok"))
-		rg_check_say(check, RG_VERDICT_FAILED, name, "regent-node can't use the data directory"
+		rg_check_say(check, RG_FINDING_FAILED, name, "regent-node can't use the data directory"
 					 "\tlet it run as the owner of the data directory (ssh_user in regent.conf)");
 	if (rg_json_true(answer, "fenced"))
-		rg_check_say(check, RG_VERDICT_WARNING, name, "this node was fenced and has not come back yet\tregent status; "
+		rg_check_say(check, RG_FINDING_WARNING, name, "this node was fenced and has not come back yet\tregent status; "
 					 "if it stays so: regent rebuild %s", name);
 	if (free_bytes >= 0 && total_bytes > 0 && free_bytes < total_bytes / 10)
-		rg_check_say(check, RG_VERDICT_WARNING, name, "only %s are free on the data directory's disk"
+		rg_check_say(check, RG_FINDING_WARNING, name, "only %s are free on the data directory's disk"
 					 "\tmake room: a rebuild keeps the old directory until the copy streams",
 					 rg_text_bytes(free_bytes, size, sizeof(size)));
 }
@@ -150,13 +150,13 @@ report_silence(RgCheck *check, int node, const Probe *probe)
 	const char *name = check->config->nodes[node].name;
 
 	if (!probe->is_over)
-		rg_check_say(check, RG_VERDICT_FAILED, name, "regent-node did not answer within %d s\trun it on the host by hand: "
+		rg_check_say(check, RG_FINDING_FAILED, name, "regent-node did not answer within %d s\trun it on the host by hand: "
 					 "regent-node %s probe", PROBE_MS / 1000, name);
 	else if (probe->end == RG_SSH_LOST)
-		rg_check_say(check, RG_VERDICT_FAILED, name, "the SSH session was lost during the probe\tlook into sshd's log "
+		rg_check_say(check, RG_FINDING_FAILED, name, "the SSH session was lost during the probe\tlook into sshd's log "
 					 "on the host");
 	else
-		rg_check_say(check, RG_VERDICT_FAILED, name, "the probe failed with exit status %d%s%s\tinstall the helper on the "
+		rg_check_say(check, RG_FINDING_FAILED, name, "the probe failed with exit status %d%s%s\tinstall the helper on the "
 					 "host (make install-node) and give the key's line in authorized_keys its command=\"…\"",
 					 probe->status, probe->errors[0] != '\0' ? ": " : "", probe->errors);
 }
@@ -172,7 +172,7 @@ run_probe(RgCheck *check, int node, RgSsh *ssh, Probe *probe)
 
 	if (rg_ssh_exec(ssh, words, PROBE_MS, on_line, on_done, probe, err, sizeof(err)) == NULL)
 	{
-		rg_check_say(check, RG_VERDICT_FAILED, name, "the probe could not be sent: %s", err);
+		rg_check_say(check, RG_FINDING_FAILED, name, "the probe could not be sent: %s", err);
 		return;
 	}
 	/* the command has the same deadline of its own */
@@ -205,7 +205,7 @@ rg_check_ssh(RgCheck *check, int node)
 	snprintf(params.known_hosts, sizeof(params.known_hosts), "%s", config->ssh_known_hosts);
 	if (rg_session_resolve(n->ssh_host, params.hostaddr, sizeof(params.hostaddr), &err) != 0)
 	{
-		rg_check_say(check, RG_VERDICT_FAILED, n->name, "SSH: %s\t%s", err.message, err.hint);
+		rg_check_say(check, RG_FINDING_FAILED, n->name, "SSH: %s\t%s", err.message, err.hint);
 		goto out;
 	}
 	ssh = rg_ssh_new(probe.base, &params, on_state, &probe);
@@ -215,12 +215,12 @@ rg_check_ssh(RgCheck *check, int node)
 	turn(&probe, SSH_CONNECT_MS + 500);
 	if (probe.state != RG_SSH_READY)
 	{
-		rg_check_say(check, RG_VERDICT_FAILED, n->name, "no SSH session as %s at %s port %d: %s\t%s", config->ssh_user,
+		rg_check_say(check, RG_FINDING_FAILED, n->name, "no SSH session as %s at %s port %d: %s\t%s", config->ssh_user,
 					 n->ssh_host, n->ssh_port, probe.reason[0] != '\0' ? probe.reason : "no answer",
 					 probe.hint[0] != '\0' ? probe.hint : "look into sshd's log on the host");
 		goto out;
 	}
-	rg_check_say(check, RG_VERDICT_OK, n->name, "SSH as %s at %s port %d", config->ssh_user, n->ssh_host, n->ssh_port);
+	rg_check_say(check, RG_FINDING_OK, n->name, "SSH as %s at %s port %d", config->ssh_user, n->ssh_host, n->ssh_port);
 	run_probe(check, node, ssh, &probe);
 
 out:

@@ -23,13 +23,13 @@ check_receiver(RgCheck *check, int node, RgSession *session)
 						 " coalesce(sender_host, '') || ':' || coalesce(sender_port::text, '')"
 						 " FROM pg_stat_wal_receiver", 0, NULL, RG_SESSION_QUERY_MS, &row, &err) != 0)
 	{
-		rg_check_say(check, RG_VERDICT_FAILED, name, "pg_stat_wal_receiver can't be read: %s\t%s", err.message, err.hint);
+		rg_check_say(check, RG_FINDING_FAILED, name, "pg_stat_wal_receiver can't be read: %s\t%s", err.message, err.hint);
 		return;
 	}
 	snprintf(expected, sizeof(expected), "regent_%s", name);
 	if (PQntuples(row) == 0 || strcmp(PQgetvalue(row, 0, 0), "streaming") != 0)
 	{
-		rg_check_say(check, RG_VERDICT_FAILED, name, "this standby does not stream (%s)\tlook into its log; "
+		rg_check_say(check, RG_FINDING_FAILED, name, "this standby does not stream (%s)\tlook into its log; "
 					 "regent init sets its primary_conninfo, regent rebuild %s makes it anew",
 					 PQntuples(row) == 0 ? "it has no walreceiver" : PQgetvalue(row, 0, 0), name);
 		PQclear(row);
@@ -39,9 +39,9 @@ check_receiver(RgCheck *check, int node, RgSession *session)
 	snprintf(n->upstream_slot, sizeof(n->upstream_slot), "%s", slot);
 	snprintf(n->upstream, sizeof(n->upstream), "%s", PQgetvalue(row, 0, 2));
 	if (strcmp(slot, expected) == 0)
-		rg_check_say(check, RG_VERDICT_OK, name, "it streams from %s with slot %s", n->upstream, slot);
+		rg_check_say(check, RG_FINDING_OK, name, "it streams from %s with slot %s", n->upstream, slot);
 	else
-		rg_check_say(check, RG_VERDICT_FAILED, name, "it streams from %s %s%s instead of slot %s\tregent init",
+		rg_check_say(check, RG_FINDING_FAILED, name, "it streams from %s %s%s instead of slot %s\tregent init",
 					 n->upstream, *slot != '\0' ? "with slot " : "without a slot", slot, expected);
 	PQclear(row);
 }
@@ -60,7 +60,7 @@ check_slots(RgCheck *check, int node, RgSession *session)
 	if (rg_session_query(session, "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'physical'",
 						 0, NULL, RG_SESSION_QUERY_MS, &rows, &err) != 0)
 	{
-		rg_check_say(check, RG_VERDICT_FAILED, name, "replication slots can't be read: %s\t%s", err.message, err.hint);
+		rg_check_say(check, RG_FINDING_FAILED, name, "replication slots can't be read: %s\t%s", err.message, err.hint);
 		return;
 	}
 	for (int i = 0; i < check->config->nnodes; i++)
@@ -76,12 +76,12 @@ check_slots(RgCheck *check, int node, RgSession *session)
 	}
 	PQclear(rows);
 	if (missing[0] == '\0')
-		rg_check_say(check, RG_VERDICT_OK, name, "it has the slots of the other nodes");
+		rg_check_say(check, RG_FINDING_OK, name, "it has the slots of the other nodes");
 	else if (is_standby)
-		rg_check_say(check, RG_VERDICT_WARNING, name, "slots are missing: %s\twait a moment: the pg_regent worker "
+		rg_check_say(check, RG_FINDING_WARNING, name, "slots are missing: %s\twait a moment: the pg_regent worker "
 					 "makes them once the rule has arrived; else look into the server's log", missing);
 	else
-		rg_check_say(check, RG_VERDICT_FAILED, name, "slots are missing: %s\tregent init", missing);
+		rg_check_say(check, RG_FINDING_FAILED, name, "slots are missing: %s\tregent init", missing);
 }
 
 void

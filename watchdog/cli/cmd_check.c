@@ -16,14 +16,14 @@
 static const char *const verdict_names[] = {"ok", "warning", "FAILED"};
 
 void
-rg_check_report(RgCheck *check, RgVerdict verdict, const char *node, const char *what, const char *fix)
+rg_check_report(RgCheck *check, RgFinding verdict, const char *node, const char *what, const char *fix)
 {
 	check->counts[verdict]++;
 	if (check->list != NULL)
 	{
 		json_array_append_new(check->list,
 							  json_pack("{s:s,s:s?,s:s,s:s}",
-										"result", verdict == RG_VERDICT_FAILED ? "failed" : verdict_names[verdict],
+										"result", verdict == RG_FINDING_FAILED ? "failed" : verdict_names[verdict],
 										"node", node, "what", what, "fix", fix));
 		return;
 	}
@@ -33,7 +33,7 @@ rg_check_report(RgCheck *check, RgVerdict verdict, const char *node, const char 
 }
 
 void
-rg_check_say(RgCheck *check, RgVerdict verdict, const char *node, const char *fmt,...)
+rg_check_say(RgCheck *check, RgFinding verdict, const char *node, const char *fmt,...)
 {
 	char		text[2048];
 	char	   *tab;
@@ -49,7 +49,7 @@ rg_check_say(RgCheck *check, RgVerdict verdict, const char *node, const char *fm
 }
 
 static void
-take_file_finding(void *arg, RgVerdict verdict, const char *node, const char *what, const char *fix)
+take_file_finding(void *arg, RgFinding verdict, const char *node, const char *what, const char *fix)
 {
 	rg_check_report(arg, verdict, node, what, fix);
 }
@@ -63,12 +63,12 @@ check_identity(RgCheck *check)
 	if (rg_identity_read(check->config->state_directory, &check->identity, &err) == 0)
 	{
 		check->has_identity = true;
-		rg_check_say(check, RG_VERDICT_OK, NULL, "this watchdog is %s", check->identity.id);
+		rg_check_say(check, RG_FINDING_OK, NULL, "this watchdog is %s", check->identity.id);
 	}
 	else if (err.code == RGE_STATE)
-		rg_check_say(check, RG_VERDICT_FAILED, NULL, "this watchdog has no identity yet\tregent init");
+		rg_check_say(check, RG_FINDING_FAILED, NULL, "this watchdog has no identity yet\tregent init");
 	else
-		rg_check_say(check, RG_VERDICT_FAILED, NULL, "this watchdog's identity can't be read: %s\t%s",
+		rg_check_say(check, RG_FINDING_FAILED, NULL, "this watchdog's identity can't be read: %s\t%s",
 					 err.message, err.hint[0] != '\0' ? err.hint : "run regent check as root or as the user of regentd");
 }
 
@@ -83,7 +83,7 @@ check_user(RgCheck *check)
 	if (check->config->passfile[0] != '\0' && access(check->config->passfile, F_OK) == 0
 		&& access(check->config->passfile, R_OK) != 0
 		&& getpwuid_r(geteuid(), &pw, buf, sizeof(buf), &found) == 0 && found != NULL)
-		rg_check_say(check, RG_VERDICT_WARNING, NULL, "user %s can't read the passfile, so logins may fail "
+		rg_check_say(check, RG_FINDING_WARNING, NULL, "user %s can't read the passfile, so logins may fail "
 					 "here that work for regentd\trun regent check with sudo", pw.pw_name);
 }
 
@@ -109,12 +109,12 @@ rg_cmd_check(RgCli *cli, int argc, char **argv)
 
 	if (cli->json)
 		rg_cli_print_json(cli, json_pack("{s:s,s:o,s:i,s:i,s:i}", "cluster", cli->config.name, "checks", check.list,
-										 "ok", check.counts[RG_VERDICT_OK],
-										 "warnings", check.counts[RG_VERDICT_WARNING],
-										 "failed", check.counts[RG_VERDICT_FAILED]));
+										 "ok", check.counts[RG_FINDING_OK],
+										 "warnings", check.counts[RG_FINDING_WARNING],
+										 "failed", check.counts[RG_FINDING_FAILED]));
 	else
-		fprintf(cli->out, "%d ok, %d warning%s, %d failed\n", check.counts[RG_VERDICT_OK],
-				check.counts[RG_VERDICT_WARNING], check.counts[RG_VERDICT_WARNING] == 1 ? "" : "s",
-				check.counts[RG_VERDICT_FAILED]);
-	return check.counts[RG_VERDICT_FAILED] > 0 ? RG_EXIT_FAILED : RG_EXIT_DONE;
+		fprintf(cli->out, "%d ok, %d warning%s, %d failed\n", check.counts[RG_FINDING_OK],
+				check.counts[RG_FINDING_WARNING], check.counts[RG_FINDING_WARNING] == 1 ? "" : "s",
+				check.counts[RG_FINDING_FAILED]);
+	return check.counts[RG_FINDING_FAILED] > 0 ? RG_EXIT_FAILED : RG_EXIT_DONE;
 }
