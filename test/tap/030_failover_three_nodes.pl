@@ -5,7 +5,8 @@ use warnings;
 use RegentCluster qw(wait_until);
 use Test::More;
 
-my $c = RegentCluster->new(nodes => 3, conf => "wal_retrieve_retry_interval = 5s\n");
+my $c = RegentCluster->new(nodes => 3, conf => "wal_retrieve_retry_interval = 5s\n",
+	node_regent => { n2 => { priority => 200 } });
 $c->up;
 
 # a standby that fails is noticed and never triggers a failover (F02)
@@ -15,32 +16,43 @@ my $s = $c->status;
 is($s->{leader}, 'n1', 'the leader stays');
 is($s->{term}, 1, 'and its term');
 ok($s->{auto_failover}{ready}, 'failover is still possible: ' . $s->{auto_failover}{reason});
-is($c->sql('n1', "SELECT status FROM regent.cluster() WHERE node_name = 'n3'"), '3', "pool status of the dead one");
+wait_until(sub { $c->sql('n1', "SELECT status FROM regent.cluster() WHERE node_name = 'n3'") eq '3' }, 10, 'pool status 3 of the dead one');
+pass("pool status of the dead one");
 $c->start_server('n3');
 $c->wait_node('n3', 'ok');
 
-# the lagging one is not chosen although its priority is the same and its name comes later or earlier (F16)
-my $started = $c->sql('n3', 'SELECT pg_postmaster_start_time()');
+# n2 is the favourite, but lags: somebody else holds its slot, so it can't stream (F15, F16)
+my $started = $c->sql('n2', 'SELECT pg_postmaster_start_time()');
 $c->sql('n1', 'CREATE TABLE t (id int PRIMARY KEY)');
 $c->wait_caught_up('n1', 'n2', 'n3');
+my $slot_is = sub { my ($what) = @_;
+	wait_until(sub { ($c->sql('n1', "SELECT active FROM pg_replication_slots WHERE slot_name = 'regent_n2'") // '') eq $what }, 20, "slot of n2: active $what") };
 my $pid = $c->sql('n2', 'SELECT pid FROM pg_stat_wal_receiver');
 kill 'STOP', $pid;
+$c->sql('n1', "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = 'regent_n2'");
+$slot_is->('f');
+mkdir $c->dir . '/thief';
+my $n1 = $c->node('n1');
+$c->{pids}{thief} = $c->spawn([ "$RegentCluster::bindir/pg_receivewal", '-n', '-S', 'regent_n2', '-D', $c->dir . '/thief', '-h', $n1->{host},
+	'-p', $n1->{port}, '-U', 'postgres' ], '/dev/null');
+$slot_is->('t');
+kill 'CONT', $pid;
 $c->sql('n1', 'INSERT INTO t SELECT generate_series(1, 5000)');
 $c->wait_caught_up('n1', 'n3');
+is($c->sql('n2', 'SELECT count(*) FROM t'), '0', 'n2 lags');
 $c->kill_primary('n1');
-select(undef, undef, undef, 0.05);
-kill 'CONT', $pid;
 $s = $c->wait_failover('n1');
 my ($chosen) = grep { $_->{event} eq 'candidate_chosen' } $c->events;
-my @positions = map { $c->sql($_, 'SELECT count(*) FROM t') } 'n2', 'n3';
-is($c->sql($s->{leader}, 'SELECT count(*) FROM t'), '5000', "no row is missing on $s->{leader}: $chosen->{message}");
+is($s->{leader}, 'n3', "n3 is chosen, although n2 has the higher priority: $chosen->{message}");
+is($c->sql('n3', 'SELECT count(*) FROM t'), '5000', 'no row is missing');
 cmp_ok($s->{last_failover}{outage_ms}, '<', 5000 * $RegentCluster::slow,
 	'wal_retrieve_retry_interval = 5s does not delay the promotion (L9)');
+RegentCluster::reap(delete $c->{pids}{thief}, 20);
 my $other = $s->{leader} eq 'n2' ? 'n3' : 'n2';
 
 # everybody follows; the other standby without a restart
 $c->wait_node($_, 'ok', 120) for $other, 'n1';
-is($c->sql('n3', 'SELECT pg_postmaster_start_time()'), $started, 'n3 was not restarted');
+is($c->sql('n2', 'SELECT pg_postmaster_start_time()'), $started, 'n2 was not restarted');
 $c->wait_caught_up($s->{leader}, $other, 'n1');
 is($c->sql($_, 'SELECT count(*) FROM t'), '5000', "$_ has all rows") for $c->names;
 
