@@ -166,8 +166,9 @@ finish(const RgView *view, RgDecision *d, RgJob *job, int node, RgJobState state
 	{
 		if (job->message[0] == '\0')
 			rg_text(job->message, sizeof(job->message), "%s streams from %s", job->node, job->source);
-		/* a fresh copy is no fenced node any more */
-		d->memory.nodes[node].fenced_term = 0;
+		/* a fresh copy is no fenced node any more; one that is down again may have been fenced since */
+		if (rg_view_answers(view, node))
+			d->memory.nodes[node].fenced_term = 0;
 		rg_decision_note(d, RG_EVENT_REBUILD_END, node, 0, false, "rebuild of %s is done: %.150s",
 						 job->node, job->message);
 	}
