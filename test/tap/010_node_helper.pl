@@ -318,6 +318,7 @@ subtest 'fence is refused below the promise, and far above it' => sub {
 	refused('stale_term', 'n1', 'fence', 8);
 	write_state(dir('n1'), node => 'n1', rule => '{"seq": 1, "term": 12, "leader": "n1"}');
 	refused('stale_term', 'n1', 'fence', 11);
+	refused('stale_term', 'n1', 'fence', 12);    # it leads by that very rule: the recruit was undone
 	write_state(dir('n1'), node => 'n1', pending => '{"seq": 1, "term": 12, "leader": "n1"}');
 	refused('stale_term', 'n1', 'fence', 11);
 	write_state(dir('n1'), node => 'n1');

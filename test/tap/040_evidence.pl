@@ -101,4 +101,10 @@ cmp_ok(time() - $t, '>=', 5, 'only after restart_budget');
 is($s->{last_failover}{diagnosis}, 'overdue', 'the record says why');
 $c->wait_node('n1', 'ok', 120);
 is($c->sql('n1', 'SELECT pg_is_in_recovery()'), 't', 'the old primary is a standby');
+
+# no secret in argv, logs, journal or status, through all of the above (I9)
+my $said = `ps -eo args` . slurp($c->dir . '/regentd.log') . slurp($c->dir . '/state/main.journal') . ($c->regent('--json', 'status'))[1]
+	. join '', map { slurp($c->node($_)->{log}) } $c->names;
+unlike($said, qr/regent-test-[12]/, 'no password in argv, logs, journal or status');
+like($said, qr/failover_end/, '(and something was said)');
 done_testing();
