@@ -87,7 +87,6 @@
 	X(PRIMARY_WELL,     "primary_well") \
 	X(FAILOVER_BEGIN,   "failover_begin") \
 	X(FENCED,           "fenced") \
-	X(RECRUITED,        "recruited") \
 	X(CANDIDATE_CHOSEN, "candidate_chosen") \
 	X(PROMOTED,         "promoted") \
 	X(FAILOVER_END,     "failover_end") \
