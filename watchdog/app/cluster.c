@@ -21,6 +21,7 @@
 #include "status.h"
 #include "watchdog/base/clock.h"
 #include "watchdog/core/job.h"
+#include "watchdog/core/phase.h"
 #include "watchdog/io/notify.h"
 
 #define TICK_MS 100
@@ -86,13 +87,6 @@ rg_cluster_tell(RgCluster *c, RgEvent event, int node, bool alarm, const char *f
 	rg_cluster_note(c, &note);
 }
 
-static bool
-is_failing_over(RgPhase phase)
-{
-	return phase == RG_PHASE_RECRUITING || phase == RG_PHASE_PROMOTING ||
-		phase == RG_PHASE_RULING || phase == RG_PHASE_UNDOING;
-}
-
 /*
  * Must it be on disk before we go on?  What leads to steps must, and all that
  * belongs to a failover; a mere suspicion is found again by looking.
@@ -105,7 +99,7 @@ must_be_durable(const RgCluster *c)
 	for (int i = 0; i < d->nsteps; i++)
 		if (d->steps[i].kind != RG_STEP_PROBE)
 			return true;
-	return is_failing_over(d->memory.phase) || is_failing_over(c->memory.phase);
+	return rg_phase_is_failover(d->memory.phase) || rg_phase_is_failover(c->memory.phase);
 }
 
 /* True when the decision's memory is safely on disk. */
@@ -182,7 +176,7 @@ publish(RgCluster *c, int64_t now)
 	char		version[64];
 
 	/* in doubt and in a failover the sessions are for other things */
-	if (c->memory.rule.term == 0 || phase == RG_PHASE_SUSPECTING || is_failing_over(phase))
+	if (c->memory.rule.term == 0 || phase == RG_PHASE_SUSPECTING || rg_phase_is_failover(phase))
 		return;
 	json = rg_status_publication(c, false);
 	text = json_dumps(json, JSON_COMPACT);

@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "watchdog/base/clock.h"
-
 #define WORDS_MAX 16
 #define AGAIN_MS 1000			/* before a helper that ended is started again */
 #define AGAIN_MOST_MS 60000

@@ -10,6 +10,7 @@
 
 #include "facts.h"
 #include "watchdog/base/clock.h"
+#include "watchdog/core/phase.h"
 
 static void
 get_text(const json_t *json, const char *key, char *buf, size_t size)
@@ -221,8 +222,7 @@ rg_record_read(const json_t *line, const char *boot_id, int64_t now_ms, RgMemory
 	if (strcmp(name, boot_id) != 0)
 		forget_times(&m, now_ms);
 	/* an ordinary phase is found again by looking; only a failover is gone on with */
-	if (m.phase != RG_PHASE_RECRUITING && m.phase != RG_PHASE_PROMOTING &&
-		m.phase != RG_PHASE_RULING && m.phase != RG_PHASE_UNDOING)
+	if (!rg_phase_is_failover(m.phase))
 	{
 		m.phase = RG_PHASE_STARTING;
 		m.phase_ms = now_ms;

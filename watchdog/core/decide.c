@@ -77,8 +77,7 @@ learn(const RgView *view, RgMemory *m)
 		raise(&m->highest_term, view->nodes[i].facts.promised_term);
 		raise(&m->highest_term, view->nodes[i].facts.promoting_term);
 	}
-	if (m->phase != RG_PHASE_RECRUITING && m->phase != RG_PHASE_PROMOTING &&
-		m->phase != RG_PHASE_RULING && m->phase != RG_PHASE_UNDOING)
+	if (!rg_phase_is_failover(m->phase))
 		m->term = m->rule.term;
 }
 

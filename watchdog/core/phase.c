@@ -58,6 +58,13 @@ rg_move_find(RgPhase from, RgInput on)
 	return NULL;
 }
 
+bool
+rg_phase_is_failover(RgPhase phase)
+{
+	return phase == RG_PHASE_RECRUITING || phase == RG_PHASE_PROMOTING ||
+		phase == RG_PHASE_RULING || phase == RG_PHASE_UNDOING;
+}
+
 const RgMove *
 rg_move_get(int i)
 {

@@ -8,6 +8,7 @@
 #ifndef RG_PHASE_H
 #define RG_PHASE_H
 
+#include <stdbool.h>
 #include "names.h"
 
 typedef struct RgMove
@@ -21,6 +22,9 @@ typedef struct RgMove
 
 /* The row for this pair, or NULL. */
 extern const RgMove *rg_move_find(RgPhase from, RgInput on);
+
+/* A failover, or its undoing, is under way: its term and candidate must not be lost. */
+extern bool rg_phase_is_failover(RgPhase phase);
 
 /* Row i, or NULL past the end: for tests and for `regent explain --graph`. */
 extern const RgMove *rg_move_get(int i);

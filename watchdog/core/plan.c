@@ -43,12 +43,12 @@ probe_spacing(const RgView *view, const RgDecision *d, int node)
  * whether anybody listens: then the fence shall find the helper free.
  */
 static bool
-is_fenced_now(const RgView *view, const RgDecision *d, int node)
+is_left_to_the_fence(const RgView *view, const RgDecision *d, int node)
 {
 	const RgNodeView *n = &view->nodes[node];
 
-	if (n->sql == RG_SQL_CLOSED && n->died_ms != 0 && n->lost_ms != 0 &&
-		n->died_ms >= n->lost_ms - 2000 && view->now_ms - n->lost_ms < RECONNECT_MS)
+	if (n->sql == RG_SQL_CLOSED && rg_view_said_it_died(view, node) &&
+		view->now_ms - n->lost_ms < RECONNECT_MS)
 		return true;
 	for (int i = 0; i < d->nsteps; i++)
 		if (d->steps[i].kind == RG_STEP_FENCE && d->steps[i].node == node)
@@ -65,7 +65,7 @@ rg_plan_probes(const RgView *view, RgDecision *d)
 		const RgOp *op = &n->ops[RG_STEP_PROBE];
 		bool		stale = n->lost_ms != 0 && n->probe_ms < n->lost_ms;
 
-		if (n->ssh != RG_SSHV_READY || op->state == RG_OP_RUNNING || is_fenced_now(view, d, i))
+		if (n->ssh != RG_SSHV_READY || op->state == RG_OP_RUNNING || is_left_to_the_fence(view, d, i))
 			continue;
 		if ((stale && op->began_ms < n->lost_ms) ||
 			op->began_ms == 0 ||

@@ -71,12 +71,18 @@ rg_view_refuses_us(const RgView *view, int node)
 }
 
 bool
-rg_view_says_it_died(const RgView *view, int node)
+rg_view_said_it_died(const RgView *view, int node)
 {
 	const RgNodeView *n = &view->nodes[node];
 
-	return n->sql == RG_SQL_REFUSED && n->lost_ms != 0 && n->died_ms != 0 &&
-		n->died_ms >= n->lost_ms - 2000 && n->died_ms > n->purpose_ms;
+	return n->lost_ms != 0 && n->died_ms != 0 && n->died_ms >= n->lost_ms - 2000 &&
+		n->died_ms > n->purpose_ms;
+}
+
+bool
+rg_view_says_it_died(const RgView *view, int node)
+{
+	return view->nodes[node].sql == RG_SQL_REFUSED && rg_view_said_it_died(view, node);
 }
 
 int64_t

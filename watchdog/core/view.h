@@ -221,10 +221,10 @@ extern bool rg_view_is_untried(const RgView *view, int node);
 /* Its server is alive and answers with an error: no slot left, login refused, wrong server, … */
 extern bool rg_view_refuses_us(const RgView *view, int node);
 
-/*
- * Its own session said that its postmaster is gone, and nobody listens any more:
- * the server's word, better evidence than silence.
- */
+/* The session that was lost said that the server's postmaster is gone. */
+extern bool rg_view_said_it_died(const RgView *view, int node);
+
+/* It said so, and nobody listens any more: the server's word, better evidence than silence. */
 extern bool rg_view_says_it_died(const RgView *view, int node);
 
 /* When a standby last received something from its primary, in our clock; 0 = never seen. */
