@@ -53,13 +53,17 @@ sub spew
 }
 
 # A port that is free now, below those that the kernel gives out; chosen at
-# random, so that tests side by side do not meet.
+# random, so that tests side by side do not meet, and never the same one twice:
+# what it was given for may not listen yet.
+my %given_ports;
+
 sub free_port
 {
 	my ($address) = @_;
 	for (1 .. 200)
 	{
 		my $port = 11000 + int(rand(21000));
+		next if $given_ports{$port}++;
 		my $s = IO::Socket::INET->new(LocalAddr => $address || '127.0.0.1', LocalPort => $port,
 			Proto => 'tcp', Listen => 1, ReuseAddr => 0) or next;
 		close $s;
