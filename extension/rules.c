@@ -78,6 +78,142 @@ rg_rules_lease_bound_ms(int64_t receipt_ms, int64_t lease_ms)
 	return receipt_ms + span;
 }
 
+int64_t
+rg_rules_wal_bound_ms(int64_t answer_ms, int64_t age_ms, int64_t lease_ms)
+{
+	int64_t received = age_ms > 0 && age_ms <= answer_ms ? answer_ms - age_ms
+		: age_ms > 0 ? 0 : answer_ms;
+	int64_t bound = rg_rules_lease_bound_ms(received, lease_ms);
+	int64_t margin = rg_rules_drift_margin_ms(lease_ms);
+
+	return bound > INT64_MAX - margin ? INT64_MAX : bound + margin;
+}
+
+int
+rg_rules_history_size(int standbys, int quorum)
+{
+	if (quorum <= 0 || standbys <= 0)
+		return 0;
+	return quorum >= standbys ? 1 : standbys - quorum + 1;
+}
+
+uint64_t
+rg_rules_quorum_lsn(uint64_t *positions, int n, int quorum)
+{
+	if (quorum <= 0 || quorum > n)
+		return 0;
+	for (int i = 1; i < n; i++)
+		for (int k = i; k > 0 && positions[k] > positions[k - 1]; k--)
+		{
+			uint64_t swapped = positions[k];
+
+			positions[k] = positions[k - 1];
+			positions[k - 1] = swapped;
+		}
+	return positions[quorum - 1];
+}
+
+/* ------------------------------------------------ the gate */
+
+RgGate
+rg_rules_gate(const RgGateState *state, int64_t now_ms)
+{
+	if (state->is_off)
+		return RG_GATE_OFF;
+	if (state->in_recovery)
+		return RG_GATE_RECOVERY;
+	if (state->override_until_ms > now_ms)
+		return RG_GATE_OVERRIDE;
+	if (state->state_bad)
+		return RG_GATE_STATE_BAD;
+	if (!state->has_rule)
+	{
+		if (!state->has_state && state->adopting_left_ms > 0)
+			return RG_GATE_ADOPTING;
+		return state->is_known ? RG_GATE_NO_RULE : RG_GATE_UNKNOWN;
+	}
+	if (!state->is_leader)
+		return RG_GATE_NOT_LEADER;
+	if (state->promised_term > state->rule_term)
+		return RG_GATE_PROMISED;
+	if (state->is_stale)
+		return RG_GATE_STALE;
+	if (state->lease_until_ms <= 0)
+		return RG_GATE_NO_LEASE;
+	return now_ms < state->lease_until_ms ? RG_GATE_OPEN : RG_GATE_LEASE_OVER;
+}
+
+bool
+rg_gate_is_open(RgGate gate)
+{
+	return gate == RG_GATE_OPEN || gate == RG_GATE_OFF || gate == RG_GATE_OVERRIDE ||
+		gate == RG_GATE_ADOPTING;
+}
+
+const char *
+rg_gate_word(RgGate gate)
+{
+	if (gate == RG_GATE_OFF)
+		return "off";
+	if (gate == RG_GATE_OVERRIDE)
+		return "override";
+	return rg_gate_is_open(gate) ? "open" : "closed";
+}
+
+const char *
+rg_gate_text(RgGate gate)
+{
+	switch (gate)
+	{
+		case RG_GATE_UNKNOWN:
+			return "it has just been started and does not know its rule yet";
+		case RG_GATE_OPEN:
+			return "it leads and its lease is valid";
+		case RG_GATE_OFF:
+			return "the gate is off";
+		case RG_GATE_OVERRIDE:
+			return "a superuser has overridden the gate";
+		case RG_GATE_ADOPTING:
+			return "it is being adopted and holds no rule yet";
+		case RG_GATE_RECOVERY:
+			return "it is a standby";
+		case RG_GATE_STATE_BAD:
+			return "its state file cannot be used";
+		case RG_GATE_NO_RULE:
+			return "it holds no rule";
+		case RG_GATE_NOT_LEADER:
+			return "another node leads";
+		case RG_GATE_PROMISED:
+			return "it has promised a newer term";
+		case RG_GATE_NO_LEASE:
+			return "it has had no lease since it was started";
+		case RG_GATE_LEASE_OVER:
+			return "its lease has run out";
+		case RG_GATE_STALE:
+			return "a standby has shown WAL that this server does not have";
+	}
+	return "its gate is not understood";
+}
+
+int64_t
+rg_rules_cut_lease(int64_t current_ms, int64_t now_ms, int64_t lease_ms)
+{
+	int64_t limit;
+
+	if (current_ms <= 0 || lease_ms <= 0)
+		return current_ms > 0 && current_ms < now_ms ? current_ms : 0;
+	limit = now_ms > INT64_MAX - lease_ms ? INT64_MAX : now_ms + lease_ms;
+	return current_ms < limit ? current_ms : limit;
+}
+
+int64_t
+rg_rules_extend_lease(int64_t current_ms, int64_t until_ms, int64_t now_ms, int64_t lease_ms)
+{
+	int64_t granted = rg_rules_cut_lease(until_ms, now_ms, lease_ms);
+
+	return granted > current_ms ? granted : current_ms;
+}
+
 bool
 rg_rules_term_is_plausible(int64_t term, int64_t highest_seen)
 {

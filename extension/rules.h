@@ -76,6 +76,83 @@ extern int64_t rg_rules_drift_margin_ms(int64_t span_ms);
  */
 extern int64_t rg_rules_lease_bound_ms(int64_t receipt_ms, int64_t lease_ms);
 
+/*
+ * The same for a lease that the standbys gave through a WAL marker: one of them
+ * answered at answer_ms (our clock) that its last WAL was age_ms old (its own
+ * clock).  Two clocks are in it, the standby's and the leader's: twice the margin.
+ */
+extern int64_t rg_rules_wal_bound_ms(int64_t answer_ms, int64_t age_ms, int64_t lease_ms);
+
+/*
+ * Of s standbys k acknowledge a commit: so many recruited standbys meet every
+ * acknowledging set, s - k + 1.  With k <= 0 nothing has to be met: 0.
+ */
+extern int rg_rules_history_size(int standbys, int quorum);
+
+/*
+ * The highest position that at least quorum of the n positions have reached;
+ * 0 if there are fewer.  Sorts positions in place.
+ */
+extern uint64_t rg_rules_quorum_lsn(uint64_t *positions, int n, int quorum);
+
+/* ------------------------------------------------ the gate (protocol 3.2, 3.3) */
+
+/* Why the gate stands as it does; what is not open, off or overridden is closed. */
+typedef enum RgGate
+{
+	RG_GATE_UNKNOWN = 0,		/* not known yet: closed */
+	RG_GATE_OPEN,
+	RG_GATE_OFF,				/* regent.gate = off, or the server is no node */
+	RG_GATE_OVERRIDE,			/* a superuser said so, for a while */
+	RG_GATE_ADOPTING,			/* open: no rule and no state yet, until regent.adopting */
+	RG_GATE_RECOVERY,			/* a standby */
+	RG_GATE_STATE_BAD,			/* the state file can't be used */
+	RG_GATE_NO_RULE,
+	RG_GATE_NOT_LEADER,			/* another node leads by the newest flushed rule */
+	RG_GATE_PROMISED,			/* a higher term was promised */
+	RG_GATE_NO_LEASE,			/* none since the server was started */
+	RG_GATE_LEASE_OVER,
+	RG_GATE_STALE				/* a standby showed WAL that we do not have */
+} RgGate;
+
+/* All that the gate depends on; a zeroed one is closed. */
+typedef struct RgGateState
+{
+	bool is_off;				/* regent.gate = off, or no regent.node_name */
+	bool in_recovery;
+	bool is_known;				/* the state file was looked for and regent.rule was read */
+	bool state_bad;
+	bool has_state;				/* a state file, a promise, or anything else to remember */
+	bool has_rule;				/* a rule whose row is flushed here */
+	bool is_leader;				/* that rule names this node */
+	int64_t rule_term;
+	int64_t promised_term;		/* max(promise, rule, another node's pending rule) */
+	bool is_stale;
+	int64_t lease_until_ms;		/* own clock; 0: no lease since the server's start */
+	int64_t override_until_ms;	/* own clock; 0: none */
+	int64_t adopting_left_ms;	/* of regent.adopting; <= 0: over or not set */
+} RgGateState;
+
+extern RgGate rg_rules_gate(const RgGateState *state, int64_t now_ms);
+
+/* May a write pass? */
+extern bool rg_gate_is_open(RgGate gate);
+
+/* The word of node_status().gate: open, closed, override, off. */
+extern const char *rg_gate_word(RgGate gate);
+
+/* Why, as half a sentence for people; never NULL. */
+extern const char *rg_gate_text(RgGate gate);
+
+/*
+ * The end of the lease after a grant until until_ms, all in the leader's clock:
+ * never further than the rule's lease from now, and never shorter than before
+ * (a rule with a shorter lease cuts it with rg_rules_cut_lease).
+ */
+extern int64_t rg_rules_extend_lease(int64_t current_ms, int64_t until_ms, int64_t now_ms,
+									 int64_t lease_ms);
+extern int64_t rg_rules_cut_lease(int64_t current_ms, int64_t now_ms, int64_t lease_ms);
+
 /* Is this a believable next term, seen from the highest one known so far? */
 extern bool rg_rules_term_is_plausible(int64_t term, int64_t highest_seen);
 
