@@ -17,6 +17,7 @@
 #include "watchdog/base/clock.h"
 
 #define PROMISE_SERVER_MS 1500
+#define STOP_DEADLINE_MS 70000	/* the helper's own bound is 60 s */
 #define WORD_MAX 256
 #define WORDS_MAX 12
 
@@ -26,6 +27,7 @@ struct RgPending
 	RgPending  *next;
 	RgNode	   *node;
 	RgStep		step;
+	bool		by_primary;		/* a promise asked of a server that is not in recovery */
 	json_t	   *answer;			/* last JSON line of the helper */
 };
 
@@ -57,6 +59,11 @@ static const StepWay ways[RG_STEP_COUNT] = {
 	[RG_STEP_SETTLE] = {NULL, "settle", false, false, 1800000},
 	[RG_STEP_UNSWAP] = {NULL, "unswap", false, false, 300000},
 	[RG_STEP_DISCARD] = {NULL, "discard", false, false, 1800000},
+	[RG_STEP_CHECKPOINT] = {"SELECT regent.checkpoint($1::uuid, $2::bigint, $3::bigint)", NULL, true, false,
+		60000},
+	[RG_STEP_FENCE_SQL] = {"SELECT regent.fence($1::uuid, $2::bigint, $3::bigint)", NULL, true, false, 5000},
+	[RG_STEP_STOP] = {NULL, "stop", false, false, STOP_DEADLINE_MS},
+	[RG_STEP_TAKEOVER] = {"SELECT regent.takeover($1::uuid, $2::bigint, $3::uuid)", NULL, false, false, 5000},
 };
 
 static RgOp *
@@ -121,6 +128,8 @@ take_promise(RgPending *p, const PGresult *res)
 		return;
 	}
 	promise.start = p->step.expect;
+	promise.by_primary = p->by_primary;
+	promise.at_ms = rg_clock_now_ms();
 	promise.promoting_term = v->facts.promoting_term;
 	v->promise = promise;
 	ended(p, RG_OP_OK, "");
@@ -189,6 +198,8 @@ act_sql(RgPending *p, const StepWay *way)
 		(void) snprintf(number, sizeof(number), "%d", PROMISE_SERVER_MS);
 		values[n++] = number;
 	}
+	else if (p->step.kind == RG_STEP_TAKEOVER)
+		values[n - 1] = p->node->obeys;
 	else if (p->step.kind == RG_STEP_FOLLOW)
 	{
 		(void) rg_conninfo_replication(&c->config, p->node->index, p->step.leader, conninfo,
@@ -214,7 +225,9 @@ act_sql(RgPending *p, const StepWay *way)
 		values[n++] = lease;
 		values[n++] = rule->reason;
 	}
-	if (pg == NULL || rg_pg_exec(pg, way->sql, n, values, way->deadline_ms, on_sql, p) < 0)
+	if (p->step.kind == RG_STEP_TAKEOVER && p->node->obeys[0] == '\0')
+		ended(p, RG_OP_FAILED, "it has not said whom it obeys");
+	else if (pg == NULL || rg_pg_exec(pg, way->sql, n, values, way->deadline_ms, on_sql, p) < 0)
 		ended(p, RG_OP_FAILED, "no SQL session");
 }
 
@@ -342,6 +355,8 @@ act_ssh(RgPending *p, const StepWay *way)
 	words[k++] = way->verb;
 	if (way->with_term)
 		words[k++] = term;
+	if (p->step.kind == RG_STEP_STOP)
+		words[k++] = "fast";
 	if (way->with_source)
 	{
 		const RgNodeConfig *leader = &c->config.nodes[p->step.leader];
@@ -377,7 +392,10 @@ rg_act(RgCluster *cluster, const RgStep *step)
 	p->next = node->pending;
 	node->pending = p;
 	if (step->kind == RG_STEP_PROMISE)
+	{
 		p->step.expect = v->facts.start;
+		p->by_primary = !v->facts.in_recovery;
+	}
 	if (op->term != step->key || step->kind == RG_STEP_PROBE)
 		op->attempts = 0;
 	op->attempts++;

@@ -38,6 +38,12 @@ rg_cluster_wake(RgCluster *c)
 		event_active(c->round_event, EV_TIMEOUT, 0);
 }
 
+bool
+rg_cluster_has_slept(const RgCluster *c)
+{
+	return c->last_round_ms == 0 || rg_clock_now_ms() - c->last_round_ms > JUMP_MS;
+}
+
 /* ---- record ---- */
 
 /* Into the journal and the ring; the log has it already. */
@@ -219,7 +225,7 @@ fill_settings(RgCluster *c)
 	RgSettings *s = &c->view.settings;
 	const RgConfig *f = &c->config;
 
-	s->heartbeat_interval_ms = f->heartbeat_interval_ms;
+	s->heartbeat_interval_ms = rg_node_interval_ms(c);
 	s->lease_ms = f->lease_ms;
 	s->restart_budget_ms = f->restart_budget_ms;
 	s->hang_budget_ms = f->hang_budget_ms;
@@ -252,13 +258,14 @@ run_round(RgCluster *c)
 
 	if (c->last_round_ms != 0 && now - c->last_round_ms > JUMP_MS)
 	{
-		c->jumped_until_ms = now + 1000 + 2 * c->config.heartbeat_interval_ms;
+		c->jumped_until_ms = now + 1000 + 2 * rg_node_interval_ms(c);
 		rg_log(c->log, RG_LOG_WARNING, "clock_jumped", c->config.name, NULL,
 			   "we did not run for %lld ms: watching, not acting, for a moment",
 			   (long long) (now - c->last_round_ms));
 	}
 	c->last_round_ms = now;
 	c->view.now_ms = now;
+	c->view.settings.heartbeat_interval_ms = rg_node_interval_ms(c);
 	c->view.clock_jumped = now < c->jumped_until_ms;
 	rg_decide(&c->view, &c->memory, &c->decision);
 	if (c->decision.memory.failover.times.ruled_ms != c->memory.failover.times.ruled_ms)
@@ -272,6 +279,8 @@ run_round(RgCluster *c)
 		rg_cluster_note(c, &c->decision.notes[i]);
 	for (int i = 0; i < c->decision.nsteps; i++)
 		rg_act(c, &c->decision.steps[i]);
+	for (int i = 0; i < c->nnodes; i++)
+		rg_node_grant_now(&c->nodes[i]);
 	record_alive(c, now);
 	publish(c, now);
 	tell_systemd(c);

@@ -49,6 +49,8 @@ struct RgNode
 	struct event *fresh_timer;
 	int			beat_tries;		/* failed connects in a row */
 	bool		beat_waiting;	/* a heartbeat is under way */
+	int64_t		granted_until_ms;	/* what the newest heartbeat granted, in the node's clock; 0 = nothing */
+	char		obeys[37];		/* the watchdog that it named when it refused us; "" = none */
 	RgHeartbeat last;			/* the newest answer, beside the view's facts */
 	bool		has_last;
 	char		published[64];	/* which state it was last told (a counter) */
@@ -94,6 +96,9 @@ extern void rg_cluster_close(RgCluster *cluster);
 
 /* Takes what may change while running; refuses, with the reason, what may not. */
 extern int	rg_cluster_reload(RgCluster *cluster, const RgConfig *config, RgError *err);
+
+/* We did not run for so long that no age in the view can be trusted before the next round. */
+extern bool rg_cluster_has_slept(const RgCluster *cluster);
 
 /* Asks for a round as soon as the loop is free. */
 extern void rg_cluster_wake(RgCluster *cluster);

@@ -172,6 +172,31 @@ take_start(const PGresult *res, RgHeartbeat *hb)
 	column_text(res, "started_at", hb->echo.started_at, sizeof(hb->echo.started_at));
 }
 
+static RgGateView
+gate_view(const char *word)
+{
+	return strcmp(word, "open") == 0 ? RG_GATEV_OPEN
+		: strcmp(word, "closed") == 0 ? RG_GATEV_CLOSED
+		: strcmp(word, "override") == 0 ? RG_GATEV_OVERRIDE
+		: strcmp(word, "off") == 0 ? RG_GATEV_OFF : RG_GATEV_UNKNOWN;
+}
+
+/* Clock, gate and what speaks against it; an older extension lacks these columns: unknown. */
+static void
+take_gate(const PGresult *res, RgHeartbeat *hb)
+{
+	RgFacts    *f = &hb->facts;
+
+	column_text(res, "gate", hb->gate, sizeof(hb->gate));
+	f->gate = gate_view(hb->gate);
+	f->boottime_ms = column_int(res, "boottime_ms", 0);
+	f->lease_left_ms = column_int(res, "lease_left_ms", -1);
+	f->wal_age_ms = column_int(res, "wal_age_ms", -1);
+	column_text(res, "ahead", f->ahead, sizeof(f->ahead));
+	column_text(res, "intruder", f->intruder, sizeof(f->intruder));
+	f->intruder_age_ms = column_int(res, "intruder_age_ms", -1);
+}
+
 int
 rg_facts_heartbeat(const PGresult *res, const RgView *view, RgHeartbeat *ret, RgError *err)
 {
@@ -202,7 +227,7 @@ rg_facts_heartbeat(const PGresult *res, const RgView *view, RgHeartbeat *ret, Rg
 	f->promoting_term = column_int(res, "promoting_term", 0);
 	take_start(res, &hb);
 	column_text(res, "node_name", hb.node_name, sizeof(hb.node_name));
-	column_text(res, "gate", hb.gate, sizeof(hb.gate));
+	take_gate(res, &hb);
 	column_text(res, "upstream", hb.upstream, sizeof(hb.upstream));
 	column_text(res, "server_version", hb.server_version, sizeof(hb.server_version));
 	column_text(res, "extension_version", hb.extension_version, sizeof(hb.extension_version));
@@ -245,6 +270,7 @@ rg_facts_promise(const PGresult *res, int64_t term, RgPromise *ret, RgError *err
 	p.position.rule_seq = rule.seq;
 	p.position.timeline = (uint32_t) column_int(res, "timeline", 0);
 	p.position.lsn = column_lsn(res, "lsn");
+	p.last_wal_age_ms = column_int(res, "last_wal_age_ms", -1);
 	json = column_json(res, "followed_terms");
 	p.nterms = take_terms(json, p.terms);
 	json_decref(json);
@@ -257,6 +283,7 @@ rg_facts_probe(const json_t *answer, RgProbe *ret, RgError *err)
 {
 	const char *pm = json_string_value(json_object_get(answer, "postmaster"));
 	const char *sysid = json_string_value(json_object_get(answer, "system_identifier"));
+	const char *lsn = json_string_value(json_object_get(answer, "checkpoint_lsn"));
 	RgProbe		p;
 
 	memset(&p, 0, sizeof(p));
@@ -278,6 +305,8 @@ rg_facts_probe(const json_t *answer, RgProbe *ret, RgError *err)
 	p.system_identifier = (int64_t) strtoull(sysid, NULL, 10);
 	p.processes = (int) json_integer_value(json_object_get(answer, "processes"));
 	p.disk_free_bytes = json_integer_value(json_object_get(answer, "disk_free_bytes"));
+	if (lsn != NULL)
+		(void) rg_facts_lsn(lsn, &p.checkpoint_lsn);
 	*ret = p;
 	return 0;
 }

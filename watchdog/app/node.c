@@ -15,11 +15,14 @@
 
 #include "act.h"
 #include "watchdog/base/clock.h"
+#include "watchdog/core/lease.h"
 
 #define CONNECT_DEADLINE_MS 2000
 #define FRESH_INTERVAL_MS 2000
 #define SSH_CONNECT_DEADLINE_MS 5000
 #define SSH_KEEPALIVE_MS 5000
+#define BEATS_PER_LEASE 10
+#define INTERVAL_LEAST_MS 20
 
 static const char heartbeat_sql[] =
 	"SELECT *, extract(epoch FROM started_at)::bigint AS started_epoch "
@@ -45,10 +48,25 @@ arm(struct event *timer, int64_t ms)
 	(void) event_add(timer, &tv);
 }
 
+int64_t
+rg_node_interval_ms(const RgCluster *cluster)
+{
+	int64_t		ms = cluster->config.heartbeat_interval_ms;
+	int64_t		rule_ms = cluster->memory.rule.lease_ms;
+	int64_t		lease_ms = cluster->config.lease_ms;
+
+	/* the rule's lease is the one in force, the configuration's the one that comes */
+	if (rule_ms > 0 && rule_ms < lease_ms)
+		lease_ms = rule_ms;
+	if (ms > lease_ms / BEATS_PER_LEASE)
+		ms = lease_ms / BEATS_PER_LEASE;
+	return ms < INTERVAL_LEAST_MS ? INTERVAL_LEAST_MS : ms;
+}
+
 static int
 beat_deadline_ms(const RgNode *node)
 {
-	int64_t		ms = 2 * node->cluster->config.heartbeat_interval_ms;
+	int64_t		ms = 2 * rg_node_interval_ms(node->cluster);
 
 	return (int) (ms < 1000 ? 1000 : ms);
 }
@@ -87,8 +105,10 @@ rg_node_classify(const RgPgFailure *failure)
 		return RG_SQL_LOGIN;
 	if (strcmp(s, "42883") == 0 || strcmp(s, "3F000") == 0 || strcmp(s, "58P01") == 0)
 		return RG_SQL_NO_EXTENSION;
-	if (strcmp(s, "RG002") == 0 || strcmp(s, "RG003") == 0)
+	if (strcmp(s, "RG002") == 0)
 		return RG_SQL_OTHER_WATCHDOG;
+	if (strcmp(s, "RG003") == 0)
+		return RG_SQL_LOWER_COUNTER;
 	return RG_SQL_ERROR;
 }
 
@@ -109,11 +129,31 @@ take_last_words(RgNodeView *v, const RgPgFailure *failure)
 		v->purpose_ms = rg_clock_now_ms();
 }
 
+/* "It obeys UUID, not OURS.": whom, for a takeover. */
+static void
+take_obeyed(RgNode *node, const char *detail)
+{
+	static const char digits[] = "0123456789abcdef-";
+
+	for (const char *p = detail; *p != '\0'; p++)
+	{
+		size_t		n = strspn(p, digits);
+
+		if (n != 36)
+			continue;
+		if (strncmp(p, node->cluster->identity.id, 36) != 0)
+			(void) snprintf(node->obeys, sizeof(node->obeys), "%.36s", p);
+		return;
+	}
+}
+
 static void
 take_failure(RgNode *node, const RgPgFailure *failure)
 {
 	RgNodeView *v = view_of(node);
 
+	if (strcmp(failure->sqlstate, "RG002") == 0)
+		take_obeyed(node, failure->detail);
 	v->sql = rg_node_classify(failure);
 	v->sql_ms = rg_clock_now_ms();
 	(void) snprintf(v->sqlstate, sizeof(v->sqlstate), "%s", failure->sqlstate);
@@ -209,13 +249,28 @@ on_heartbeat(void *arg, const PGresult *res, const RgPgFailure *failure)
 		node->last = hb;
 		node->last.requests = NULL;
 		node->has_last = true;
+		node->obeys[0] = '\0';
 		take_requests(node, hb.requests);
 	}
 	else
 		json_decref(hb.requests);
 	if (rg_pg_is_open(node->beat))
-		arm(node->beat_timer, node->cluster->config.heartbeat_interval_ms);
+		arm(node->beat_timer, rg_node_interval_ms(node->cluster));
 	rg_cluster_wake(node->cluster);
+}
+
+/*
+ * What the core grants this node now.  Only to the very server start of the last
+ * answer, whose clock the grant is made in; never right after a gap in which we
+ * did not run, before a round has looked.
+ */
+static bool
+may_grant(RgNode *node, int64_t *ret_term, int64_t *ret_until_ms)
+{
+	RgCluster  *c = node->cluster;
+
+	return node->has_last && !rg_cluster_has_slept(c) &&
+		rg_lease_grant(&c->view, &c->memory, node->index, ret_term, ret_until_ms);
 }
 
 void
@@ -224,20 +279,49 @@ rg_node_beat(RgNode *node)
 	RgCluster  *c = node->cluster;
 	char		counter[24];
 	char		term[24];
+	char		until[24];
 	const char *values[6] = {c->identity.id, counter, NULL, NULL, term, NULL};
+	int64_t		grant_term = c->memory.rule.term;
+	int64_t		until_ms = 0;
 
 	if (!rg_pg_is_open(node->beat) || node->beat_waiting)
 		return;
+	if (may_grant(node, &grant_term, &until_ms))
+	{
+		(void) snprintf(until, sizeof(until), "%lld", (long long) until_ms);
+		values[5] = until;
+	}
+	else
+	{
+		grant_term = c->memory.rule.term;
+		until_ms = 0;
+	}
 	(void) snprintf(counter, sizeof(counter), "%lld", (long long) c->identity.counter);
-	(void) snprintf(term, sizeof(term), "%lld", (long long) c->memory.rule.term);
+	(void) snprintf(term, sizeof(term), "%lld", (long long) grant_term);
 	if (node->has_last)
 	{
 		values[2] = node->last.echo.boot_id;
 		values[3] = node->last.echo.started_at;
 	}
 	if (rg_pg_exec(node->beat, heartbeat_sql, 6, values, beat_deadline_ms(node), on_heartbeat,
-				   node) == 0)
-		node->beat_waiting = true;
+				   node) != 0)
+		return;
+	node->beat_waiting = true;
+	node->granted_until_ms = until_ms;
+}
+
+void
+rg_node_grant_now(RgNode *node)
+{
+	const RgFacts *f = &view_of(node)->facts;
+	int64_t		term;
+	int64_t		until_ms;
+
+	/* a grant that was still in the future when it arrived can't be bettered now */
+	if (f->valid && f->gate == RG_GATEV_CLOSED && !node->beat_waiting &&
+		node->granted_until_ms <= f->boottime_ms && may_grant(node, &term, &until_ms) &&
+		until_ms > f->boottime_ms)
+		rg_node_beat(node);
 }
 
 static void
@@ -245,7 +329,7 @@ on_beat_state(void *arg, RgPg *pg, const RgPgFailure *failure)
 {
 	RgNode	   *node = arg;
 	RgNodeView *v = view_of(node);
-	int64_t		interval = node->cluster->config.heartbeat_interval_ms;
+	int64_t		interval = rg_node_interval_ms(node->cluster);
 	int64_t		wait;
 
 	(void) pg;

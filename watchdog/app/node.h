@@ -21,8 +21,17 @@ extern void rg_node_apply_config(RgNode *node);
 /* The session that takes a command now: the spare one, else the beating one; NULL when none is open. */
 extern RgPg *rg_node_command_session(RgNode *node);
 
-/* Beat now instead of at the next interval. */
+/* Beat now instead of at the next interval; carries a lease when the core grants one. */
 extern void rg_node_beat(RgNode *node);
+
+/*
+ * The node leads, its gate is closed, and it may have a lease that the beat just
+ * answered did not carry: beat again at once.  For the end of a round.
+ */
+extern void rg_node_grant_now(RgNode *node);
+
+/* Time between two heartbeats: at least ten of them in the shortest lease. */
+extern int64_t rg_node_interval_ms(const RgCluster *cluster);
 
 /* What an SQL failure says about a server. */
 extern RgSql rg_node_classify(const RgPgFailure *failure);

@@ -59,22 +59,45 @@ read_start(const json_t *json, RgServerStart *start)
 }
 
 static json_t *
+record_position(const RgPosition *p)
+{
+	char		lsn[32];
+
+	rg_facts_format_lsn(p->lsn, lsn, sizeof(lsn));
+	return json_pack("{s:I,s:i,s:I,s:s}", "rule_term", (json_int_t) p->rule_term, "rule_seq", p->rule_seq,
+					 "timeline", (json_int_t) p->timeline, "lsn", lsn);
+}
+
+static void
+read_position(const json_t *json, RgPosition *p)
+{
+	const char *lsn = json_string_value(json_object_get(json, "lsn"));
+
+	p->rule_term = get_int(json, "rule_term");
+	p->rule_seq = (int) get_int(json, "rule_seq");
+	p->timeline = (uint32_t) get_int(json, "timeline");
+	if (lsn != NULL)
+		(void) rg_facts_lsn(lsn, &p->lsn);
+}
+
+static json_t *
 record_node(const RgNodeMemory *n)
 {
-	return json_pack("{s:s,s:o,s:I,s:b,s:b,s:i}", "name", n->name, "shown", record_start(&n->shown),
+	return json_pack("{s:s,s:o,s:I,s:b,s:b,s:i,s:o}", "name", n->name, "shown", record_start(&n->shown),
 					 "fenced_term", (json_int_t) n->fenced_term, "must_end", n->must_end ? 1 : 0,
-					 "ended", n->ended ? 1 : 0, "rebuilds", n->rebuilds);
+					 "ended", n->ended ? 1 : 0, "rebuilds", n->rebuilds,
+					 "admitted", record_start(&n->admitted));
 }
 
 static json_t *
 record_job(const RgJob *job)
 {
-	return json_pack("{s:I,s:s,s:s,s:s,s:b,s:i,s:I,s:I,s:s,s:s}", "id", (json_int_t) job->id,
-					 "node", job->node, "state", rg_job_state_name(job->state),
+	return json_pack("{s:I,s:s,s:s,s:s,s:s,s:b,s:i,s:I,s:I,s:I,s:s,s:s}", "id", (json_int_t) job->id,
+					 "kind", rg_job_kind_name(job->kind), "node", job->node, "state", rg_job_state_name(job->state),
 					 "phase", rg_job_phase_name(job->phase), "automatic", job->automatic ? 1 : 0,
 					 "attempts", job->attempts, "created_ms", (json_int_t) job->created_ms,
-					 "phase_ms", (json_int_t) job->phase_ms, "source", job->source,
-					 "message", job->message);
+					 "phase_ms", (json_int_t) job->phase_ms, "ended_ms", (json_int_t) job->ended_ms,
+					 "source", job->source, "message", job->message);
 }
 
 static json_t *
@@ -86,19 +109,32 @@ record_times(const RgTimes *t)
 					 "promoted", (json_int_t) t->promoted_ms, "ruled", (json_int_t) t->ruled_ms);
 }
 
+/* How the failover at hand, or the last one, is kept. */
+static json_t *
+record_failover(const RgFailover *f)
+{
+	return json_pack("{s:I,s:s,s:s,s:s,s:b,s:I,s:I,s:s,s:o}", "term", (json_int_t) f->term, "from", f->from,
+					 "to", f->to, "diagnosis", rg_diagnosis_name(f->diagnosis), "planned", f->planned ? 1 : 0,
+					 "at_wall_ms", (json_int_t) f->at_wall_ms, "bound_ms", (json_int_t) f->bound_ms,
+					 "given_up", f->given_up, "times", record_times(&f->times));
+}
+
+/* How it is shown. */
 json_t *
 rg_record_failover(const RgFailover *f)
 {
 	const RgTimes *t = &f->times;
 	char		when[32];
 
-	if (f->term == 0 || f->to[0] == '\0')
+	if (f->term == 0 || f->to[0] == '\0' || f->planned)
 		return json_null();
-	return json_pack("{s:I,s:s,s:s,s:s,s:s,s:I,s:{s:I,s:I,s:I,s:I,s:I}}",
+	return json_pack("{s:I,s:s,s:s,s:s,s:s,s:s,s:I,s:{s:I,s:I,s:I,s:I,s:I,s:I}}",
 					 "term", (json_int_t) f->term, "from", f->from, "to", f->to,
 					 "at", rg_clock_format(f->at_wall_ms, when, sizeof(when)), "diagnosis", rg_diagnosis_name(f->diagnosis),
+					 "given_up", f->given_up,
 					 "outage_ms", (json_int_t) (t->promoted_ms - t->lost_ms), "phases",
 					 "detect_ms", (json_int_t) (t->called_ms - t->lost_ms),
+					 "bound_ms", (json_int_t) f->bound_ms,
 					 "fence_ms", (json_int_t) (t->fenced_ms != 0 ? t->fenced_ms - t->called_ms : 0),
 					 "recruit_ms", (json_int_t) (t->recruited_ms - t->called_ms),
 					 "promote_ms", (json_int_t) (t->promoted_ms - t->recruited_ms),
@@ -117,7 +153,7 @@ rg_record_memory(const RgMemory *m, const RgView *view, const char *boot_id,
 	for (int i = 0; i < RG_JOBS_MAX; i++)
 		if (m->jobs[i].id != 0)
 			(void) json_array_append_new(jobs, record_job(&m->jobs[i]));
-	return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:o,s:s,s:I,s:s,s:I,s:s,s:s,s:I,s:o,s:o,s:o}",
+	return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:o,s:s,s:I,s:s,s:I,s:I,s:o,s:s,s:s,s:b,s:b,s:o,s:o,s:o}",
 					 "watchdog", view->watchdog, "boot_id", boot_id,
 					 "phase", rg_phase_name(m->phase), "phase_ms", (json_int_t) m->phase_ms,
 					 "term", (json_int_t) m->term, "highest_term", (json_int_t) m->highest_term,
@@ -125,10 +161,10 @@ rg_record_memory(const RgMemory *m, const RgView *view, const char *boot_id,
 					 "lost_ms", (json_int_t) m->lost_ms,
 					 "diagnosis", rg_diagnosis_name(m->diagnosis),
 					 "system_identifier", (json_int_t) system_identifier,
-					 "from", m->failover.from,
-					 "failed", rg_diagnosis_name(m->failover.diagnosis),
-					 "failover_term", (json_int_t) m->failover.term,
-					 "times", record_times(&m->failover.times), "nodes", nodes, "jobs", jobs);
+					 "lease_ms", (json_int_t) m->lease_ms, "newest", record_position(&m->newest),
+					 "target", m->target, "accept_loss", m->accept_loss,
+					 "takeover", m->takeover ? 1 : 0, "confirmed", m->confirmed ? 1 : 0,
+					 "failover", record_failover(&m->failover), "nodes", nodes, "jobs", jobs);
 }
 
 static void
@@ -140,6 +176,23 @@ read_times(const json_t *json, RgTimes *t)
 	t->recruited_ms = get_int(json, "recruited");
 	t->promoted_ms = get_int(json, "promoted");
 	t->ruled_ms = get_int(json, "ruled");
+}
+
+static void
+read_failover(const json_t *json, RgFailover *f)
+{
+	char		name[64];
+
+	f->term = get_int(json, "term");
+	get_text(json, "from", f->from, sizeof(f->from));
+	get_text(json, "to", f->to, sizeof(f->to));
+	get_text(json, "diagnosis", name, sizeof(name));
+	f->diagnosis = rg_diagnosis_find(name);
+	f->planned = json_is_true(json_object_get(json, "planned"));
+	f->at_wall_ms = get_int(json, "at_wall_ms");
+	f->bound_ms = get_int(json, "bound_ms");
+	get_text(json, "given_up", f->given_up, sizeof(f->given_up));
+	read_times(json_object_get(json, "times"), &f->times);
 }
 
 static void
@@ -156,6 +209,7 @@ read_nodes(const json_t *json, RgMemory *m)
 		n->must_end = json_is_true(json_object_get(entry, "must_end"));
 		n->ended = json_is_true(json_object_get(entry, "ended"));
 		n->rebuilds = (int) get_int(entry, "rebuilds");
+		read_start(json_object_get(entry, "admitted"), &n->admitted);
 	}
 }
 
@@ -169,6 +223,8 @@ read_jobs(const json_t *json, RgMemory *m)
 		char		name[32];
 
 		job->id = get_int(entry, "id");
+		get_text(entry, "kind", name, sizeof(name));
+		job->kind = rg_job_kind_find(name);
 		get_text(entry, "node", job->node, sizeof(job->node));
 		get_text(entry, "state", name, sizeof(name));
 		job->state = rg_job_state_find(name);
@@ -178,19 +234,49 @@ read_jobs(const json_t *json, RgMemory *m)
 		job->attempts = (int) get_int(entry, "attempts");
 		job->created_ms = get_int(entry, "created_ms");
 		job->phase_ms = get_int(entry, "phase_ms");
+		job->ended_ms = get_int(entry, "ended_ms");
 		get_text(entry, "source", job->source, sizeof(job->source));
 		get_text(entry, "message", job->message, sizeof(job->message));
 	}
 }
 
 static void
-forget_times(RgMemory *m, int64_t now_ms)
+shift(int64_t *time_ms, int64_t by_ms)
 {
+	if (*time_ms != 0)
+		*time_ms += by_ms;
+}
+
+/*
+ * Another boot, another clock: waits begin anew, and what is over counts as over
+ * just now.  The distances between the times of a failover stay what they were.
+ */
+static void
+move_times(RgMemory *m, int64_t now_ms)
+{
+	RgTimes    *t = &m->failover.times;
+	int64_t		all[] = {t->lost_ms, t->called_ms, t->fenced_ms, t->recruited_ms, t->promoted_ms, t->ruled_ms};
+	int64_t		last = 0;
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (all[i] > last)
+			last = all[i];
+	shift(&t->lost_ms, now_ms - last);
+	shift(&t->called_ms, now_ms - last);
+	shift(&t->fenced_ms, now_ms - last);
+	shift(&t->recruited_ms, now_ms - last);
+	shift(&t->promoted_ms, now_ms - last);
+	shift(&t->ruled_ms, now_ms - last);
 	m->phase_ms = now_ms;
 	m->lost_ms = 0;
-	memset(&m->failover.times, 0, sizeof(m->failover.times));
 	for (int i = 0; i < RG_JOBS_MAX; i++)
-		m->jobs[i].created_ms = m->jobs[i].phase_ms = now_ms;
+	{
+		RgJob	   *job = &m->jobs[i];
+
+		job->created_ms = job->phase_ms = now_ms;
+		if (job->ended_ms != 0)
+			job->ended_ms = now_ms;
+	}
 }
 
 void
@@ -211,16 +297,18 @@ rg_record_read(const json_t *line, const char *boot_id, int64_t now_ms, RgMemory
 	m.lost_ms = get_int(line, "lost_ms");
 	get_text(line, "diagnosis", name, sizeof(name));
 	m.diagnosis = rg_diagnosis_find(name);
-	get_text(line, "from", m.failover.from, sizeof(m.failover.from));
-	get_text(line, "failed", name, sizeof(name));
-	m.failover.diagnosis = rg_diagnosis_find(name);
-	m.failover.term = get_int(line, "failover_term");
-	read_times(json_object_get(line, "times"), &m.failover.times);
+	m.lease_ms = get_int(line, "lease_ms");
+	read_position(json_object_get(line, "newest"), &m.newest);
+	get_text(line, "target", m.target, sizeof(m.target));
+	get_text(line, "accept_loss", m.accept_loss, sizeof(m.accept_loss));
+	m.takeover = json_is_true(json_object_get(line, "takeover"));
+	m.confirmed = json_is_true(json_object_get(line, "confirmed"));
+	read_failover(json_object_get(line, "failover"), &m.failover);
 	read_nodes(json_object_get(line, "nodes"), &m);
 	read_jobs(json_object_get(line, "jobs"), &m);
 	get_text(line, "boot_id", name, sizeof(name));
 	if (strcmp(name, boot_id) != 0)
-		forget_times(&m, now_ms);
+		move_times(&m, now_ms);
 	/* an ordinary phase is found again by looking; only a failover is gone on with */
 	if (!rg_phase_is_failover(m.phase))
 	{

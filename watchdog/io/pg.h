@@ -46,6 +46,7 @@ typedef struct RgPgFailure
 	char		source_file[32];	/* PG_DIAG_SOURCE_FILE: "be-secure.c" tells a dead
 									 * postmaster from a planned stop, both 57P01 */
 	char		message[256];	/* one line, no connection string in it */
+	char		detail[256];	/* of a statement's error only */
 	char		hint[256];
 } RgPgFailure;
 

@@ -234,6 +234,7 @@ rg_pg_failure_result(RgPgFailure *failure, const PGresult *res)
 	copy_result_field(failure->sqlstate, sizeof(failure->sqlstate), res, PG_DIAG_SQLSTATE);
 	copy_result_field(failure->source_file, sizeof(failure->source_file), res, PG_DIAG_SOURCE_FILE);
 	copy_result_field(failure->message, sizeof(failure->message), res, PG_DIAG_MESSAGE_PRIMARY);
+	copy_result_field(failure->detail, sizeof(failure->detail), res, PG_DIAG_MESSAGE_DETAIL);
 	copy_result_field(failure->hint, sizeof(failure->hint), res, PG_DIAG_MESSAGE_HINT);
 	if (failure->message[0] == '\0')
 	{
