@@ -69,6 +69,9 @@ rg_shmem_startup(void)
 		memset(rg_shared, 0, sizeof(RgShared));
 		rg_shared->lock = &GetNamedLWLockTranche("pg_regent")->lock;
 		pg_atomic_init_u64(&rg_shared->watchdog_seen_ms, 0);
+		pg_atomic_init_u64(&rg_shared->lease_until_ms, 0);
+		pg_atomic_init_u64(&rg_shared->stale_since_ms, 0);
+		pg_atomic_init_u64(&rg_shared->override_until_ms, 0);
 		pg_atomic_init_u32(&rg_shared->startup_has_conninfo, 0);
 		pg_atomic_init_u32(&rg_shared->startup_has_restore, 0);
 		pg_atomic_init_u64(&rg_shared->startup_reloads, 0);

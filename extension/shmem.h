@@ -9,7 +9,7 @@
  *
  * Nothing in it outlives a restart: promises and rules come back from the state
  * file before the first backend starts, all else begins empty.  The lease and
- * the override of the gate will stand here too, and for that very reason.
+ * the override of the gate stand here too, and for that very reason.
  */
 #ifndef RG_SHMEM_H
 #define RG_SHMEM_H
@@ -27,6 +27,7 @@
 #define RG_REQUESTS_MAX 16
 #define RG_PUBLISHED_SIZE (64 * 1024)
 #define RG_MESSAGE_SIZE 256
+#define RG_INTRUDER_SIZE 72
 
 /* Which file was read: rename gives every new state file another inode. */
 typedef struct RgFileMark
@@ -102,8 +103,28 @@ typedef struct RgShared
 	bool		worker_connecting;	/* still set at the worker's start: it died of it */
 	int64		worker_retry_ms;	/* pause between its looks for a missing database */
 
+	/*
+	 * The voter that showed WAL beyond our own, kept until the watchdog has
+	 * looked (votes.c); protected by lock.
+	 */
+	char		ahead[RG_NAME_SIZE];
+	pid_t		ahead_pid;
+	XLogRecPtr	ahead_lsn;
+
+	/* Who was refused last as another watchdog or an older life of ours; protected by lock. */
+	char		intruder[RG_INTRUDER_SIZE];
+	int64		intruder_ms;
+
 	/* Milliseconds of CLOCK_BOOTTIME; 0: no heartbeat since the start. */
 	pg_atomic_uint64 watchdog_seen_ms;
+
+	/*
+	 * What opens the gate, and what closes it, besides the state: milliseconds of
+	 * CLOCK_BOOTTIME, 0: none.  Written under lock, read without.
+	 */
+	pg_atomic_uint64 lease_until_ms;	/* lease.c; none any more after a promise */
+	pg_atomic_uint64 stale_since_ms;	/* votes.c: somebody is ahead of us */
+	pg_atomic_uint64 override_until_ms; /* regent.override_gate() */
 
 	/*
 	 * Written by the startup process when it rereads its settings, see park.c:
