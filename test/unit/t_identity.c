@@ -38,17 +38,42 @@ test_counter_grows_with_each_start(void **state)
 	assert_int_equal(rg_identity_open(dir, &first, &err), 0);
 	assert_int_equal(strlen(first.id), 36);
 	assert_int_equal(first.id[14], '4');
-	assert_int_equal(first.counter, 1);
+	assert_in_range(first.counter, 1, 1000);
+	assert_true(first.is_first);
 	rg_identity_close(&first);
-	for (int i = 2; i < 5; i++)
+	for (int64_t before = first.counter; before < 4000; before = next.counter)
 	{
 		assert_int_equal(rg_identity_open(dir, &next, &err), 0);
 		assert_string_equal(next.id, first.id);
-		assert_int_equal(next.counter, i);
+		assert_in_range(next.counter, before + 1, before + 1000);
+		assert_false(next.is_first);
 		rg_identity_close(&next);
 	}
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
+}
+
+/* Two copies of one directory must not count alike. */
+static void
+test_clones_count_differently(void **state)
+{
+	static const char text[] = "regent watchdog identity 1\nid 0b5c1d0e-2a4f-4c3e-9a53-7d0a1d8a6a11\ncounter 5\n";
+	RgIdentity	identity;
+	RgError		err;
+	int64_t		first = 0;
+	int			others = 0;
+
+	(void) state;
+	for (int i = 0; i < 8; i++)
+	{
+		write_file(path, text, 0600);
+		assert_int_equal(rg_identity_open(dir, &identity, &err), 0);
+		rg_identity_close(&identity);
+		if (i == 0)
+			first = identity.counter;
+		others += identity.counter != first;
+	}
+	assert_true(others > 0);
 }
 
 static void
@@ -69,7 +94,7 @@ test_second_watchdog_is_refused_and_named(void **state)
 
 	/* reading needs no lock, and the second one has not moved the counter */
 	assert_int_equal(rg_identity_read(dir, &second, &err), 0);
-	assert_int_equal(second.counter, 1);
+	assert_int_equal(second.counter, first.counter);
 	rg_identity_close(&first);
 	rg_identity_close(&first);
 	rg_identity_close(NULL);
@@ -108,7 +133,8 @@ test_none_yet(void **state)
 	assert_int_equal(rg_identity_ensure(dir, &identity, &err), 0);
 	assert_int_equal(identity.counter, 0);
 	assert_int_equal(rg_identity_open(dir, &identity, &err), 0);
-	assert_int_equal(identity.counter, 1);
+	assert_in_range(identity.counter, 1, 1000);
+	assert_true(identity.is_first);
 	rg_identity_close(&identity);
 }
 
@@ -144,7 +170,7 @@ test_damaged_file_is_an_error_and_stays(void **state)
 	}
 	write_file(path, "regent watchdog identity 1\nid 0b5c1d0e-2a4f-4c3e-9a53-7d0a1d8a6a11\ncounter 5\n", 0600);
 	assert_int_equal(rg_identity_open(dir, &identity, &err), 0);
-	assert_int_equal(identity.counter, 6);
+	assert_in_range(identity.counter, 6, 1005);
 	rg_identity_close(&identity);
 }
 
@@ -153,12 +179,13 @@ static void
 test_counter_that_cannot_be_stored_is_not_given_out(void **state)
 {
 	RgIdentity	identity = {.counter = 99};
+	RgIdentity	first;
 	RgError		err;
 	char		tmp[300];
 
 	(void) state;
-	assert_int_equal(rg_identity_open(dir, &identity, &err), 0);
-	rg_identity_close(&identity);
+	assert_int_equal(rg_identity_open(dir, &first, &err), 0);
+	rg_identity_close(&first);
 	snprintf(tmp, sizeof(tmp), "%s/identity.tmp", dir);
 	assert_int_equal(mkdir(tmp, 0700), 0);
 	identity.counter = 99;
@@ -166,7 +193,7 @@ test_counter_that_cannot_be_stored_is_not_given_out(void **state)
 	assert_int_equal(identity.counter, 99);
 	assert_int_equal(rmdir(tmp), 0);
 	assert_int_equal(rg_identity_open(dir, &identity, &err), 0);
-	assert_int_equal(identity.counter, 2);
+	assert_in_range(identity.counter, first.counter + 1, first.counter + 1000);
 	rg_identity_close(&identity);
 }
 
@@ -175,6 +202,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_counter_grows_with_each_start, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_clones_count_differently, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_second_watchdog_is_refused_and_named, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_directory_is_made_or_named, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_none_yet, set_up, tear_down),

@@ -29,6 +29,8 @@
 #define ALIVE_MS 60000
 #define PUBLISH_MS 5000
 
+static void tell_durability(RgCluster *c);
+
 static const char *const journal_keep[] = {"memory", "alive", NULL};
 
 void
@@ -93,6 +95,16 @@ rg_cluster_tell(RgCluster *c, RgEvent event, int node, bool alarm, const char *f
 	rg_cluster_note(c, &note);
 }
 
+/* What the next heartbeat may grant, and what a restarted watchdog has to assume of it. */
+static bool
+changes_grants(const RgMemory *before, const RgMemory *after)
+{
+	return before->lease_ms != after->lease_ms || before->rule.term != after->rule.term ||
+		before->rule.seq != after->rule.seq || before->highest_term != after->highest_term ||
+		before->takeover != after->takeover || before->confirmed != after->confirmed ||
+		strcmp(before->target, after->target) != 0 || strcmp(before->accept_loss, after->accept_loss) != 0;
+}
+
 /*
  * Must it be on disk before we go on?  What leads to steps must, and all that
  * belongs to a failover; a mere suspicion is found again by looking.
@@ -105,7 +117,8 @@ must_be_durable(const RgCluster *c)
 	for (int i = 0; i < d->nsteps; i++)
 		if (d->steps[i].kind != RG_STEP_PROBE)
 			return true;
-	return rg_phase_is_failover(d->memory.phase) || rg_phase_is_failover(c->memory.phase);
+	return rg_phase_is_failover(d->memory.phase) || rg_phase_is_failover(c->memory.phase) ||
+		changes_grants(&c->memory, &d->memory);
 }
 
 /* True when the decision's memory is safely on disk. */
@@ -128,17 +141,25 @@ record_memory(RgCluster *c)
 	return ret == 0;
 }
 
+static bool
+is_in_doubt(const RgCluster *c)
+{
+	return c->view.maybe_restored && !c->memory.confirmed;
+}
+
 static void
 record_alive(RgCluster *c, int64_t now)
 {
 	json_t	   *line;
 	RgError		err;
 
-	if (c->last_alive_ms != 0 && now - c->last_alive_ms < ALIVE_MS)
+	if (c->last_alive_ms != 0 && now - c->last_alive_ms < ALIVE_MS && c->journal_end.in_doubt == is_in_doubt(c))
 		return;
 	c->last_alive_ms = now;
-	line = json_pack("{s:s,s:I,s:s}", "watchdog", c->identity.id, "counter",
-					 (json_int_t) c->identity.counter, "boot_id", c->boot_id);
+	c->journal_end.in_doubt = is_in_doubt(c);
+	line = json_pack("{s:s,s:I,s:s,s:s,s:b}", "watchdog", c->identity.id, "counter",
+					 (json_int_t) c->identity.counter, "boot_id", c->boot_id, "machine", c->machine,
+					 "in_doubt", c->journal_end.in_doubt ? 1 : 0);
 	if (rg_journal_write(c->journal, "alive", line, true, NULL, &err) < 0)
 		rg_log_error(c->log, RG_LOG_ERROR, "journal_failed", c->config.name, NULL, &err);
 	json_decref(line);
@@ -282,6 +303,7 @@ run_round(RgCluster *c)
 	for (int i = 0; i < c->nnodes; i++)
 		rg_node_grant_now(&c->nodes[i]);
 	record_alive(c, now);
+	tell_durability(c);
 	publish(c, now);
 	tell_systemd(c);
 }
@@ -335,8 +357,18 @@ static void
 on_line(void *arg, const char *kind, int64_t seq, int64_t at_wall_ms, const json_t *line)
 {
 	Reader	   *r = arg;
+	RgJournalEnd *end = &r->cluster->journal_end;
 
-	if (strcmp(kind, "memory") == 0)
+	end->has_lines = true;
+	end->at_wall_ms = at_wall_ms;
+	if (strcmp(kind, "alive") == 0)
+	{
+		const char *machine = json_string_value(json_object_get(line, "machine"));
+
+		(void) snprintf(end->machine, sizeof(end->machine), "%s", machine != NULL ? machine : "");
+		end->in_doubt = json_is_true(json_object_get(line, "in_doubt"));
+	}
+	else if (strcmp(kind, "memory") == 0)
 	{
 		json_decref(r->memory);
 		r->memory = json_deep_copy(line);
@@ -364,6 +396,23 @@ open_journal(RgCluster *c, RgError *err)
 		rg_record_read(r.memory, c->boot_id, rg_clock_now_ms(), &c->memory, &c->system_identifier);
 	json_decref(r.memory);
 	return ret;
+}
+
+/*
+ * May the journal be an old copy?  The doubt is on disk before any other line: a
+ * restart must not take our own lines for a sign that it is the newest.
+ */
+static void
+look_for_doubt(RgCluster *c)
+{
+	const char *doubt;
+
+	rg_doubt_machine(c->machine, sizeof(c->machine));
+	doubt = rg_doubt(&c->journal_end, c->identity.is_first, c->machine, rg_clock_wall_ms(), c->doubt,
+					 sizeof(c->doubt));
+	c->view.maybe_restored = doubt != NULL;
+	c->memory.confirmed = false;	/* that was another start's */
+	record_alive(c, rg_clock_now_ms());
 }
 
 static void
@@ -404,6 +453,8 @@ rg_cluster_open(struct event_base *base, RgLog *log, const RgConfig *config,
 	else if ((ret = rg_identity_open(config->state_directory, &c->identity, err)) == 0 &&
 			 (ret = open_journal(c, err)) == 0)
 		ret = rg_api_open(c, err);
+	if (ret == 0)
+		look_for_doubt(c);
 	fill_settings(c);
 	for (int i = 0; ret == 0 && i < c->nnodes; i++)
 		ret = rg_node_open(c, i, err);
@@ -423,6 +474,38 @@ rg_cluster_open(struct event_base *base, RgLog *log, const RgConfig *config,
 	return 0;
 }
 
+/*
+ * Durability stands in the rule: the file may say what regent init wrote, and
+ * nothing else yet.  Before a rule is known the configuration of the start counts.
+ */
+static int
+check_durability(const RgCluster *c, const RgConfig *config, RgError *err)
+{
+	const RgRule *rule = &c->memory.rule;
+	const char *durability = rule->term > 0 ? rule->durability : c->config.durability;
+	int			quorum = rule->term > 0 ? rule->quorum : c->config.quorum;
+
+	if (strcmp(config->durability, durability) == 0 &&
+		(strcmp(durability, "async") == 0 || config->quorum == quorum))
+		return 0;
+	return rg_error_set(err, RGE_STATE, "durability %s with quorum %d stands in the cluster's rule, %s with %d in the "
+						"configuration: this version can't change it", durability, quorum, config->durability,
+						config->quorum);
+}
+
+/* regentd may have been started with another one: the rule counts, and that is told once. */
+static void
+tell_durability(RgCluster *c)
+{
+	RgError		err;
+
+	if (c->told_durability || c->memory.rule.term == 0)
+		return;
+	c->told_durability = true;
+	if (check_durability(c, &c->config, &err) < 0)
+		rg_cluster_tell(c, RG_EVENT_CONFIG_REFUSED, -1, true, "the rule counts: %.200s", err.message);
+}
+
 int
 rg_cluster_reload(RgCluster *c, const RgConfig *config, RgError *err)
 {
@@ -436,6 +519,8 @@ rg_cluster_reload(RgCluster *c, const RgConfig *config, RgError *err)
 	for (int i = 0; i < config->nnodes; i++)
 		if (strcmp(old->nodes[i].name, config->nodes[i].name) != 0)
 			return rg_error_set(err, RGE_STATE, "nodes can't be added, removed or renamed while regentd runs");
+	if (check_durability(c, config, err) < 0)
+		return RGE_STATE;
 	c->config = *config;
 	fill_settings(c);
 	for (int i = 0; i < c->nnodes; i++)

@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include "config.h"
+#include "doubt.h"
 #include "events.h"
 #include "facts.h"
 #include "helper.h"
@@ -82,6 +83,10 @@ struct RgCluster
 	char	   *published;		/* what the nodes were told last, without ages */
 	char		boot_id[37];	/* of this machine */
 	char		status_line[256];
+	RgJournalEnd journal_end;	/* what it said when it was opened */
+	char		machine[17];
+	char		doubt[160];		/* why the journal may be an old copy; "" = it is not */
+	bool		told_durability;	/* that configuration and rule differ */
 	bool		journal_broken; /* nothing is acted on while it can't be written */
 	int			nnodes;
 	RgNode		nodes[RG_NODES_MAX];

@@ -52,7 +52,7 @@ typedef struct RgConfig
 	int64_t		lease_ms;
 	int64_t		restart_budget_ms;
 	int64_t		hang_budget_ms;
-	char		durability[16]; /* async; sync and strict come with the gate */
+	char		durability[16]; /* async, sync or strict */
 	int			quorum;
 	bool		auto_failover;
 	bool		auto_rejoin;

@@ -91,10 +91,19 @@ check_durability(const RgConfig *config, RgConfigSource *source)
 {
 	int			standbys = config->nnodes - 1;
 
-	if (strcmp(config->durability, "async") != 0)
+	bool		is_async = strcmp(config->durability, "async") == 0;
+
+	if (!is_async && standbys < 1)
 		rg_config_complain(source, rg_config_line(source, 0, "durability"),
-						   "durability = %s is not possible yet: this version has only async",
+						   "durability = %s needs a standby: add a section [node NAME], or set durability = async",
 						   config->durability);
+	else if (!is_async && standbys > 0 && config->quorum == standbys)
+		rg_config_warn(source, rg_config_line(source, 0, "quorum"),
+					   "with durability = %s and quorum = %d, commits wait as long as any standby is away",
+					   config->durability, config->quorum);
+	if (is_async && config->quorum > 1)
+		rg_config_warn(source, rg_config_line(source, 0, "quorum"),
+					   "quorum = %d means nothing with durability = async: no commit waits for a standby", config->quorum);
 	if (config->quorum > (standbys > 1 ? standbys : 1))
 		rg_config_complain(source, rg_config_line(source, 0, "quorum"),
 						   "quorum = %d is more than the cluster has standbys: at most %d",

@@ -138,6 +138,10 @@ rg_daemon_run(const RgConfig *config)
 						"regentd " RG_VERSION " watches %d nodes as watchdog %s, start %lld",
 						config->nnodes, d.cluster->identity.id,
 						(long long) d.cluster->identity.counter);
+		if (d.cluster->view.maybe_restored)
+			rg_cluster_tell(d.cluster, RG_EVENT_WATCHDOG_START, -1, false,
+							"the journal may be an old copy (%s): no closed node is opened and nobody is recruited before "
+							"most voters have shown that it is not", d.cluster->doubt);
 		rg_notify_ready();
 		status = event_base_dispatch(d.base) < 0 ? 1 : 0;
 	}

@@ -115,7 +115,7 @@ run(RgInit *init)
 				failed, failed == 1 ? "" : "s");
 		return RG_EXIT_FAILED;
 	}
-	if (rg_init_rule(init, &err) != 0)
+	if (rg_init_sync(init, &err) != 0 || rg_init_rule(init, &err) != 0)
 		return rg_cli_fail(init->cli, &err);
 	tell_next(init);
 	return RG_EXIT_DONE;

@@ -108,6 +108,62 @@ write_first(RgInit *init, const RgIdentity *identity, RgError *err)
 	return 0;
 }
 
+/*
+ * The primary was open as an adopted server; with the rule it needs a lease.  It
+ * gets one here, so that writes go on until regentd speaks; after that one its
+ * standbys give it leases.
+ */
+static int
+grant_first(RgInit *init, const RgIdentity *identity, RgError *err)
+{
+	RgSession  *session = &init->nodes[init->primary].session;
+	const char *name = init->config->nodes[init->primary].name;
+	char		counter[32];
+	char		lease[32];
+	const char *values[6] = {identity->id, counter, lease};
+	PGresult   *start;
+	PGresult   *answer;
+	int			rc;
+
+	snprintf(counter, sizeof(counter), "%" PRId64, identity->counter);
+	snprintf(lease, sizeof(lease), "%" PRId64, init->config->lease_ms);
+	rc = rg_session_query(session, "SELECT boot_id, started_at, boottime_ms + $3::bigint"
+						  " FROM regent.heartbeat($1::uuid, $2::bigint, NULL, NULL, 1, NULL)",
+						  3, values, RG_SESSION_QUERY_MS, &start, err);
+	if (rc != 0)
+		return rc;
+	for (int i = 0; i < 3; i++)
+		values[i + 2] = PQntuples(start) == 1 ? PQgetvalue(start, 0, i) : "";
+	rc = rg_session_query(session, "SELECT gate FROM regent.heartbeat($1::uuid, $2::bigint, $3::uuid, $4::timestamptz,"
+						  " 1, $5::bigint)", 5, values, RG_SESSION_QUERY_MS, &answer, err);
+	PQclear(start);
+	if (rc != 0)
+		return rc;
+	if (PQntuples(answer) == 1 && strcmp(PQgetvalue(answer, 0, 0), "closed") != 0)
+		rg_init_act(init, true, name, "granted its first lease, %s ms", lease);
+	else
+		rg_init_warn(init, name, "its gate is closed after the first lease; it opens when regentd speaks");
+	PQclear(answer);
+	return 0;
+}
+
+/* Durability stands in the rule; a configuration that says otherwise would be a promise that nobody keeps. */
+static int
+compare_durability(const RgInit *init, const PGresult *row, RgError *err)
+{
+	const RgConfig *config = init->config;
+	int			rc;
+
+	if (strcmp(PQgetvalue(row, 0, 3), config->durability) == 0
+		&& (strcmp(config->durability, "async") == 0 || atoi(PQgetvalue(row, 0, 4)) == config->quorum))
+		return 0;
+	rc = rg_error_set(err, RGE_STATE, "the cluster's rule says durability %s with quorum %s, but %.200s says %s with %d",
+					  PQgetvalue(row, 0, 3), PQgetvalue(row, 0, 4), config->file, config->durability, config->quorum);
+	rg_error_hint(err, "This version can't change it: set durability = %s and quorum = %s.",
+				  PQgetvalue(row, 0, 3), PQgetvalue(row, 0, 4));
+	return rc;
+}
+
 /* A rule that is there already: is it ours?  Else this is not the watchdog to start. */
 static int
 accept_rule(RgInit *init, const PGresult *row, RgError *err)
@@ -131,9 +187,11 @@ accept_rule(RgInit *init, const PGresult *row, RgError *err)
 	if (strcmp(PQgetvalue(row, 0, 1), name) != 0)
 		rg_init_warn(init, name, "the rule of term %s names %s as leader; regentd will put that right or tell why not",
 					 PQgetvalue(row, 0, 0), PQgetvalue(row, 0, 1));
-	rg_init_act(init, false, name, "rule of term %s, leader %s, this watchdog", PQgetvalue(row, 0, 0),
-				PQgetvalue(row, 0, 1));
-	return 0;
+	rc = compare_durability(init, row, err);
+	if (rc == 0)
+		rg_init_act(init, false, name, "rule of term %s, leader %s, this watchdog", PQgetvalue(row, 0, 0),
+					PQgetvalue(row, 0, 1));
+	return rc;
 }
 
 /* Standbys get the rule by WAL: a moment.  Only told, since regentd waits for it as well. */
@@ -166,7 +224,7 @@ rg_init_rule(RgInit *init, RgError *err)
 	RgIdentity	identity = {.lock_fd = -1};
 	PGresult   *row;
 	int			rc = rg_session_query(&init->nodes[init->primary].session,
-									  "SELECT term, leader, watchdog FROM regent.rule ORDER BY term DESC, seq DESC LIMIT 1",
+									  "SELECT term, leader, watchdog, durability, quorum FROM regent.rule ORDER BY term DESC, seq DESC LIMIT 1",
 									  0, NULL, RG_SESSION_QUERY_MS, &row, err);
 
 	if (rc != 0)
@@ -180,6 +238,8 @@ rg_init_rule(RgInit *init, RgError *err)
 			rg_init_act(init, false, NULL, "this watchdog is %s", identity.id);
 		if (rc == 0)
 			rc = write_first(init, &identity, err);
+		if (rc == 0)
+			rc = grant_first(init, &identity, err);
 	}
 	PQclear(row);
 	if (rc == 0)

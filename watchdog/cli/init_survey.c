@@ -19,6 +19,10 @@ typedef struct Facts
 	char		node_name[RG_NAME_MAX];
 	char		database[RG_NAME_MAX];
 	char		is_superuser[8];
+	char		gate[8];		/* regent.gate; "" = not loaded */
+	char		has_state[8];	/* its state file is there */
+	char		adopting[8];	/* regent.adopting is in force */
+	char		in_an_hour[48]; /* in the server's clock */
 } Facts;
 
 /*
@@ -66,7 +70,12 @@ read_facts(RgInit *init, int node, Facts *ret, RgError *err)
 									  " current_setting('is_superuser'),"
 									  " coalesce(current_setting('shared_preload_libraries', true), ''),"
 									  " coalesce(current_setting('regent.node_name', true), ''),"
-									  " coalesce(current_setting('regent.database', true), '')",
+									  " coalesce(current_setting('regent.database', true), ''),"
+									  " coalesce(current_setting('regent.gate', true), ''),"
+									  " (pg_stat_file('regent.state', true)).size IS NOT NULL,"
+									  " coalesce(nullif(current_setting('regent.adopting', true), '')::timestamptz"
+									  "  BETWEEN now() AND now() + interval '1 day', false),"
+									  " to_char(now() + interval '1 hour', 'YYYY-MM-DD HH24:MI:SSOF')",
 									  0, NULL, RG_SESSION_QUERY_MS, &row, err);
 
 	if (rc != 0)
@@ -78,9 +87,31 @@ read_facts(RgInit *init, int node, Facts *ret, RgError *err)
 	copy_field(row, 4, ret->preload, sizeof(ret->preload));
 	copy_field(row, 5, ret->node_name, sizeof(ret->node_name));
 	copy_field(row, 6, ret->database, sizeof(ret->database));
+	copy_field(row, 7, ret->gate, sizeof(ret->gate));
+	copy_field(row, 8, ret->has_state, sizeof(ret->has_state));
+	copy_field(row, 9, ret->adopting, sizeof(ret->adopting));
+	copy_field(row, 10, ret->in_an_hour, sizeof(ret->in_an_hour));
 	PQclear(row);
 	init->nodes[node].is_standby = strcmp(role, "t") == 0;
 	return 0;
+}
+
+/*
+ * A server with a node's name and nothing to remember is closed for writes, and
+ * one that held a rule has lost its memory, unless somebody says that it is
+ * new.  Returns the number of lacks.
+ */
+static int
+judge_adopting(const RgInit *init, int node, const Facts *facts)
+{
+	const char *name = init->config->nodes[node].name;
+
+	if (strcmp(facts->gate, "on") != 0 || strcmp(facts->has_state, "t") == 0 || strcmp(facts->adopting, "t") == 0)
+		return 0;
+	fprintf(stderr, "regent: error: %s: it is no node of a cluster yet, and regent.adopting is not in force\n"
+			"HINT:  On %s: ALTER SYSTEM SET regent.adopting = '%s'; SELECT pg_reload_conf();  (an end time, at most "
+			"a day ahead: until then a server without rule and state may take part)\n", name, name, facts->in_an_hour);
+	return 1;
 }
 
 /* What one server lacks; each lack is printed, with the line to add.  Returns how many. */
@@ -119,7 +150,7 @@ judge_server(const RgInit *init, int node, const Facts *facts)
 				name, facts->database, init->config->database, init->config->file);
 		lacks++;
 	}
-	return lacks;
+	return lacks + judge_adopting(init, node, facts);
 }
 
 /* Connects to one node and judges it; returns the number of lacks. */

@@ -12,7 +12,8 @@
  *
  * The counter is on disk before anybody is told of it: a node refuses a
  * lower counter than one it has seen, so a counter used twice would let two
- * starts speak as one.  A damaged file is an error and never replaced by a new
+ * starts speak as one.  For the same reason it grows by a random step: two copies
+ * of one directory (never make them) then do not count alike.  A damaged file is an error and never replaced by a new
  * identity: a new id is another watchdog, which no node obeys.
  */
 #include "identity.h"
@@ -29,6 +30,7 @@
 #include <unistd.h>
 
 #define IDENTITY_TEXT_MAX 256
+#define COUNTER_STEP_MAX 1000
 
 /* Opens the directory, making its last component where it is missing. */
 static int
@@ -236,10 +238,23 @@ make_uuid(char *buf, size_t size, RgError *err)
 	return 0;
 }
 
+/* 1 to COUNTER_STEP_MAX. */
+static int
+random_step(int64_t *ret_step, RgError *err)
+{
+	uint32_t	number;
+
+	if (getrandom(&number, sizeof(number), 0) != (ssize_t) sizeof(number))
+		return rg_error_set(err, RGE_IO, "could not get random bytes: %s", strerror(errno));
+	*ret_step = 1 + number % COUNTER_STEP_MAX;
+	return 0;
+}
+
 int
 rg_identity_open(const char *directory, RgIdentity *ret_identity, RgError *err)
 {
 	RgIdentity	identity = {.lock_fd = -1};
+	int64_t		step = 0;
 	int			dir_fd = -1;
 	int			rc;
 
@@ -254,12 +269,16 @@ rg_identity_open(const char *directory, RgIdentity *ret_identity, RgError *err)
 		rc = make_uuid(identity.id, sizeof(identity.id), err);
 	if (rc != 0)
 		goto out;
-	if (identity.counter == INT64_MAX)
+	if (identity.counter > INT64_MAX - COUNTER_STEP_MAX)
 	{
 		rc = rg_error_set(err, RGE_LIMIT, "the start counter in \"%s/identity\" is used up", directory);
 		goto out;
 	}
-	identity.counter++;
+	rc = random_step(&step, err);
+	if (rc != 0)
+		goto out;
+	identity.is_first = identity.counter == 0;
+	identity.counter += step;
 	rc = write_file(dir_fd, directory, &identity, err);
 	if (rc != 0)
 		goto out;

@@ -5,18 +5,22 @@
  *
  * Owns STATE_DIRECTORY/identity and STATE_DIRECTORY/lock.  The lock is held
  * exclusively as long as the handle lives: two watchdogs can't share a state
- * directory.  The counter grows at each open and is fsynced before this returns.
+ * directory.  The counter grows at each open and is fsynced before this returns; it
+ * grows by a random step, so that two clones of one directory, each on its own
+ * host, differ, and the nodes obey only one of them.
  */
 #ifndef RG_IDENTITY_H
 #define RG_IDENTITY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include "../base/err.h"
 
 typedef struct RgIdentity
 {
 	char		id[37];			/* uuid, lower case */
-	int64_t		counter;		/* grows with each start */
+	int64_t		counter;		/* grows with each start, by 1 to 1000 */
+	bool		is_first;		/* nobody was started with this identity before */
 	int			lock_fd;
 } RgIdentity;
 
