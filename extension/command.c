@@ -38,6 +38,17 @@ rg_command_get(FunctionCallInfo fcinfo, RgCommand *ret_command)
 	ret_command->term = PG_GETARG_INT64(2);
 }
 
+/* Shown by the next heartbeat, so that the watchdog that is obeyed learns of it. */
+static void
+note_intruder(const RgCommand *command)
+{
+	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
+	snprintf(rg_shared->intruder, sizeof(rg_shared->intruder), "%s counter " INT64_FORMAT,
+			 command->watchdog, command->counter);
+	rg_shared->intruder_ms = rg_boottime_ms();
+	LWLockRelease(rg_shared->lock);
+}
+
 bool
 rg_command_authorize(RgState *state, const RgCommand *command, bool may_be_first)
 {
@@ -51,6 +62,8 @@ rg_command_authorize(RgState *state, const RgCommand *command, bool may_be_first
 				 errdetail("It holds no rule, so it obeys no watchdog yet."),
 				 errhint("Run \"regent init\".")));
 	}
+	if (strcmp(state->watchdog, command->watchdog) != 0 || command->counter < state->counter)
+		note_intruder(command);
 	if (strcmp(state->watchdog, command->watchdog) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_RG_OTHER_WATCHDOG),
@@ -68,6 +81,15 @@ rg_command_authorize(RgState *state, const RgCommand *command, bool may_be_first
 		return false;
 	state->counter = command->counter;
 	return true;
+}
+
+void
+rg_command_forget_intruder(const RgCommand *command)
+{
+	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
+	if (strncmp(rg_shared->intruder, command->watchdog, strlen(command->watchdog)) == 0)
+		rg_shared->intruder[0] = '\0';
+	LWLockRelease(rg_shared->lock);
 }
 
 void

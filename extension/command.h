@@ -26,9 +26,12 @@ extern void rg_command_get(FunctionCallInfo fcinfo, RgCommand *ret_command);
  * Is this the watchdog that the node obeys?  Throws RG002 for another one, RG003
  * for a lower counter, and RG001 if the node obeys none yet, unless that is
  * allowed.  A higher counter is put into the state for the caller to store;
- * returns true then.
+ * returns true then.  Whoever is refused is noted for the heartbeats to show.
  */
 extern bool rg_command_authorize(RgState *state, const RgCommand *command, bool may_be_first);
+
+/* This watchdog, which was noted as an intruder, is one no longer. */
+extern void rg_command_forget_intruder(const RgCommand *command);
 
 /* Throws RG004 for a term below the effective promise or unbelievably high. */
 extern void rg_command_check_term(const RgState *state, const RgCommand *command);

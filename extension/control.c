@@ -1,12 +1,14 @@
 /*
  * control.c
- *	  The short commands of the watchdog: promote, follow and fence.
+ *	  The short commands of the watchdog: promote, follow, fence, checkpoint and
+ *	  takeover.
  *
  * follow() is a promise for its term, too: the pledge is stored before the setting
  * that makes the node stream.  promote() stores that it began before it begins: a
  * node that was being promoted and never wrote a rule must be known as such for
  * ever.  fence() ends sessions, so that nobody goes on with what he has begun.
- * Nothing here restarts a server.
+ * takeover() is the operator's word that the old watchdog is gone: pledges made to
+ * it hold towards the new one.  Nothing here restarts a server.
  */
 #include "postgres.h"
 
@@ -15,8 +17,10 @@
 #include "access/xlog.h"
 #include "access/xlogrecovery.h"
 #include "miscadmin.h"
+#include "postmaster/bgwriter.h"
 #include "storage/fd.h"
 #include "utils/builtins.h"
+#include "utils/uuid.h"
 
 #include "command.h"
 #include "compat.h"
@@ -281,6 +285,19 @@ end_client_sessions(void)
 	return count;
 }
 
+/* A late fence of a recruit that was undone must not hit the leader of that very term. */
+static void
+check_fence(const RgState *state, const RgCommand *command)
+{
+	rg_command_check_term(state, command);
+	if (rg_state_leads(state) && state->rule.term == command->term)
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_STALE_TERM),
+				 errmsg("node \"%s\" leads in term " INT64_FORMAT " itself",
+						rg_node_name, command->term),
+				 errdetail("A fence ends the terms below its own.")));
+}
+
 PG_FUNCTION_INFO_V1(regent_fence);
 
 /* fence(watchdog, counter, term): a promise, and no client session goes on */
@@ -297,7 +314,7 @@ regent_fence(PG_FUNCTION_ARGS)
 	rg_command_get(fcinfo, &command);
 	rg_node_lock(&node, rg_boottime_ms() + RG_LOCK_WAIT_MS);
 	rg_command_authorize(&node.state, &command, false);
-	rg_command_check_term(&node.state, &command);
+	check_fence(&node.state, &command);
 	if (RecoveryInProgress())
 		rg_settings_cut_sources();
 	rg_command_promise(&node.state, &command);
@@ -312,6 +329,99 @@ regent_fence(PG_FUNCTION_ARGS)
 			(errhidestmt(true),
 			 errmsg("pg_regent fenced node \"%s\" for term " INT64_FORMAT ", %d sessions ended",
 					rg_node_name, command.term, ended)));
+	answer = rg_state_after(&node.state);
+	rg_node_unlock(&node);
+	PG_RETURN_DATUM(answer);
+}
+
+/* ------------------------------------------------ checkpoint, takeover */
+
+PG_FUNCTION_INFO_V1(regent_checkpoint);
+
+/* checkpoint(watchdog, counter, term): at once, so that the next stop is a fast one */
+Datum
+regent_checkpoint(PG_FUNCTION_ARGS)
+{
+	RgState    *state = palloc(sizeof(RgState));
+	RgCommand	command;
+
+	rg_leave_snapshot();
+	rg_node_require();
+	rg_command_get(fcinfo, &command);
+	rg_shared_state(state);
+	(void) rg_command_authorize(state, &command, false);
+	rg_command_check_term(state, &command);
+
+	/* the node's lock is not held: it may take long, and a promise must not wait for it */
+	RequestCheckpoint(CHECKPOINT_IMMEDIATE | CHECKPOINT_WAIT |
+					  (RecoveryInProgress() ? 0 : CHECKPOINT_FORCE));
+	rg_shared_state(state);
+	PG_RETURN_DATUM(rg_state_after(state));
+}
+
+/* Does the node obey the watchdog that is to be replaced, or the new one already? */
+static void
+check_takeover(const RgState *state, const RgCommand *command, const char *old)
+{
+	if (strcmp(state->watchdog, command->watchdog) == 0)
+		return;
+	if (state->watchdog[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_NOT_INITIALISED),
+				 errmsg("node \"%s\" is not initialised", rg_node_name),
+				 errdetail("It holds no rule, so it obeys no watchdog yet."),
+				 errhint("Run \"regent init\".")));
+	if (strcmp(state->watchdog, old) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_OTHER_WATCHDOG),
+				 errmsg("node \"%s\" does not obey the watchdog that is to be replaced", rg_node_name),
+				 errdetail("It obeys %s, not %s.", state->watchdog, old),
+				 errhint("See which watchdog that is before you replace it.")));
+}
+
+PG_FUNCTION_INFO_V1(regent_takeover);
+
+/* takeover(watchdog, counter, old_watchdog): from now on this node obeys another one */
+Datum
+regent_takeover(PG_FUNCTION_ARGS)
+{
+	RgCommand	command = {.term = 0};
+	RgNode		node;
+	char	   *old;
+	Datum		answer;
+
+	rg_leave_snapshot();
+	rg_node_require();
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("watchdog, counter and old_watchdog must not be null")));
+	strlcpy(command.watchdog,
+			DatumGetCString(DirectFunctionCall1(uuid_out, PG_GETARG_DATUM(0))), RG_UUID_SIZE);
+	command.counter = PG_GETARG_INT64(1);
+	old = DatumGetCString(DirectFunctionCall1(uuid_out, PG_GETARG_DATUM(2)));
+
+	rg_node_lock(&node, rg_boottime_ms() + RG_LOCK_WAIT_MS);
+	check_takeover(&node.state, &command, old);
+	if (strcmp(node.state.watchdog, command.watchdog) == 0)
+	{
+		/* again, the answer was lost; an older life of it is refused as ever */
+		if (rg_command_authorize(&node.state, &command, false))
+			rg_node_store(&node);
+	}
+	else
+	{
+		if (strcmp(node.state.promise_watchdog, old) == 0)
+			strlcpy(node.state.promise_watchdog, command.watchdog, RG_UUID_SIZE);
+		strlcpy(node.state.watchdog, command.watchdog, RG_UUID_SIZE);
+		node.state.counter = command.counter;
+		rg_node_store(&node);
+		ereport(LOG,
+				(errhidestmt(true),
+				 errmsg("pg_regent: node \"%s\" obeys watchdog %s from now on, no longer %s",
+						rg_node_name, command.watchdog, old)));
+	}
+	rg_command_forget_intruder(&command);
 	answer = rg_state_after(&node.state);
 	rg_node_unlock(&node);
 	PG_RETURN_DATUM(answer);

@@ -9,7 +9,9 @@
  * node is locked by a promise; a higher counter of the watchdog is the one thing
  * that it has to write, and then it waits for the lock a little.
  *
- * A grant (lease_until_ms) is accepted and has no effect until the gate exists.
+ * With it comes the grant of a lease (lease.c): "until your clock says X".  The
+ * clock in the answer is read before whoever is ahead of us is looked up, so a
+ * grant that is computed from it was made by somebody who could know.
  */
 #include "postgres.h"
 
@@ -25,15 +27,18 @@
 
 #include "command.h"
 #include "errors.h"
+#include "lease.h"
 #include "nodestate.h"
 #include "park.h"
 #include "pg_regent.h"
 #include "requests.h"
 #include "shmem.h"
 #include "status.h"
+#include "votes.h"
 
 #define COUNTER_WAIT_MS 500
-#define HEARTBEAT_COLUMNS (RG_STATUS_COLUMNS + 7)
+#define EXTRA_COLUMNS 11
+#define HEARTBEAT_COLUMNS (RG_STATUS_COLUMNS + EXTRA_COLUMNS)
 
 /* Is it this very start of the server that the watchdog means? */
 static void
@@ -63,23 +68,22 @@ check_server_start(FunctionCallInfo fcinfo)
 
 /* Who asks?  A watchdog in a newer life is noted before it is answered. */
 static void
-check_watchdog(FunctionCallInfo fcinfo, RgState *state)
+check_watchdog(FunctionCallInfo fcinfo, RgState *state, RgCommand *ret_command)
 {
-	RgCommand	command = {.term = 0};
-
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("watchdog and counter must not be null")));
-	strlcpy(command.watchdog,
+	strlcpy(ret_command->watchdog,
 			DatumGetCString(DirectFunctionCall1(uuid_out, PG_GETARG_DATUM(0))), RG_UUID_SIZE);
-	command.counter = PG_GETARG_INT64(1);
-	if (rg_command_authorize(state, &command, true))
+	ret_command->counter = PG_GETARG_INT64(1);
+	ret_command->term = PG_ARGISNULL(4) ? 0 : PG_GETARG_INT64(4);
+	if (rg_command_authorize(state, ret_command, true))
 	{
 		RgNode		node;
 
 		rg_node_lock(&node, rg_boottime_ms() + COUNTER_WAIT_MS);
-		if (rg_command_authorize(&node.state, &command, true))
+		if (rg_command_authorize(&node.state, ret_command, true))
 			rg_node_store(&node);
 		*state = node.state;
 		rg_node_unlock(&node);
@@ -98,8 +102,9 @@ requests_jsonb(void)
 	appendStringInfoChar(&json, '[');
 	for (int i = 0; i < count; i++)
 		appendStringInfo(&json,
-						 "%s{\"id\":" INT64_FORMAT ",\"kind\":\"rebuild\",\"node\":\"%s\",\"method\":\"%s\"}",
-						 i > 0 ? "," : "", requests[i].id, requests[i].node, requests[i].method);
+						 "%s{\"id\":" INT64_FORMAT ",\"kind\":\"%s\",\"node\":\"%s\",\"method\":\"%s\"}",
+						 i > 0 ? "," : "", requests[i].id, requests[i].kind, requests[i].node,
+						 requests[i].method);
 	appendStringInfoChar(&json, ']');
 	return rg_jsonb_from_text(json.data);
 }
@@ -136,6 +141,50 @@ standbys_jsonb(void)
 	return rg_jsonb_from_text(json.data);
 }
 
+/* A lease counts only with the server start that it was granted to. */
+static void
+take_grant(FunctionCallInfo fcinfo, const RgCommand *command)
+{
+	if (!PG_ARGISNULL(2) && !PG_ARGISNULL(3) && !PG_ARGISNULL(4) && !PG_ARGISNULL(5))
+		(void) rg_lease_grant(command, PG_GETARG_INT64(5));
+}
+
+static void
+set_text(Datum *value, bool *isnull, const char *string)
+{
+	*isnull = string[0] == '\0';
+	if (!*isnull)
+		*value = CStringGetTextDatum(string);
+}
+
+/* Who is ahead of us, who was refused, how old our last WAL is. */
+static void
+warning_values(Datum *values, bool *nulls)
+{
+	bool		in_recovery = RecoveryInProgress();
+	char		ahead[RG_NAME_SIZE];
+	char		intruder[RG_INTRUDER_SIZE];
+	int64		intruder_ms;
+	RgReceipt	receipt;
+
+	LWLockAcquire(rg_shared->lock, LW_SHARED);
+	strlcpy(ahead, rg_shared->ahead, sizeof(ahead));
+	strlcpy(intruder, rg_shared->intruder, sizeof(intruder));
+	intruder_ms = rg_shared->intruder_ms;
+	LWLockRelease(rg_shared->lock);
+
+	set_text(&values[0], &nulls[0], in_recovery ? "" : ahead);
+	set_text(&values[1], &nulls[1], intruder);
+	nulls[2] = nulls[1];
+	values[2] = Int64GetDatum(rg_boottime_ms() - intruder_ms);
+	nulls[3] = !in_recovery;
+	if (in_recovery)
+	{
+		rg_receipt_update(&receipt);
+		values[3] = Int64GetDatum(rg_boottime_ms() - receipt.last_wal_ms);
+	}
+}
+
 PG_FUNCTION_INFO_V1(regent_heartbeat);
 
 /* heartbeat(watchdog, counter, boot_id, postmaster_start, term, lease_until_ms) */
@@ -148,21 +197,25 @@ regent_heartbeat(PG_FUNCTION_ARGS)
 	Datum	   *extra = values + RG_STATUS_COLUMNS;
 	bool	   *extra_nulls = nulls + RG_STATUS_COLUMNS;
 	RgState    *state = palloc(sizeof(RgState));
+	RgCommand	command;
 
 	rg_leave_snapshot();
 	rg_node_require();
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	rg_shared_state(state);
-	check_watchdog(fcinfo, state);
+	check_watchdog(fcinfo, state, &command);
 	check_server_start(fcinfo);
+	if (!RecoveryInProgress() && rg_state_leads(state))
+		rg_votes_look(&state->rule);
+	take_grant(fcinfo, &command);
 
 	/* it knows a newer term than we do: look whether its rule has come */
 	if (!PG_ARGISNULL(4) && (!state->has_rule || PG_GETARG_INT64(4) > state->rule.term))
 		rg_worker_wake();
 
 	rg_status_values(values, nulls);
-	memset(extra_nulls, false, 7 * sizeof(bool));
+	memset(extra_nulls, false, EXTRA_COLUMNS * sizeof(bool));
 	extra_nulls[0] = rg_boot_id[0] == '\0';
 	if (!extra_nulls[0])
 		extra[0] = DirectFunctionCall1(uuid_in, CStringGetDatum(rg_boot_id));
@@ -175,5 +228,6 @@ regent_heartbeat(PG_FUNCTION_ARGS)
 	extra_nulls[5] = state->promoting == 0;
 	extra[5] = Int64GetDatum(state->promoting);
 	extra[6] = standbys_jsonb();
+	warning_values(extra + 7, extra_nulls + 7);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls)));
 }

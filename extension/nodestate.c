@@ -25,6 +25,7 @@
 #include "storage/fd.h"
 
 #include "errors.h"
+#include "lease.h"
 #include "nodestate.h"
 #include "park.h"
 #include "pg_regent.h"
@@ -139,6 +140,7 @@ share(FileResult result, RgState *state, const RgFileMark *mark, const char *rea
 		/* removed under us: what we know goes back into a file */
 		rg_shared->state_dirty = rg_state_highest_term(shared) > 0;
 	}
+	rg_lease_fit_locked();
 	LWLockRelease(rg_shared->lock);
 	return is_news;
 }

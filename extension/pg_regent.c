@@ -27,6 +27,7 @@ PG_MODULE_MAGIC;
 char	   *rg_node_name = NULL;
 char	   *rg_database = NULL;
 int			rg_report_interval = 500;
+bool		rg_lease_from_standbys = true;
 char	   *rg_saved_restore_command = NULL;
 
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
@@ -91,6 +92,14 @@ define_settings(void)
 							PGC_SIGHUP,
 							GUC_UNIT_MS,
 							NULL, NULL, NULL);
+	DefineCustomBoolVariable("regent.lease_from_standbys",
+							 "Lets the standbys renew a leader's lease while no watchdog speaks.",
+							 NULL,
+							 &rg_lease_from_standbys,
+							 true,
+							 PGC_SIGHUP,
+							 0,
+							 NULL, NULL, NULL);
 	DefineCustomStringVariable("regent.saved_restore_command",
 							   "The restore_command that a promise took away until this node follows a leader again.",
 							   "Written and removed by pg_regent itself.",

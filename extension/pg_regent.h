@@ -16,6 +16,9 @@ extern char *rg_database;
 /* regent.report_interval, milliseconds. */
 extern int	rg_report_interval;
 
+/* regent.lease_from_standbys */
+extern bool rg_lease_from_standbys;
+
 /* regent.saved_restore_command, see settings.c. */
 extern char *rg_saved_restore_command;
 

@@ -15,6 +15,10 @@
  * An incomplete answer still is a promise.  It can be repeated, for the same term
  * and watchdog, until it is complete.  It is refused once this node follows a
  * leader of that very term: a late repetition must not cut it off again.
+ *
+ * A primary can promise, too (a switchover): then only 2 and 5 are left.  Its gate
+ * is closed and its lease gone when the promise is stored, so the position that
+ * it answers is not "complete": WAL without acknowledged writes may follow.
  */
 #include "postgres.h"
 
@@ -40,18 +44,13 @@
 static void
 check_promise(const RgState *state, const RgCommand *command)
 {
-	if (!RecoveryInProgress())
-		ereport(ERROR,
-				(errcode(ERRCODE_RG_WRONG_ROLE),
-				 errmsg("node \"%s\" is a primary and cannot be recruited", rg_node_name),
-				 errhint("Fence it instead: regent-node fence, or regent.fence().")));
 	rg_command_check_term(state, command);
 	if (rg_state_has_followed(state, command->term))
 		ereport(ERROR,
 				(errcode(ERRCODE_RG_STALE_TERM),
 				 errmsg("term " INT64_FORMAT " is decided on node \"%s\"",
 						command->term, rg_node_name),
-				 errdetail("It follows the leader of that term already."),
+				 errdetail("It follows or leads in that term already."),
 				 errhint("Recruit for the next term.")));
 }
 
@@ -76,8 +75,7 @@ position(FunctionCallInfo fcinfo, const RgState *state, bool is_complete)
 	else
 	{
 		is_complete = false;
-		timeline = rg_current_timeline(false);
-		lsn = GetXLogWriteRecPtr();
+		lsn = GetFlushRecPtr(&timeline);
 	}
 
 	values[0] = BoolGetDatum(is_complete);
@@ -86,7 +84,7 @@ position(FunctionCallInfo fcinfo, const RgState *state, bool is_complete)
 	values[2] = rg_followed_jsonb();
 	values[3] = Int32GetDatum((int32) timeline);
 	values[4] = LSNGetDatum(lsn);
-	values[5] = Int64GetDatum(rg_boottime_ms() - receipt.last_wal_ms);
+	values[5] = Int64GetDatum(RecoveryInProgress() ? rg_boottime_ms() - receipt.last_wal_ms : 0);
 	return HeapTupleGetDatum(heap_form_tuple(tupdesc, values, nulls));
 }
 
@@ -100,7 +98,7 @@ regent_promise(PG_FUNCTION_ARGS)
 	RgCommand	command;
 	RgNode		node;
 	int64		deadline;
-	bool		is_complete;
+	bool		is_complete = false;
 	Datum		answer;
 
 	rg_leave_snapshot();
@@ -116,14 +114,18 @@ regent_promise(PG_FUNCTION_ARGS)
 	rg_command_authorize(&node.state, &command, false);
 	check_promise(&node.state, &command);
 
-	rg_settings_cut_sources();
+	if (RecoveryInProgress())
+		rg_settings_cut_sources();
 	rg_command_promise(&node.state, &command);
 	rg_node_store(&node);
-	rg_park_reload(true);
-	is_complete = rg_park_wait(deadline);
+	if (RecoveryInProgress())
+	{
+		rg_park_reload(true);
+		is_complete = rg_park_wait(deadline);
+	}
 
 	/* the position is (rule, timeline, LSN): a rule that was replayed must be in it */
-	if (!rg_rules_sync(deadline) && is_complete)
+	if (RecoveryInProgress() && !rg_rules_sync(deadline) && is_complete)
 	{
 		is_complete = false;
 		ereport(LOG,
@@ -136,7 +138,8 @@ regent_promise(PG_FUNCTION_ARGS)
 	ereport(LOG,
 			(errhidestmt(true),
 			 errmsg("pg_regent promised term " INT64_FORMAT " on node \"%s\", %s after %d ms",
-					command.term, rg_node_name, is_complete ? "parked" : "incomplete",
+					command.term, rg_node_name,
+					!RecoveryInProgress() ? "a primary" : is_complete ? "parked" : "incomplete",
 					(int) (rg_boottime_ms() - started))));
 	rg_node_unlock(&node);
 	PG_RETURN_DATUM(answer);

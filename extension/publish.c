@@ -300,7 +300,7 @@ regent_jobs(PG_FUNCTION_ARGS)
 		bool		nulls[lengthof(job_columns)] = {false};
 
 		values[0] = Int64GetDatum(requests[i].id);
-		values[1] = CStringGetTextDatum("rebuild");
+		values[1] = CStringGetTextDatum(requests[i].kind);
 		values[2] = CStringGetTextDatum(requests[i].node);
 		values[3] = CStringGetTextDatum("queued");
 		nulls[4] = true;

@@ -1,6 +1,6 @@
 /*
  * requests.c
- *	  What operators ask the watchdog for: rebuild().
+ *	  What operators ask the watchdog for: rebuild(), switchover().
  *
  * A request is left on whatever node the operator is logged in to.  Each heartbeat
  * takes it along, and it stays until the watchdog has published a job of its id,
@@ -54,22 +54,21 @@ rg_requests_drop(const int64 *job_ids, int njobs)
 }
 
 static void
-check_rebuild(const RgState *state, const char *node, const char *method)
+check_rule(const RgState *state)
 {
-	StringInfoData voters;
-	bool		is_voter = false;
-
-	if (strcmp(method, "auto") != 0 && strcmp(method, "copy") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown method \"%s\"", method),
-				 errhint("Methods are auto and copy.")));
 	if (!state->has_rule)
 		ereport(ERROR,
 				(errcode(ERRCODE_RG_NOT_INITIALISED),
 				 errmsg("the cluster is not initialised"),
 				 errdetail("Node \"%s\" holds no rule.", rg_node_name),
 				 errhint("Run \"regent init\".")));
+}
+
+static void
+check_voter(const RgState *state, const char *node)
+{
+	StringInfoData voters;
+	bool		is_voter = false;
 
 	initStringInfo(&voters);
 	for (int i = 0; i < state->rule.nvoters; i++)
@@ -82,6 +81,18 @@ check_rebuild(const RgState *state, const char *node, const char *method)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("node \"%s\" does not exist", node),
 				 errhint("Nodes of this cluster are: %s.", voters.data)));
+}
+
+static void
+check_rebuild(const RgState *state, const char *node, const char *method)
+{
+	if (strcmp(method, "auto") != 0 && strcmp(method, "copy") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown method \"%s\"", method),
+				 errhint("Methods are auto and copy.")));
+	check_rule(state);
+	check_voter(state, node);
 	if (strcmp(state->rule.leader, node) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_RG_WRONG_ROLE),
@@ -118,15 +129,16 @@ next_request_id(void)
 	return id;
 }
 
-/* The id of a new request, of the same one if it waits already, -1: no room. */
+/* The id of a new request, of the same one if it waits already. */
 static int64
-add_request(const char *node, const char *method)
+add_request(const char *kind, const char *node, const char *method)
 {
 	int64		id = -1;
 
 	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < rg_shared->nrequests && id < 0; i++)
-		if (strcmp(rg_shared->requests[i].node, node) == 0 &&
+		if (strcmp(rg_shared->requests[i].kind, kind) == 0 &&
+			strcmp(rg_shared->requests[i].node, node) == 0 &&
 			strcmp(rg_shared->requests[i].method, method) == 0)
 			id = rg_shared->requests[i].id;
 	if (id < 0 && rg_shared->nrequests < RG_REQUESTS_MAX)
@@ -135,10 +147,16 @@ add_request(const char *node, const char *method)
 
 		id = next_request_id();
 		request->id = id;
+		strlcpy(request->kind, kind, sizeof(request->kind));
 		strlcpy(request->node, node, sizeof(request->node));
 		strlcpy(request->method, method, sizeof(request->method));
 	}
 	LWLockRelease(rg_shared->lock);
+	if (id < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("%d requests are waiting for the watchdog already", RG_REQUESTS_MAX),
+				 errhint("See regent.jobs().")));
 	return id;
 }
 
@@ -151,7 +169,6 @@ regent_rebuild(PG_FUNCTION_ARGS)
 	RgState    *state = palloc(sizeof(RgState));
 	char	   *node;
 	char	   *method;
-	int64		id;
 
 	rg_node_require();
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
@@ -163,12 +180,27 @@ regent_rebuild(PG_FUNCTION_ARGS)
 	rg_shared_state(state);
 	check_rebuild(state, node, method);
 	check_watchdog_listens();
+	PG_RETURN_INT64(add_request("rebuild", node, method));
+}
 
-	id = add_request(node, method);
-	if (id < 0)
+PG_FUNCTION_INFO_V1(regent_switchover);
+
+/* switchover(node default null) */
+Datum
+regent_switchover(PG_FUNCTION_ARGS)
+{
+	RgState    *state = palloc(sizeof(RgState));
+	char	   *node = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	rg_node_require();
+	rg_shared_state(state);
+	check_rule(state);
+	if (!PG_ARGISNULL(0))
+		check_voter(state, node);
+	if (strcmp(state->rule.leader, node) == 0)
 		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("%d requests are waiting for the watchdog already", RG_REQUESTS_MAX),
-				 errhint("See regent.jobs().")));
-	PG_RETURN_INT64(id);
+				(errcode(ERRCODE_RG_WRONG_ROLE),
+				 errmsg("node \"%s\" is the leader already", node)));
+	check_watchdog_listens();
+	PG_RETURN_INT64(add_request("switchover", node, ""));
 }

@@ -20,6 +20,7 @@
 #include "storage/shmem.h"
 #include "storage/spin.h"
 
+#include "lease.h"
 #include "nodestate.h"
 #include "park.h"
 #include "shmem.h"
@@ -147,6 +148,7 @@ rg_shared_adopt_rules(const RgRule *rules, int count)
 	for (int i = 0; i < count; i++)
 		changed |= rg_state_adopt_rule(&rg_shared->state, &rules[i]);
 	rg_shared->state_dirty |= changed;
+	rg_lease_fit_locked();
 	LWLockRelease(rg_shared->lock);
 	if (changed)
 		rg_worker_wake();

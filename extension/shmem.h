@@ -75,8 +75,9 @@ typedef struct RgSample
 typedef struct RgRequest
 {
 	int64		id;
-	char		node[RG_NAME_SIZE];
-	char		method[8];
+	char		kind[12];		/* rebuild or switchover */
+	char		node[RG_NAME_SIZE]; /* of a switchover: empty for any */
+	char		method[8];		/* of a rebuild */
 } RgRequest;
 
 typedef struct RgShared
@@ -105,11 +106,14 @@ typedef struct RgShared
 
 	/*
 	 * The voter that showed WAL beyond our own, kept until the watchdog has
-	 * looked (votes.c); protected by lock.
+	 * looked, and what each voter of the rule showed (votes.c); protected by lock.
 	 */
 	char		ahead[RG_NAME_SIZE];
-	pid_t		ahead_pid;
-	XLogRecPtr	ahead_lsn;
+	struct
+	{
+		pid_t		pid;
+		XLogRecPtr	lsn;
+	}			ahead_seen[RG_VOTERS_MAX];
 
 	/* Who was refused last as another watchdog or an older life of ours; protected by lock. */
 	char		intruder[RG_INTRUDER_SIZE];

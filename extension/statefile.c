@@ -360,6 +360,25 @@ rg_state_effective_term(const RgState *state)
 }
 
 int64_t
+rg_state_closing_term(const RgState *state)
+{
+	int64_t term = state->promise_term;
+
+	if (state->has_rule)
+		term = max_term(term, state->rule.term);
+	if (state->has_pending && strcmp(state->pending.leader, state->node) != 0)
+		term = max_term(term, state->pending.term);
+	return term;
+}
+
+bool
+rg_state_leads(const RgState *state)
+{
+	return state->has_rule && strcmp(state->rule.leader, state->node) == 0 &&
+		rg_state_closing_term(state) <= state->rule.term;
+}
+
+int64_t
 rg_state_highest_term(const RgState *state)
 {
 	int64_t term = max_term(rg_state_effective_term(state), state->promoting);

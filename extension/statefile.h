@@ -68,6 +68,15 @@ extern uint32_t rg_state_cksum(const char *data, size_t length);
 /* Nothing from below this term any more: promise, newest rule, pending rule. */
 extern int64_t rg_state_effective_term(const RgState *state);
 
+/*
+ * The same without a pending rule of our own: above the newest rule it closes the
+ * gate, and what we are about to write ourselves does not.
+ */
+extern int64_t rg_state_closing_term(const RgState *state);
+
+/* The newest flushed rule names this node, and nothing above it was promised. */
+extern bool rg_state_leads(const RgState *state);
+
 /* The highest term that this node has any trace of. */
 extern int64_t rg_state_highest_term(const RgState *state);
 

@@ -10,6 +10,8 @@
  *	- keeps a promise that somebody undid by hand: no source of WAL;
  *	- puts a restore_command back once the node follows its leader;
  *	- creates missing slots.
+ * More often, where it leads and no watchdog speaks, it writes markers and takes
+ * the lease that they bring (marker.c); that comes first in every turn.
  *
  * It decides nothing, and nothing that must be fast waits for it, except the
  * position in a promise, which asks it to look at once.  A step that fails is
@@ -41,6 +43,7 @@
 #include "utils/ps_status.h"
 #include "utils/snapmgr.h"
 
+#include "marker.h"
 #include "nodestate.h"
 #include "park.h"
 #include "pg_regent.h"
@@ -450,6 +453,7 @@ rg_worker_main(Datum arg)
 {
 	static Step database_step = {.what = "look for its database", .run = look_for_database};
 	int64		looked_ms = rg_boottime_ms();
+	int64		next_ms = 0;
 
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
@@ -471,6 +475,7 @@ rg_worker_main(Datum arg)
 
 	for (;;)
 	{
+		long		marker_ms;
 		long		pause_ms;
 
 		ResetLatch(MyLatch);
@@ -482,13 +487,20 @@ rg_worker_main(Datum arg)
 		}
 		MemoryContextSwitchTo(round_context);
 		MemoryContextReset(round_context);
-		pause_ms = work();
+		marker_ms = rg_marker_work();
+		if (rg_boottime_ms() >= next_ms)
+		{
+			next_ms = rg_boottime_ms() + work();
+			marker_ms = rg_marker_work();
+		}
 		if (!has_database && rg_boottime_ms() - looked_ms >= rg_shared->worker_retry_ms)
 		{
 			looked_ms = rg_boottime_ms();
 			run(&database_step);
 		}
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause_ms,
-						 PG_WAIT_EXTENSION);
+		pause_ms = (long) Max(next_ms - rg_boottime_ms(), 0);
+		if (WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					  Min(pause_ms, marker_ms), PG_WAIT_EXTENSION) & WL_LATCH_SET)
+			next_ms = 0;
 	}
 }

@@ -146,6 +146,14 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION regent.rebuild(pg_catalog.text, pg_catalog.text) IS 'ask the watchdog to rebuild a node; returns the id of the job';
 
+CREATE FUNCTION regent.switchover(
+	node pg_catalog.text DEFAULT NULL)
+RETURNS pg_catalog.int8
+AS 'MODULE_PATHNAME', 'regent_switchover'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION regent.switchover(pg_catalog.text) IS 'ask the watchdog to make another node, or this one, the leader; returns the id of the job';
+
 --
 -- The watchdog
 --
@@ -191,7 +199,11 @@ CREATE FUNCTION regent.heartbeat(
 	OUT followed_terms pg_catalog.jsonb,
 	OUT requests pg_catalog.jsonb,
 	OUT promoting_term pg_catalog.int8,
-	OUT standbys pg_catalog.jsonb)
+	OUT standbys pg_catalog.jsonb,
+	OUT ahead pg_catalog.text,
+	OUT intruder pg_catalog.text,
+	OUT intruder_age_ms pg_catalog.int8,
+	OUT wal_age_ms pg_catalog.int8)
 RETURNS pg_catalog.record
 AS 'MODULE_PATHNAME', 'regent_heartbeat'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -215,7 +227,7 @@ AS 'MODULE_PATHNAME', 'regent_promise'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION regent.promise(pg_catalog.uuid, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8)
-	IS 'recruits a standby: nothing from below this term any more, and its position';
+	IS 'nothing from below this term any more; recruits a standby, closes a primary; answers its position';
 
 CREATE FUNCTION regent.promote(
 	watchdog pg_catalog.uuid,
@@ -273,6 +285,28 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION regent.fence(pg_catalog.uuid, pg_catalog.int8, pg_catalog.int8)
 	IS 'a promise that also ends all client sessions';
 
+CREATE FUNCTION regent.checkpoint(
+	watchdog pg_catalog.uuid,
+	counter pg_catalog.int8,
+	term pg_catalog.int8)
+RETURNS pg_catalog.jsonb
+AS 'MODULE_PATHNAME', 'regent_checkpoint'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION regent.checkpoint(pg_catalog.uuid, pg_catalog.int8, pg_catalog.int8)
+	IS 'an immediate checkpoint, so that a planned stop is a short one';
+
+CREATE FUNCTION regent.takeover(
+	watchdog pg_catalog.uuid,
+	counter pg_catalog.int8,
+	old_watchdog pg_catalog.uuid)
+RETURNS pg_catalog.jsonb
+AS 'MODULE_PATHNAME', 'regent_takeover'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION regent.takeover(pg_catalog.uuid, pg_catalog.int8, pg_catalog.uuid)
+	IS 'from now on this node obeys another watchdog; whoever calls it knows that the old one is stopped';
+
 CREATE FUNCTION regent.publish(
 	watchdog pg_catalog.uuid,
 	counter pg_catalog.int8,
@@ -298,7 +332,9 @@ GRANT SELECT ON regent.rule TO pg_monitor;
 GRANT EXECUTE ON FUNCTION regent.walrecrunning(), regent.node_status(), regent.cluster()
 	TO pg_monitor;
 GRANT EXECUTE ON FUNCTION regent.jobs() TO pg_monitor, regent_operator;
-GRANT EXECUTE ON FUNCTION regent.rebuild(pg_catalog.text, pg_catalog.text) TO regent_operator;
+GRANT EXECUTE ON FUNCTION regent.rebuild(pg_catalog.text, pg_catalog.text),
+	regent.switchover(pg_catalog.text)
+	TO regent_operator;
 GRANT EXECUTE ON FUNCTION
 	regent.heartbeat(pg_catalog.uuid, pg_catalog.int8, pg_catalog.uuid, pg_catalog.timestamptz, pg_catalog.int8, pg_catalog.int8),
 	regent.promise(pg_catalog.uuid, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8),
@@ -306,5 +342,7 @@ GRANT EXECUTE ON FUNCTION
 	regent.follow(pg_catalog.uuid, pg_catalog.int8, pg_catalog.int8, pg_catalog.text, pg_catalog.text, pg_catalog.text),
 	regent.write_rule(pg_catalog.uuid, pg_catalog.int8, pg_catalog.int8, pg_catalog.int4, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.int4, pg_catalog.text[], pg_catalog.interval, pg_catalog.timestamptz, pg_catalog.text),
 	regent.fence(pg_catalog.uuid, pg_catalog.int8, pg_catalog.int8),
+	regent.checkpoint(pg_catalog.uuid, pg_catalog.int8, pg_catalog.int8),
+	regent.takeover(pg_catalog.uuid, pg_catalog.int8, pg_catalog.uuid),
 	regent.publish(pg_catalog.uuid, pg_catalog.int8, pg_catalog.int8, pg_catalog.jsonb)
 	TO regent_watchdog;
