@@ -357,32 +357,34 @@ test_status_shows_nodes_jobs_and_last_failover(void **state)
 {
 	char	   *text = status_text(
 		"{\"cluster\":\"main\",\"term\":2,\"leader\":\"n2\",\"diagnosis\":\"healthy\",\"diagnosis_text\":\"well\","
-		"\"phase\":\"steady\",\"auto_failover\":{\"ready\":true},"
+		"\"phase\":\"steady\",\"durability\":\"sync\",\"quorum\":1,\"lease_ms\":5000,\"auto_failover\":{\"ready\":true},"
 		"\"nodes\":[{\"name\":\"n1\",\"host\":\"10.0.0.11\",\"port\":5432,\"role\":\"unknown\",\"state\":\"rebuilding\","
 		"\"gate\":\"unknown\",\"timeline\":null,\"priority\":100,\"weight\":1,\"last_seen_ms\":null,"
 		"\"reason\":\"a copy runs\",\"candidate\":{\"eligible\":false,\"reason\":\"rebuild in progress\"},"
 		"\"ssh\":\"host key changed\"},"
-		"{\"name\":\"n2\",\"host\":\"10.0.0.12\",\"port\":5432,\"role\":\"primary\",\"state\":\"ok\",\"gate\":\"off\","
+		"{\"name\":\"n2\",\"host\":\"10.0.0.12\",\"port\":5432,\"role\":\"primary\",\"state\":\"ok\",\"gate\":\"open\",\"lease_left_ms\":4600,"
 		"\"timeline\":2,\"current_lsn\":\"0/5000060\",\"priority\":100,\"weight\":1,\"last_seen_ms\":120,\"reason\":\"\","
 		"\"candidate\":{\"eligible\":false,\"reason\":\"it is the leader\"},\"ssh\":\"ready\"},"
-		"{\"name\":\"n3\",\"host\":\"10.0.0.13\",\"port\":5432,\"role\":\"standby\",\"state\":\"ok\",\"gate\":\"off\","
+		"{\"name\":\"n3\",\"host\":\"10.0.0.13\",\"port\":5432,\"role\":\"standby\",\"state\":\"ok\",\"gate\":\"closed\",\"lease_left_ms\":null,"
 		"\"timeline\":2,\"replay_lsn\":\"0/5000000\",\"replay_lag_bytes\":96,\"replay_lag_ms\":3,\"priority\":100,"
 		"\"weight\":1,\"last_seen_ms\":130,\"candidate\":{\"eligible\":true,\"reason\":\"\"},\"ssh\":\"ready\"}],"
 		"\"jobs\":[{\"id\":7,\"kind\":\"rebuild\",\"node\":\"n1\",\"state\":\"running\",\"phase\":\"copy\","
 		"\"bytes\":1048576,\"total\":10485760,\"percent\":10,\"message\":\"\"}],"
 		"\"last_failover\":{\"term\":2,\"from\":\"n1\",\"to\":\"n2\",\"at\":\"2026-11-23T10:32:06.123Z\","
 		"\"diagnosis\":\"primary crashed\",\"outage_ms\":105,\"phases\":{\"detect_ms\":2,\"fence_ms\":20,"
-		"\"recruit_ms\":8,\"promote_ms\":60,\"rule_ms\":15}}}");
+		"\"recruit_ms\":8,\"promote_ms\":60,\"rule_ms\":15,\"bound_ms\":0},\"given_up\":\"\"},"
+		"\"last_switchover\":{\"ok\":true,\"from\":\"n2\",\"to\":\"n3\",\"gap_ms\":240,\"at\":\"2026-11-23T10:40:00.000Z\"}}");
 
 	(void) state;
 	assert_string_equal(text,
 						"automatic failover: ready\n"
 						"cluster main, term 2, leader n2, steady\n"
-						"healthy: well\n\n"
-						"node  role     state       tli  lsn         lag  delay    seen  prio  weight  address\n"
-						"n1    unknown  rebuilding                                never   100       1  10.0.0.11:5432\n"
-						"n2 *  primary  ok            2  0/5000060               120 ms   100       1  10.0.0.12:5432\n"
-						"n3    standby  ok            2  0/5000000  96 B   3 ms  130 ms   100       1  10.0.0.13:5432\n"
+						"healthy: well\n"
+						"durability sync, quorum 1, lease 5.0 s, of which n2 has 4.6 s left\n\n"
+						"node  role     state       gate     tli  lsn         lag  delay    seen  prio  weight  address\n"
+						"n1    unknown  rebuilding  unknown                                never   100       1  10.0.0.11:5432\n"
+						"n2 *  primary  ok          open       2  0/5000060               120 ms   100       1  10.0.0.12:5432\n"
+						"n3    standby  ok          closed     2  0/5000000  96 B   3 ms  130 ms   100       1  10.0.0.13:5432\n"
 						"\n"
 						"n1: a copy runs\n"
 						"n1 would not be promoted: rebuild in progress\n"
@@ -391,7 +393,9 @@ test_status_shows_nodes_jobs_and_last_failover(void **state)
 						"job 7: rebuild n1, running, copy 1.0 MB of 10.0 MB, 10 %\n"
 						"\n"
 						"last failover: term 2, n1 to n2, 2026-11-23T10:32:06.123Z, primary crashed\n"
-						"               105 ms (detect 2, fence 20, recruit 8, promote 60, rule 15)\n");
+						"               105 ms (detect 2, fence 20, recruit 8, promote 60, rule 15)\n"
+						"\n"
+						"last switchover: n2 to n3, 2026-11-23T10:40:00.000Z, 240 ms without a primary\n");
 	free(text);
 }
 

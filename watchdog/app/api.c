@@ -1,6 +1,9 @@
 /*
  * api.c
- *	  Answers from memory; the only thing that can be asked for is a rebuild.
+ *	  Answers from memory; orders are handed to orders.c.
+ *
+ * Every order can be tried first: with "dry_run" it is judged, nothing is done,
+ * and the answer says what would be, or the refusal why not.
  */
 #include "api.h"
 
@@ -8,8 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "orders.h"
 #include "status.h"
 #include "watchdog/core/explain.h"
+#include "watchdog/core/order.h"
 
 #define EXPLAIN_MAX (16 * 1024)
 
@@ -56,6 +61,19 @@ get_events(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
 	reply->json = rg_events_json(c->events, query_int(req, "after", 0), (int) limit);
 }
 
+/* Which nodes may be gone for good: from the rule in force. */
+static bool
+explain_quorum(RgCluster *c, RgHttpReply *reply, char *text)
+{
+	if (c->memory.rule.term == 0)
+	{
+		fail(reply, 409, "the cluster has no rule yet", "Run regent init.");
+		return false;
+	}
+	(void) rg_explain_quorum(&c->memory.rule, text, EXPLAIN_MAX);
+	return true;
+}
+
 static void
 get_explain(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
 {
@@ -67,7 +85,15 @@ get_explain(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
 		fail(reply, 503, "out of memory", "");
 		return;
 	}
-	if (json_object_get(req->query, "graph") != NULL)
+	if (json_object_get(req->query, "quorum") != NULL)
+	{
+		if (!explain_quorum(c, reply, text))
+		{
+			free(text);
+			return;
+		}
+	}
+	else if (json_object_get(req->query, "graph") != NULL)
 		(void) rg_explain_graph(text, EXPLAIN_MAX);
 	else
 		(void) rg_explain(&c->view, &c->decision, text, EXPLAIN_MAX);
@@ -85,12 +111,86 @@ post_rebuild(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
 
 	if (node == NULL)
 		fail(reply, 400, "no node is named", "Name the node to rebuild: {\"node\": \"n1\"}.");
-	else if (rg_cluster_rebuild(arg, node, 0, &job, &err) < 0)
+	else if (rg_orders_rebuild(arg, node, 0, &job, &err) < 0)
 		fail(reply, 409, err.message, err.hint);
 	else
 	{
 		reply->status = 200;
 		reply->json = json_pack("{s:I}", "job", (json_int_t) job);
+	}
+}
+
+static bool
+is_dry_run(const RgHttpRequest *req)
+{
+	return json_is_true(json_object_get(req->body, "dry_run"));
+}
+
+static void
+post_switchover(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
+{
+	RgCluster  *c = arg;
+	const char *node = json_string_value(json_object_get(req->body, "node"));
+	char		target[RG_CORE_NAME_MAX] = "";
+	char		why[RG_TEXT_MAX] = "";
+	int64_t		job = 0;
+	RgError		err;
+
+	if (node == NULL)
+		node = "";
+	if (rg_order_switchover_refusal(&c->view, &c->memory, node, target, why) != NULL)
+	{
+		fail(reply, 409, why, "Nothing was changed.  See regent status and regent explain.");
+		return;
+	}
+	if (!is_dry_run(req) && rg_orders_switchover(c, node, 0, &job, &err) < 0)
+	{
+		fail(reply, 409, err.message, err.hint);
+		return;
+	}
+	reply->status = 200;
+	reply->json = json_pack("{s:b,s:s,s:s,s:I}", "dry_run", is_dry_run(req) ? 1 : 0, "from", c->memory.rule.leader,
+							"to", target, "job", (json_int_t) job);
+}
+
+static void
+post_failover(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
+{
+	RgCluster  *c = arg;
+	const char *node = json_string_value(json_object_get(req->body, "node"));
+	char		loss[RG_TEXT_MAX] = "";
+	RgError		err;
+
+	if (node == NULL || !json_is_true(json_object_get(req->body, "accept_loss")))
+		fail(reply, 400, "a failover by hand names the node and accepts a loss",
+			 "{\"node\": \"n2\", \"accept_loss\": true}; to move the role without loss: /v1/switchover.");
+	else if (rg_order_accept_loss_refusal(&c->view, &c->memory, node, loss) != NULL)
+		fail(reply, 409, loss, "Nothing was changed.  See regent status and regent explain.");
+	else if (!is_dry_run(req) && rg_orders_accept_loss(c, node, loss, &err) < 0)
+		fail(reply, 409, err.message, err.hint);
+	else
+	{
+		reply->status = 200;
+		reply->json = json_pack("{s:b,s:s,s:s}", "dry_run", is_dry_run(req) ? 1 : 0, "node", node, "loss", loss);
+	}
+}
+
+static void
+post_takeover(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
+{
+	RgCluster  *c = arg;
+	char		what[RG_TEXT_MAX] = "";
+	RgError		err;
+
+	if (rg_order_takeover_refusal(&c->view, &c->memory, what) != NULL)
+		fail(reply, 409, what, "Nothing was changed.  See regent status.");
+	else if (!is_dry_run(req) && rg_orders_takeover(c, what, &err) < 0)
+		fail(reply, 409, err.message, err.hint);
+	else
+	{
+		reply->status = 200;
+		reply->json = json_pack("{s:b,s:s,s:s}", "dry_run", is_dry_run(req) ? 1 : 0, "watchdog", c->identity.id,
+								"what", what);
 	}
 }
 
@@ -137,6 +237,9 @@ static const RgHttpRoute control_routes[] = {
 	{"GET", "/v1/explain", get_explain},
 	{"GET", "/v1/jobs", get_jobs},
 	{"POST", "/v1/rebuild", post_rebuild},
+	{"POST", "/v1/switchover", post_switchover},
+	{"POST", "/v1/failover", post_failover},
+	{"POST", "/v1/takeover", post_takeover},
 	{"GET", "/node/", get_node},
 	{NULL, NULL, NULL}
 };

@@ -17,21 +17,20 @@
 #include "act.h"
 #include "api.h"
 #include "node.h"
+#include "publish.h"
 #include "record.h"
 #include "status.h"
 #include "watchdog/base/clock.h"
-#include "watchdog/core/job.h"
 #include "watchdog/core/phase.h"
 #include "watchdog/io/notify.h"
 
 #define TICK_MS 100
 #define JUMP_MS 3000			/* no round for so long: we were not running */
 #define ALIVE_MS 60000
-#define PUBLISH_MS 5000
 
 static void tell_durability(RgCluster *c);
 
-static const char *const journal_keep[] = {"memory", "alive", NULL};
+static const char *const journal_keep[] = {"memory", "alive", "failover", "switchover", NULL};
 
 void
 rg_cluster_wake(RgCluster *c)
@@ -121,24 +120,61 @@ must_be_durable(const RgCluster *c)
 		changes_grants(&c->memory, &d->memory);
 }
 
-/* True when the decision's memory is safely on disk. */
-static bool
-record_memory(RgCluster *c)
+/* The journal, and with sync the disk, has this memory when it returns 0. */
+static int
+record_memory(RgCluster *c, const RgMemory *memory, bool sync, RgError *err)
 {
-	json_t	   *line = rg_record_memory(&c->decision.memory, &c->view, c->boot_id,
-										c->system_identifier);
-	RgError		err;
-	int			ret = rg_journal_write(c->journal, "memory", line, must_be_durable(c), NULL, &err);
+	json_t	   *line = rg_record_memory(memory, &c->view, c->boot_id, c->system_identifier);
+	int			ret = rg_journal_write(c->journal, "memory", line, sync, NULL, err);
 
 	json_decref(line);
 	if (ret < 0)
 	{
-		rg_error_hint(&err, "Nothing is decided until the journal can be written: free space in %s.",
+		rg_error_hint(err, "Nothing is decided until the journal can be written: free space in %s.",
 					  c->config.state_directory);
-		rg_log_error(c->log, RG_LOG_ERROR, "journal_failed", c->config.name, NULL, &err);
+		rg_log_error(c->log, RG_LOG_ERROR, "journal_failed", c->config.name, NULL, err);
 	}
 	c->journal_broken = ret < 0;
-	return ret == 0;
+	return ret;
+}
+
+/* What status shows as the last one of its kind; also after a restart. */
+static void
+keep_last(RgCluster *c, const char *kind, json_t **last, json_t *value)
+{
+	json_t	   *line = json_pack("{s:O}", "last", value);
+	RgError		err;
+
+	json_decref(*last);
+	*last = value;
+	if (rg_journal_write(c->journal, kind, line, false, NULL, &err) < 0)
+		rg_log_error(c->log, RG_LOG_ERROR, "journal_failed", c->config.name, NULL, &err);
+	json_decref(line);
+}
+
+/* A failover or a switchover has ended in this round. */
+static void
+take_ends(RgCluster *c)
+{
+	RgFailover *f = &c->decision.memory.failover;
+
+	if (f->times.ruled_ms != 0 && f->times.ruled_ms != c->memory.failover.times.ruled_ms)
+	{
+		if (f->planned)
+			keep_last(c, "switchover", &c->last_switchover, rg_record_switchover(f));
+		else
+			keep_last(c, "failover", &c->last_failover, rg_record_failover(f));
+	}
+	for (int i = 0; i < RG_JOBS_MAX; i++)
+	{
+		const RgJob *job = &c->decision.memory.jobs[i];
+		const RgJob *before = &c->memory.jobs[i];
+
+		if (job->kind == RG_JOBKIND_SWITCHOVER && job->state == RG_JOB_FAILED &&
+			(before->id != job->id || before->state != RG_JOB_FAILED))
+			keep_last(c, "switchover", &c->last_switchover,
+					  rg_record_switchover_failed(c->memory.rule.leader, job, rg_clock_wall_ms()));
+	}
 }
 
 static bool
@@ -163,79 +199,6 @@ record_alive(RgCluster *c, int64_t now)
 	if (rg_journal_write(c->journal, "alive", line, true, NULL, &err) < 0)
 		rg_log_error(c->log, RG_LOG_ERROR, "journal_failed", c->config.name, NULL, &err);
 	json_decref(line);
-}
-
-/* ---- publish ---- */
-
-static void
-on_published(void *arg, const PGresult *res, const RgPgFailure *failure)
-{
-	(void) arg;
-	(void) res;
-	(void) failure;				/* the next publication tries again */
-}
-
-static void
-publish_to(RgCluster *c, RgNode *node, const char *text)
-{
-	static const char sql[] =
-		"SELECT regent.publish($1::uuid, $2::bigint, $3::bigint, $4::jsonb)";
-	char		counter[24];
-	char		term[24];
-	const char *values[4] = {c->identity.id, counter, term, text};
-
-	/* never in the way of a command */
-	if (!rg_pg_is_open(node->spare) || rg_pg_is_busy(node->spare) || node->pending != NULL)
-		return;
-	(void) snprintf(counter, sizeof(counter), "%lld", (long long) c->identity.counter);
-	(void) snprintf(term, sizeof(term), "%lld", (long long) c->memory.rule.term);
-	if (rg_pg_exec(node->spare, sql, 4, values, 2000, on_published, node) == 0)
-		(void) snprintf(node->published, sizeof(node->published), "%lld",
-						(long long) c->publish_version);
-}
-
-static void
-publish(RgCluster *c, int64_t now)
-{
-	RgPhase		phase = c->memory.phase;
-	json_t	   *json;
-	char	   *text;
-	char		version[64];
-
-	/* in doubt and in a failover the sessions are for other things */
-	if (c->memory.rule.term == 0 || phase == RG_PHASE_SUSPECTING || rg_phase_is_failover(phase))
-		return;
-	json = rg_status_publication(c, false);
-	text = json_dumps(json, JSON_COMPACT);
-	json_decref(json);
-	if (text == NULL)
-		return;
-	if (c->published == NULL || strcmp(text, c->published) != 0 ||
-		now - c->last_publish_ms >= PUBLISH_MS)
-	{
-		free(c->published);
-		c->published = text;
-		c->last_publish_ms = now;
-		c->publish_version++;
-	}
-	else
-		free(text);
-	(void) snprintf(version, sizeof(version), "%lld", (long long) c->publish_version);
-	json = NULL;
-	for (int i = 0; i < c->nnodes; i++)
-	{
-		RgNode	   *node = &c->nodes[i];
-
-		if (strcmp(node->published, version) == 0 || !rg_view_answers(&c->view, i))
-			continue;
-		if (json == NULL)
-			json = rg_status_publication(c, true);
-		text = json_dumps(json, JSON_COMPACT);
-		if (text != NULL)
-			publish_to(c, node, text);
-		free(text);
-	}
-	json_decref(json);
 }
 
 /* ---- the round ---- */
@@ -276,6 +239,7 @@ run_round(RgCluster *c)
 {
 	int64_t		now = rg_clock_now_ms();
 	bool		recorded = true;
+	RgError		err;
 
 	if (c->last_round_ms != 0 && now - c->last_round_ms > JUMP_MS)
 	{
@@ -292,9 +256,10 @@ run_round(RgCluster *c)
 	if (c->decision.memory.failover.times.ruled_ms != c->memory.failover.times.ruled_ms)
 		c->decision.memory.failover.at_wall_ms = rg_clock_wall_ms();
 	if (c->decision.must_record)
-		recorded = record_memory(c);
+		recorded = record_memory(c, &c->decision.memory, must_be_durable(c), &err) == 0;
 	if (!recorded)
 		return;					/* the old memory stays in force; looking goes on */
+	take_ends(c);
 	c->memory = c->decision.memory;
 	for (int i = 0; i < c->decision.nnotes; i++)
 		rg_cluster_note(c, &c->decision.notes[i]);
@@ -304,7 +269,7 @@ run_round(RgCluster *c)
 		rg_node_grant_now(&c->nodes[i]);
 	record_alive(c, now);
 	tell_durability(c);
-	publish(c, now);
+	rg_publish(c, now);
 	tell_systemd(c);
 }
 
@@ -317,30 +282,13 @@ on_round(evutil_socket_t fd, short what, void *arg)
 }
 
 int
-rg_cluster_rebuild(RgCluster *c, const char *node, int64_t id, int64_t *ret_job, RgError *err)
+rg_cluster_set_memory(RgCluster *c, const RgMemory *memory, RgError *err)
 {
-	char		why[RG_TEXT_MAX];
-	RgJob	   *job;
+	int			ret = record_memory(c, memory, true, err);
 
-	/* a request of a node is told again until it has seen the job: once is enough */
-	for (int i = 0; id != 0 && i < RG_JOBS_MAX; i++)
-		if (c->memory.jobs[i].id == id)
-			return 0;
-	if (rg_job_refusal(&c->view, &c->memory, node, why) != NULL)
-	{
-		if (id != 0)
-			rg_job_add_failed(&c->memory, &c->view, node, id, why);
-		(void) rg_error_set(err, RGE_STATE, "%s", why);
-		rg_error_hint(err, "See regent status and regent explain.");
-		return RGE_STATE;
-	}
-	if (!rg_job_add(&c->memory, &c->view, node, false, id))
-		return rg_error_set(err, RGE_LIMIT, "too many jobs: %d are waiting already", RG_JOBS_MAX);
-	job = rg_memory_job(&c->memory, node);
-	rg_cluster_tell(c, RG_EVENT_REBUILD_QUEUED, rg_view_find(&c->view, node), false,
-					"rebuild of %s was asked for", node);
-	if (ret_job != NULL)
-		*ret_job = job->id;
+	if (ret < 0)
+		return ret;
+	c->memory = *memory;
 	rg_cluster_wake(c);
 	return 0;
 }
@@ -367,6 +315,13 @@ on_line(void *arg, const char *kind, int64_t seq, int64_t at_wall_ms, const json
 
 		(void) snprintf(end->machine, sizeof(end->machine), "%s", machine != NULL ? machine : "");
 		end->in_doubt = json_is_true(json_object_get(line, "in_doubt"));
+	}
+	else if (strcmp(kind, "failover") == 0 || strcmp(kind, "switchover") == 0)
+	{
+		json_t	  **last = kind[0] == 'f' ? &r->cluster->last_failover : &r->cluster->last_switchover;
+
+		json_decref(*last);
+		*last = json_deep_copy(json_object_get(line, "last"));
 	}
 	else if (strcmp(kind, "memory") == 0)
 	{
@@ -547,6 +502,8 @@ rg_cluster_close(RgCluster *c)
 	rg_journal_close(c->journal);
 	rg_identity_close(&c->identity);
 	rg_events_free(c->events);
+	json_decref(c->last_failover);
+	json_decref(c->last_switchover);
 	free(c->published);
 	free(c);
 }

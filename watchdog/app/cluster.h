@@ -78,6 +78,8 @@ struct RgCluster
 	int64_t		last_round_ms;
 	int64_t		jumped_until_ms;
 	int64_t		last_alive_ms;	/* newest line of kind "alive" */
+	json_t	   *last_failover;	/* as status shows them; NULL = there was none */
+	json_t	   *last_switchover;
 	int64_t		last_publish_ms;
 	int64_t		publish_version;
 	char	   *published;		/* what the nodes were told last, without ages */
@@ -113,8 +115,7 @@ extern void rg_cluster_note(RgCluster *cluster, const RgNote *note);
 extern void rg_cluster_tell(RgCluster *cluster, RgEvent event, int node, bool alarm,
 							const char *fmt,...) __attribute__((format(printf, 5, 6)));
 
-/* Queues a rebuild that a person asked for; ret_job gets its id. */
-extern int	rg_cluster_rebuild(RgCluster *cluster, const char *node, int64_t id,
-							   int64_t *ret_job, RgError *err);
+/* Takes a memory that an order has changed, once it is on disk; and asks for a round. */
+extern int	rg_cluster_set_memory(RgCluster *cluster, const RgMemory *memory, RgError *err);
 
 #endif							/* RG_CLUSTER_H */

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "act.h"
+#include "orders.h"
 #include "watchdog/base/clock.h"
 #include "watchdog/core/lease.h"
 
@@ -209,14 +210,10 @@ take_requests(RgNode *node, json_t *requests)
 	{
 		const char *kind = json_string_value(json_object_get(request, "kind"));
 		const char *name = json_string_value(json_object_get(request, "node"));
-		int64_t		id = json_integer_value(json_object_get(request, "id"));
-		RgError		err;
 
-		if (kind == NULL || name == NULL || id <= 0 || strcmp(kind, "rebuild") != 0)
-			continue;
-		if (rg_cluster_rebuild(node->cluster, name, id, NULL, &err) < 0)
-			rg_log_error(node->cluster->log, RG_LOG_WARNING, "rebuild_failed",
-						 node->cluster->config.name, name, &err);
+		if (kind != NULL)
+			rg_orders_request(node->cluster, kind, name != NULL ? name : "",
+							  json_integer_value(json_object_get(request, "id")));
 	}
 	json_decref(requests);
 }

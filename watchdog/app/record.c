@@ -126,8 +126,6 @@ rg_record_failover(const RgFailover *f)
 	const RgTimes *t = &f->times;
 	char		when[32];
 
-	if (f->term == 0 || f->to[0] == '\0' || f->planned)
-		return json_null();
 	return json_pack("{s:I,s:s,s:s,s:s,s:s,s:s,s:I,s:{s:I,s:I,s:I,s:I,s:I,s:I}}",
 					 "term", (json_int_t) f->term, "from", f->from, "to", f->to,
 					 "at", rg_clock_format(f->at_wall_ms, when, sizeof(when)), "diagnosis", rg_diagnosis_name(f->diagnosis),
@@ -139,6 +137,26 @@ rg_record_failover(const RgFailover *f)
 					 "recruit_ms", (json_int_t) (t->recruited_ms - t->called_ms),
 					 "promote_ms", (json_int_t) (t->promoted_ms - t->recruited_ms),
 					 "rule_ms", (json_int_t) (t->ruled_ms - t->promoted_ms));
+}
+
+json_t *
+rg_record_switchover(const RgFailover *f)
+{
+	const RgTimes *t = &f->times;
+	char		when[32];
+
+	return json_pack("{s:b,s:I,s:s,s:s,s:I,s:s,s:s}", "ok", 1, "term", (json_int_t) f->term, "from", f->from, "to", f->to,
+					 "gap_ms", (json_int_t) (t->ruled_ms - t->lost_ms),
+					 "at", rg_clock_format(f->at_wall_ms, when, sizeof(when)), "reason", "");
+}
+
+json_t *
+rg_record_switchover_failed(const char *from, const RgJob *job, int64_t at_wall_ms)
+{
+	char		when[32];
+
+	return json_pack("{s:b,s:s,s:s,s:n,s:s,s:s}", "ok", 0, "from", from, "to", job->node, "gap_ms",
+					 "at", rg_clock_format(at_wall_ms, when, sizeof(when)), "reason", job->message);
 }
 
 json_t *

@@ -22,7 +22,11 @@ extern void rg_record_read(const json_t *line, const char *boot_id, int64_t now_
 /* A rule as JSON, in the form of regent.heartbeat's. */
 extern json_t *rg_record_rule(const RgRule *rule);
 
-/* The last failover for status: term, from, to, diagnosis, phases; json null when there was none. */
+/* A failover that has ended, for status: term, from, to, diagnosis, phases. */
 extern json_t *rg_record_failover(const RgFailover *failover);
+
+/* A switchover that has ended, for status; one that failed has a reason and no gap. */
+extern json_t *rg_record_switchover(const RgFailover *failover);
+extern json_t *rg_record_switchover_failed(const char *from, const RgJob *job, int64_t at_wall_ms);
 
 #endif							/* RG_RECORD_H */

@@ -54,6 +54,41 @@ role_name(const RgCluster *c, int i)
 	return c->view.nodes[i].facts.in_recovery ? "standby" : "primary";
 }
 
+/* What is known of the gate: an answer that is no longer fresh tells nothing of it. */
+static const char *
+gate_name(const RgView *view, int i)
+{
+	if (!rg_view_answers(view, i))
+		return "unknown";
+	switch (view->nodes[i].facts.gate)
+	{
+		case RG_GATEV_OPEN:
+			return "open";
+		case RG_GATEV_CLOSED:
+			return "closed";
+		case RG_GATEV_OVERRIDE:
+			return "override";
+		case RG_GATEV_OFF:
+			return "off";
+		case RG_GATEV_UNKNOWN:
+			break;
+	}
+	return "unknown";
+}
+
+/* As of now: it runs out while nobody answers, too. */
+static json_t *
+lease_left_json(const RgView *view, int i)
+{
+	const RgNodeView *v = &view->nodes[i];
+	int64_t		left = v->facts.lease_left_ms;
+
+	if (!v->facts.valid || left < 0)
+		return json_null();
+	left -= rg_clock_now_ms() - v->facts_ms;
+	return json_integer(left > 0 ? left : 0);
+}
+
 static json_t *
 node_json(const RgCluster *c, int i)
 {
@@ -71,7 +106,8 @@ node_json(const RgCluster *c, int i)
 	SET("role", json_string(role_name(c, i)));
 	SET("state", json_string(rg_node_state_name(d->states[i])));
 	SET("writable", json_boolean(answers && f->writable));
-	SET("gate", json_string(node->has_last ? node->last.gate : "unknown"));
+	SET("gate", json_string(gate_name(&c->view, i)));
+	SET("lease_left_ms", lease_left_json(&c->view, i));
 	SET("timeline", f->timeline ? json_integer(f->timeline) : json_null());
 	SET("receive_lsn", lsn_json(f->receive_lsn));
 	SET("replay_lsn", lsn_json(f->replay_lsn));
@@ -100,7 +136,7 @@ job_json(const RgJob *job)
 	int			percent = job->total > 0 ? (int) (job->bytes * 100 / job->total) : 0;
 
 	return json_pack("{s:I,s:s,s:s,s:s,s:s,s:I,s:I,s:i,s:s,s:i,s:b}", "id", (json_int_t) job->id,
-					 "kind", "rebuild", "node", job->node, "state", rg_job_state_name(job->state),
+					 "kind", rg_job_kind_name(job->kind), "node", job->node, "state", rg_job_state_name(job->state),
 					 "phase", rg_job_phase_name(job->phase), "bytes", (json_int_t) job->bytes,
 					 "total", (json_int_t) job->total, "percent", percent > 100 ? 100 : percent,
 					 "message", job->message, "attempts", job->attempts,
@@ -122,6 +158,7 @@ json_t *
 rg_status_json(const RgCluster *c)
 {
 	const RgDecision *d = &c->decision;
+	const RgRule *rule = &c->memory.rule;
 	json_t	   *nodes = json_array();
 	char		started[32];
 
@@ -129,19 +166,23 @@ rg_status_json(const RgCluster *c)
 						   sizeof(started));
 	for (int i = 0; i < c->nnodes; i++)
 		(void) json_array_append_new(nodes, node_json(c, i));
-	return json_pack("{s:s,s:I,s:s?,s:s,s:s,s:s,s:{s:b,s:b,s:s},s:{s:s,s:I,s:i,s:s},s:o,s:o,s:o}",
+	return json_pack("{s:s,s:I,s:s?,s:s,s:s,s:s,s:s,s:i,s:I,s:{s:b,s:b,s:s},s:{s:s,s:I,s:i,s:s,s:b,s:s},s:o,s:o,s:O?,s:O?}",
 					 "cluster", c->config.name, "term", (json_int_t) c->memory.rule.term,
 					 "leader", c->memory.rule.term ? c->memory.rule.leader : NULL,
 					 "diagnosis", rg_diagnosis_name(c->memory.diagnosis),
 					 "diagnosis_text", d->evidence[0] ? d->evidence
 					 : rg_diagnosis_text(c->memory.diagnosis),
-					 "phase", rg_phase_name(c->memory.phase), "auto_failover",
+					 "phase", rg_phase_name(c->memory.phase),
+					 "durability", rule->term ? rule->durability : c->config.durability,
+					 "quorum", rule->term ? rule->quorum : c->config.quorum,
+					 "lease_ms", (json_int_t) (rule->term ? rule->lease_ms : c->config.lease_ms), "auto_failover",
 					 "enabled", c->config.auto_failover ? 1 : 0, "ready", d->ready ? 1 : 0,
 					 "reason", d->ready_reason, "watchdog", "id", c->identity.id,
 					 "counter", (json_int_t) c->identity.counter, "pid", (int) getpid(),
 					 "started_at", started,
+					 "in_doubt", c->view.maybe_restored && !c->memory.confirmed ? 1 : 0, "doubt", c->doubt,
 					 "nodes", nodes, "jobs", rg_status_jobs(c),
-					 "last_failover", rg_record_failover(&c->memory.failover));
+					 "last_failover", c->last_failover, "last_switchover", c->last_switchover);
 }
 
 /* pgpool-II's codes: 1 waiting, 2 up, 3 down */
@@ -211,8 +252,8 @@ rg_status_publication(const RgCluster *c, bool ages)
 
 		if (job->id == 0)
 			continue;
-		json = json_pack("{s:I,s:s,s:s,s:s,s:s}", "id", (json_int_t) job->id, "kind", "rebuild",
-						 "node", job->node, "state", rg_job_state_name(job->state),
+		json = json_pack("{s:I,s:s,s:s,s:s,s:s}", "id", (json_int_t) job->id,
+						 "kind", rg_job_kind_name(job->kind), "node", job->node, "state", rg_job_state_name(job->state),
 						 "message", job->message);
 		/* percent of the copy; beside the message it says how far it is */
 		if (ages && job->total > 0)
@@ -231,7 +272,7 @@ rg_status_is_primary(const RgCluster *c, int node)
 	return node == c->decision.leader && rg_view_is_primary(&c->view, node) &&
 		c->view.nodes[node].facts.writable &&
 		(phase == RG_PHASE_STEADY || phase == RG_PHASE_ALARMED || phase == RG_PHASE_SUSPECTING ||
-		 phase == RG_PHASE_WAITING);
+		 phase == RG_PHASE_WAITING || phase == RG_PHASE_UNDOING || phase == RG_PHASE_SWITCHING);
 }
 
 bool

@@ -77,6 +77,30 @@ rg_cli_name_width(const RgCli *cli)
 	return width;
 }
 
+bool
+rg_cli_confirm(const RgCli *cli, const char *word, const char *question)
+{
+	char		line[256];
+
+	if (cli->json)
+	{
+		fprintf(stderr, "regent: error: not confirmed\nHINT:  With --json nothing is asked: add --yes.\n");
+		return false;
+	}
+	fflush(cli->out);
+	fprintf(stderr, "%s  Type %s to go on: ", question, word);
+	if (fgets(line, sizeof(line), stdin) != NULL)
+	{
+		line[strcspn(line, "\r\n")] = '\0';
+		if (strcmp(line, word) == 0)
+			return true;
+	}
+	else
+		fputc('\n', stderr);
+	fprintf(stderr, "regent: error: not confirmed, nothing was changed\nHINT:  --yes answers for you.\n");
+	return false;
+}
+
 void
 rg_cli_print_json(const RgCli *cli, json_t *value)
 {

@@ -42,6 +42,9 @@ extern RgExit rg_cmd_status(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_events(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_explain(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_rebuild(RgCli *cli, int argc, char **argv);
+extern RgExit rg_cmd_switchover(RgCli *cli, int argc, char **argv);
+extern RgExit rg_cmd_failover(RgCli *cli, int argc, char **argv);
+extern RgExit rg_cmd_takeover(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_uri(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_config(RgCli *cli, int argc, char **argv);
 
@@ -63,6 +66,9 @@ extern int	rg_cli_node(const RgCli *cli, const char *name);
 
 /* How wide a column of node names is. */
 extern int	rg_cli_name_width(const RgCli *cli);
+
+/* Asks on the terminal for a word to be typed; true when it was.  With --json it is never asked: false. */
+extern bool rg_cli_confirm(const RgCli *cli, const char *word, const char *question);
 
 /* Prints a JSON value (taken over) and a newline. */
 extern void rg_cli_print_json(const RgCli *cli, json_t *value);

@@ -48,8 +48,28 @@ static const RgCommand commands[] = {
 		rg_cmd_events,
 		"  -f, --follow         go on with new events\n"
 		"  -n, --number NUMBER  how many of the newest ones to begin with (default 50)\n"},
-	{"explain", "", "tell what would happen if the primary failed now, and why",
-		rg_cmd_explain, ""},
+	{"explain", "[--quorum]", "tell what would happen if the primary failed now, and why",
+		rg_cmd_explain,
+		"  --quorum  which nodes may be lost together, so that one can still be promoted\n"},
+	{"switchover", "[NODE] [--dry-run] [--no-wait]", "make a standby the primary, without losing a commit",
+		rg_cmd_switchover,
+		"Without NODE the best standby is taken.  The old primary becomes a standby of it.\n"
+		"  --dry-run  only tell whether it could succeed now, and to whom\n"
+		"  --no-wait  return when it has begun\n"},
+	{"failover", "NODE --accept-loss [--yes] [--dry-run] [--no-wait]",
+		"promote NODE although commits may be lost",
+		rg_cmd_failover,
+		"For the day when the nodes that may hold the newest commits do not come back.  What may\n"
+		"be lost is told first, and the node's name is asked for.\n"
+		"  --yes      do not ask\n"
+		"  --dry-run  only tell what may be lost\n"
+		"  --no-wait  return when it has begun\n"},
+	{"takeover", "[--yes] [--dry-run]", "make this watchdog the one that the nodes obey",
+		rg_cmd_takeover,
+		"Say so only when the watchdog that they obey is stopped and does not come back, and when\n"
+		"no primary is alive that it may still have given a lease: else wait for the longest one.\n"
+		"  --yes      do not ask\n"
+		"  --dry-run  only tell what would be done\n"},
 	{"rebuild", "NODE [--wait]", "bring a dead or diverged node back by a fresh copy",
 		rg_cmd_rebuild,
 		"  --wait  show progress until the end; exit status 1 when the job fails\n"},
@@ -76,7 +96,7 @@ print_help(FILE *out)
 	fprintf(out, "regent controls and shows a PostgreSQL cluster that regentd watches.\n\n"
 			"Usage: regent [-c FILE] [--json] COMMAND\n\nCommands:\n");
 	for (size_t i = 0; i < NCOMMANDS; i++)
-		fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].help);
+		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
 	fprintf(out, "\nOptions:\n"
 			"  -c, --config FILE  configuration (default " RG_DEFAULT_CONFIG ")\n"
 			"  --json             print data as JSON\n"

@@ -26,16 +26,45 @@ write_verdict(const json_t *status, FILE *out)
 				*reason != '\0' ? reason : "regentd does not say why");
 }
 
+/* async, or sync with quorum; and the lease of the leader. */
+static void
+write_durability(const json_t *status, FILE *out)
+{
+	const char *durability = rg_json_text(status, "durability", "");
+	const char *leader = rg_json_text(status, "leader", "");
+	char		lease[RG_TEXT_SHORT];
+	char		left[RG_TEXT_SHORT];
+	size_t		i;
+	const json_t *node;
+
+	if (*durability == '\0')
+		return;
+	fprintf(out, "durability %s", durability);
+	if (strcmp(durability, "async") != 0)
+		fprintf(out, ", quorum %" PRId64, rg_json_number(status, "quorum", 0));
+	fprintf(out, ", lease %s", rg_text_ms(rg_json_number(status, "lease_ms", 0), lease, sizeof(lease)));
+	json_array_foreach(json_object_get(status, "nodes"), i, node)
+		if (strcmp(rg_json_text(node, "name", "?"), leader) == 0 && rg_json_number(node, "lease_left_ms", -1) >= 0)
+			fprintf(out, ", of which %s has %s left", leader,
+					rg_text_ms(rg_json_number(node, "lease_left_ms", 0), left, sizeof(left)));
+	fputc('\n', out);
+}
+
 static void
 write_cluster(const json_t *status, FILE *out)
 {
 	const char *text = rg_json_text(status, "diagnosis_text", "");
+	const json_t *watchdog = json_object_get(status, "watchdog");
 
 	fprintf(out, "cluster %s, term %" PRId64 ", leader %s, %s\n",
 			rg_json_text(status, "cluster", "?"), rg_json_number(status, "term", 0),
 			rg_json_text(status, "leader", "none"), rg_json_text(status, "phase", "?"));
-	fprintf(out, "%s%s%s\n\n", rg_json_text(status, "diagnosis", "no diagnosis"),
+	fprintf(out, "%s%s%s\n", rg_json_text(status, "diagnosis", "no diagnosis"),
 			*text != '\0' ? ": " : "", text);
+	write_durability(status, out);
+	if (rg_json_true(watchdog, "in_doubt"))
+		fprintf(out, "this watchdog's journal may be an old copy: %s\n", rg_json_text(watchdog, "doubt", "?"));
+	fputc('\n', out);
 }
 
 /* The position that tells most about a node of this role. */
@@ -48,7 +77,7 @@ node_position(const json_t *node)
 }
 
 static void
-add_node(RgTable *table, const json_t *node, const char *leader, bool has_gate)
+add_node(RgTable *table, const json_t *node, const char *leader)
 {
 	char		name[RG_TABLE_CELL];
 	char		timeline[RG_TEXT_SHORT] = "";
@@ -81,8 +110,7 @@ add_node(RgTable *table, const json_t *node, const char *leader, bool has_gate)
 	cells[n++] = name;
 	cells[n++] = rg_json_text(node, "role", "unknown");
 	cells[n++] = rg_json_text(node, "state", "unknown");
-	if (has_gate)
-		cells[n++] = rg_json_text(node, "gate", "");
+	cells[n++] = rg_json_text(node, "gate", "unknown");
 	cells[n++] = timeline;
 	cells[n++] = node_position(node);
 	cells[n++] = lag;
@@ -94,40 +122,21 @@ add_node(RgTable *table, const json_t *node, const char *leader, bool has_gate)
 	rg_table_row(table, cells);
 }
 
-static bool
-shows_gate(const json_t *nodes)
-{
-	size_t		i;
-	const json_t *node;
-
-	json_array_foreach(nodes, i, node)
-	{
-		const char *gate = rg_json_text(node, "gate", "off");
-
-		if (strcmp(gate, "off") != 0 && strcmp(gate, "unknown") != 0 && *gate != '\0')
-			return true;
-	}
-	return false;
-}
-
 static void
 write_nodes(const json_t *status, FILE *out)
 {
-	static const char *const with_gate[] = {"node", "role", "state", "gate", "tli>", "lsn", "lag>",
-	"delay>", "seen>", "prio>", "weight>", "address"};
-	static const char *const without_gate[] = {"node", "role", "state", "tli>", "lsn", "lag>",
+	static const char *const headings[] = {"node", "role", "state", "gate", "tli>", "lsn", "lag>",
 	"delay>", "seen>", "prio>", "weight>", "address"};
 	const json_t *nodes = json_object_get(status, "nodes");
-	bool		has_gate = shows_gate(nodes);
 	RgTable    *table = malloc(sizeof(*table));
 	size_t		i;
 	const json_t *node;
 
 	if (table == NULL)
 		return;
-	rg_table_begin(table, has_gate ? 12 : 11, has_gate ? with_gate : without_gate);
+	rg_table_begin(table, sizeof(headings) / sizeof(headings[0]), headings);
 	json_array_foreach(nodes, i, node)
-		add_node(table, node, rg_json_text(status, "leader", ""), has_gate);
+		add_node(table, node, rg_json_text(status, "leader", ""));
 	rg_table_print(table, out);
 	free(table);
 }
@@ -214,7 +223,7 @@ static void
 write_last_failover(const json_t *status, FILE *out)
 {
 	static const char *const phases[][2] = {
-		{"detect_ms", "detect"}, {"fence_ms", "fence"}, {"recruit_ms", "recruit"},
+		{"detect_ms", "detect"}, {"fence_ms", "fence"}, {"bound_ms", "waiting for leases"}, {"recruit_ms", "recruit"},
 		{"promote_ms", "promote"}, {"rule_ms", "rule"},
 	};
 	const json_t *last = json_object_get(status, "last_failover");
@@ -234,12 +243,29 @@ write_last_failover(const json_t *status, FILE *out)
 	{
 		int64_t		ms = rg_json_number(times, phases[i][0], -1);
 
-		if (ms < 0 || outage < 0)
+		if (ms < 0 || outage < 0 || (ms == 0 && strcmp(phases[i][0], "bound_ms") == 0))
 			continue;
 		fprintf(out, "%s%s %" PRId64, separator, phases[i][1], ms);
 		separator = ", ";
 	}
 	fputs(strcmp(separator, ", ") == 0 ? ")\n" : "\n", out);
+	if (*rg_json_text(last, "given_up", "") != '\0')
+		fprintf(out, "               given up: %s\n", rg_json_text(last, "given_up", ""));
+}
+
+static void
+write_last_switchover(const json_t *status, FILE *out)
+{
+	const json_t *last = json_object_get(status, "last_switchover");
+
+	if (!json_is_object(last))
+		return;
+	fprintf(out, "\nlast switchover: %s to %s, %s, ", rg_json_text(last, "from", "?"), rg_json_text(last, "to", "?"),
+			rg_json_text(last, "at", "time unknown"));
+	if (rg_json_true(last, "ok"))
+		fprintf(out, "%" PRId64 " ms without a primary\n", rg_json_number(last, "gap_ms", 0));
+	else
+		fprintf(out, "failed: %s\n", rg_json_text(last, "reason", "no reason was given"));
 }
 
 void
@@ -251,4 +277,5 @@ rg_status_write(const json_t *status, FILE *out)
 	write_remarks(status, out);
 	write_jobs(status, out);
 	write_last_failover(status, out);
+	write_last_switchover(status, out);
 }

@@ -1,0 +1,191 @@
+/*
+ * orders.c
+ *	  Orders of people: judged by the core, journalled, then left to the rounds.
+ *
+ * The core changes a copy of the memory; it becomes ours when it is on disk, so
+ * that no heartbeat and no step ever goes by an order that a restart forgets.
+ */
+#include "orders.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "watchdog/core/job.h"
+#include "watchdog/core/order.h"
+
+/* A copy of the memory to change; NULL when out of memory. */
+static RgMemory *
+copy_memory(const RgCluster *c, RgError *err)
+{
+	RgMemory   *m = malloc(sizeof(*m));
+
+	if (m == NULL)
+		(void) rg_error_set(err, RGE_NOMEM, "out of memory");
+	else
+		*m = c->memory;
+	return m;
+}
+
+static int
+refuse(RgError *err, const char *why)
+{
+	(void) rg_error_set(err, RGE_STATE, "%s", why);
+	rg_error_hint(err, "See regent status and regent explain.");
+	return RGE_STATE;
+}
+
+/* A request of a node is told again until it has seen the job: once is enough. */
+static bool
+is_known(const RgCluster *c, int64_t id)
+{
+	for (int i = 0; id != 0 && i < RG_JOBS_MAX; i++)
+		if (c->memory.jobs[i].id == id)
+			return true;
+	return false;
+}
+
+/* A refused request stays as a failed job, so that whoever asked can read why. */
+static void
+keep_refused(RgCluster *c, RgJobKind kind, const char *node, int64_t id, const char *why)
+{
+	if (id == 0)
+		return;
+	rg_job_add_failed(&c->memory, &c->view, node, id, why);
+	for (int i = 0; i < RG_JOBS_MAX; i++)
+		if (c->memory.jobs[i].id == id)
+			c->memory.jobs[i].kind = kind;
+}
+
+int
+rg_orders_rebuild(RgCluster *c, const char *node, int64_t id, int64_t *ret_job, RgError *err)
+{
+	char		why[RG_TEXT_MAX];
+	RgMemory   *m;
+	int			ret = 0;
+
+	if (is_known(c, id))
+		return 0;
+	if (rg_job_refusal(&c->view, &c->memory, node, why) != NULL)
+	{
+		keep_refused(c, RG_JOBKIND_REBUILD, node, id, why);
+		return refuse(err, why);
+	}
+	m = copy_memory(c, err);
+	if (m == NULL)
+		return RGE_NOMEM;
+	if (!rg_job_add(m, &c->view, node, false, id))
+		ret = rg_error_set(err, RGE_LIMIT, "too many jobs: %d are waiting already", RG_JOBS_MAX);
+	else
+		ret = rg_cluster_set_memory(c, m, err);
+	free(m);
+	if (ret == 0)
+	{
+		rg_cluster_tell(c, RG_EVENT_REBUILD_QUEUED, rg_view_find(&c->view, node), false,
+						"rebuild of %s was asked for", node);
+		if (ret_job != NULL)
+			*ret_job = rg_memory_job(&c->memory, node)->id;
+	}
+	return ret;
+}
+
+/* The switchover that has not ended. */
+static const RgJob *
+switchover_job(const RgMemory *m)
+{
+	for (int i = 0; i < RG_JOBS_MAX; i++)
+		if (m->jobs[i].id != 0 && m->jobs[i].kind == RG_JOBKIND_SWITCHOVER &&
+			(m->jobs[i].state == RG_JOB_QUEUED || m->jobs[i].state == RG_JOB_RUNNING))
+			return &m->jobs[i];
+	return NULL;
+}
+
+int
+rg_orders_switchover(RgCluster *c, const char *node, int64_t id, int64_t *ret_job, RgError *err)
+{
+	char		why[RG_TEXT_MAX] = "";
+	RgMemory   *m;
+	int			ret;
+
+	if (is_known(c, id))
+		return 0;
+	m = copy_memory(c, err);
+	if (m == NULL)
+		return RGE_NOMEM;
+	if (!rg_order_switchover(&c->view, m, node, id, why))
+	{
+		keep_refused(c, RG_JOBKIND_SWITCHOVER, node, id, why);
+		rg_cluster_tell(c, RG_EVENT_SWITCHOVER_REFUSED, -1, false, "%s", why);
+		ret = refuse(err, why);
+	}
+	else
+		ret = rg_cluster_set_memory(c, m, err);
+	free(m);
+	if (ret == 0 && ret_job != NULL)
+	{
+		const RgJob *job = switchover_job(&c->memory);
+
+		*ret_job = job != NULL ? job->id : 0;
+	}
+	return ret;
+}
+
+int
+rg_orders_accept_loss(RgCluster *c, const char *node, char *ret_loss, RgError *err)
+{
+	char		why[RG_TEXT_MAX] = "";
+	RgMemory   *m;
+	int			ret;
+
+	if (rg_order_accept_loss_refusal(&c->view, &c->memory, node, ret_loss) != NULL)
+		return refuse(err, ret_loss);
+	m = copy_memory(c, err);
+	if (m == NULL)
+		return RGE_NOMEM;
+	if (!rg_order_accept_loss(&c->view, m, node, why))
+		ret = refuse(err, why);
+	else
+		ret = rg_cluster_set_memory(c, m, err);
+	free(m);
+	if (ret == 0)
+		rg_cluster_tell(c, RG_EVENT_LOSS_ACCEPTED, rg_view_find(&c->view, node), true,
+						"the operator accepts a loss to promote %s: %.180s", node, ret_loss);
+	return ret;
+}
+
+int
+rg_orders_takeover(RgCluster *c, char *ret_what, RgError *err)
+{
+	char		why[RG_TEXT_MAX] = "";
+	RgMemory   *m;
+	int			ret;
+
+	if (rg_order_takeover_refusal(&c->view, &c->memory, ret_what) != NULL)
+		return refuse(err, ret_what);
+	m = copy_memory(c, err);
+	if (m == NULL)
+		return RGE_NOMEM;
+	if (!rg_order_takeover(&c->view, m, why))
+		ret = refuse(err, why);
+	else
+		ret = rg_cluster_set_memory(c, m, err);
+	free(m);
+	if (ret == 0)
+		rg_cluster_tell(c, RG_EVENT_TAKEOVER, -1, true,
+						"the operator says that no other watchdog acts on this cluster: %.180s", ret_what);
+	return ret;
+}
+
+void
+rg_orders_request(RgCluster *c, const char *kind, const char *node, int64_t id)
+{
+	bool		is_rebuild = strcmp(kind, "rebuild") == 0;
+	RgError		err;
+
+	if (id <= 0 || (!is_rebuild && strcmp(kind, "switchover") != 0))
+		return;
+	if ((is_rebuild ? rg_orders_rebuild(c, node, id, NULL, &err)
+		 : rg_orders_switchover(c, node, id, NULL, &err)) < 0)
+		rg_log_error(c->log, RG_LOG_WARNING, is_rebuild ? "rebuild_failed" : "switchover_refused", c->config.name,
+					 node, &err);
+}

@@ -1,0 +1,30 @@
+/*
+ * orders.h
+ *	  What people ask for, over the API or in SQL.
+ *
+ * An order is judged at once and refused with the reason, or it is in the
+ * journal when these functions return 0; the next round acts on it.
+ */
+#ifndef RG_ORDERS_H
+#define RG_ORDERS_H
+
+#include "cluster.h"
+
+/* Queues a rebuild; ret_job (may be NULL) gets its id.  id: of a request made in SQL, else 0. */
+extern int	rg_orders_rebuild(RgCluster *cluster, const char *node, int64_t id, int64_t *ret_job,
+							  RgError *err);
+
+/* Begins a switchover to node, "" = the best one; ret_job (may be NULL) gets its id. */
+extern int	rg_orders_switchover(RgCluster *cluster, const char *node, int64_t id, int64_t *ret_job,
+								 RgError *err);
+
+/* Promotes node whatever it lacks; ret_loss (RG_TEXT_MAX bytes) says what may be lost. */
+extern int	rg_orders_accept_loss(RgCluster *cluster, const char *node, char *ret_loss, RgError *err);
+
+/* Nodes that obey another watchdog shall obey this one; ret_what says which. */
+extern int	rg_orders_takeover(RgCluster *cluster, char *ret_what, RgError *err);
+
+/* A request that a node told with its heartbeat: kind, node, id; may be told again and again. */
+extern void rg_orders_request(RgCluster *cluster, const char *kind, const char *node, int64_t id);
+
+#endif							/* RG_ORDERS_H */
