@@ -63,8 +63,9 @@ SELECT regent.write_rule(:watchdog, 3, 2, 1, 'n1', '{n1,n2}', 'async', 1, '{}', 
 SELECT followed_terms, rule->>'pause_until' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$' AS pause_until
 FROM regent.heartbeat(:watchdog, 3, NULL, NULL, NULL, NULL);
 
--- a primary is not recruited, promoted or sent to follow
-SELECT * FROM regent.promise(:watchdog, 3, 3, 1000);
+-- a leader promises nothing for its own term or an older one; it is not promoted or sent to follow
+SELECT * FROM regent.promise(:watchdog, 3, 1, 1000);
+SELECT * FROM regent.promise(:watchdog, 3, 2, 1000);
 SELECT * FROM regent.promise(:watchdog, 3, 3, 0);
 SELECT * FROM regent.promise(:watchdog, 3, 3, 60001);
 SELECT regent.promote(:watchdog, 3, 3);
@@ -77,6 +78,7 @@ SELECT regent.follow(:watchdog, 3, 3, 'n2', '', 'regent_n1');
 
 -- but it can be fenced, and then nothing older acts any more
 SELECT regent.fence(:watchdog, 3, 1);
+SELECT regent.fence(:watchdog, 3, 2);
 SELECT regent.fence(:watchdog, 3, 1003);
 SELECT regent.fence(:watchdog, 3, 4) - 'lsn' AS state;
 SELECT regent.write_rule(:watchdog, 3, 3, 1, 'n1', '{n1,n2}', 'async', 1, '{}', '5s', NULL, 'stale');
