@@ -70,19 +70,14 @@ sub start_pgbench
 
 eval {
 	say_step('[2/7] three servers (n1 is the primary), one sshd with throw-away keys, all on loopback');
-	$c = RegentCluster->new(nodes => 3, keep => $keep, http => 1);
+	# every commit waits until one standby has it on disk
+	$c = RegentCluster->new(nodes => 3, keep => $keep, http => 1, regent => { durability => 'sync', quorum => 1 });
 	for my $name ($c->names)
 	{
 		printf "    %s  %s:%d  %s\n", $name, $c->node($name)->{host}, $c->node($name)->{port}, $c->node($name)->{dir};
 	}
 	print "    regent init: adopts them\n";
 	$c->init_cluster;
-	for my $name ($c->names)
-	{
-		# every commit waits until one standby has it on disk
-		$c->sql($name, "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (n1, n2, n3)'");
-		$c->sql($name, 'SELECT pg_reload_conf()');
-	}
 	$c->start_regentd;
 	$c->wait_ready;
 	show('status');

@@ -366,7 +366,7 @@ look_for_doubt(RgCluster *c)
 	doubt = rg_doubt(&c->journal_end, c->identity.is_first, c->machine, rg_clock_wall_ms(), c->doubt,
 					 sizeof(c->doubt));
 	c->view.maybe_restored = doubt != NULL;
-	c->memory.confirmed = false;	/* that was another start's */
+	c->memory.confirmed = doubt == NULL;
 	record_alive(c, rg_clock_now_ms());
 }
 

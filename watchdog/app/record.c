@@ -83,10 +83,11 @@ read_position(const json_t *json, RgPosition *p)
 static json_t *
 record_node(const RgNodeMemory *n)
 {
-	return json_pack("{s:s,s:o,s:I,s:b,s:b,s:i,s:o}", "name", n->name, "shown", record_start(&n->shown),
+	return json_pack("{s:s,s:o,s:I,s:b,s:b,s:i,s:o,s:I,s:b,s:b,s:s}", "name", n->name, "shown", record_start(&n->shown),
 					 "fenced_term", (json_int_t) n->fenced_term, "must_end", n->must_end ? 1 : 0,
 					 "ended", n->ended ? 1 : 0, "rebuilds", n->rebuilds,
-					 "admitted", record_start(&n->admitted));
+					 "admitted", record_start(&n->admitted), "purpose_ms", (json_int_t) n->purpose_ms,
+					 "ungated", n->ungated ? 1 : 0, "stale", n->stale ? 1 : 0, "intruder", n->intruder);
 }
 
 static json_t *
@@ -228,6 +229,10 @@ read_nodes(const json_t *json, RgMemory *m)
 		n->ended = json_is_true(json_object_get(entry, "ended"));
 		n->rebuilds = (int) get_int(entry, "rebuilds");
 		read_start(json_object_get(entry, "admitted"), &n->admitted);
+		n->purpose_ms = get_int(entry, "purpose_ms");
+		n->ungated = json_is_true(json_object_get(entry, "ungated"));
+		n->stale = json_is_true(json_object_get(entry, "stale"));
+		get_text(entry, "intruder", n->intruder, sizeof(n->intruder));
 	}
 }
 
@@ -287,6 +292,9 @@ move_times(RgMemory *m, int64_t now_ms)
 	shift(&t->ruled_ms, now_ms - last);
 	m->phase_ms = now_ms;
 	m->lost_ms = 0;
+	for (int i = 0; i < m->nnodes; i++)
+		if (m->nodes[i].purpose_ms != 0)
+			m->nodes[i].purpose_ms = now_ms;
 	for (int i = 0; i < RG_JOBS_MAX; i++)
 	{
 		RgJob	   *job = &m->jobs[i];

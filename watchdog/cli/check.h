@@ -21,6 +21,7 @@ extern const char *const rg_check_limits[RG_CHECK_LIMITS];
 typedef struct RgCheckNode
 {
 	bool		answers;		/* over SQL, all fields below are known */
+	bool		is_loaded;		/* the library */
 	bool		has_extension;	/* library loaded and created */
 	bool		is_standby;
 	int			version;		/* server_version_num */
@@ -55,6 +56,9 @@ extern void rg_check_say(RgCheck *check, RgFinding verdict, const char *node, co
 
 /* One server over SQL; fills check->nodes[node].  In check_server.c. */
 extern void rg_check_server(RgCheck *check, int node);
+
+/* Gate, lease, adopting, and what the leases of the standbys need.  In check_gate.c. */
+extern void rg_check_gate(RgCheck *check, int node, RgSession *session);
 
 /* Replication of a standby, slots of all; called with an open session.  In check_stream.c. */
 extern void rg_check_stream(RgCheck *check, int node, RgSession *session);

@@ -6,6 +6,7 @@
  * rest is what a setting can't tell: rights, the extension, the heartbeat.
  */
 #include "check.h"
+#include "../app/facts.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -85,6 +86,7 @@ check_extension(RgCheck *check, int node, const PGresult *facts)
 	if (*column(facts, "extension") == '\0')
 		rg_check_say(check, RG_FINDING_FAILED, name, "the extension is not created in database %s\tregent init",
 					 check->config->database);
+	n->is_loaded = is_loaded;
 	n->has_extension = is_loaded && *column(facts, "extension") != '\0';
 	if (n->has_extension)
 		rg_check_say(check, RG_FINDING_OK, name, "pg_regent %s is loaded and created", column(facts, "extension"));
@@ -148,6 +150,7 @@ check_numbers(RgCheck *check, int node, const Settings *s)
 {
 	const char *name = check->config->nodes[node].name;
 	int			others = check->config->nnodes - 1;
+	bool		is_mute = strcmp(setting(s, "wal_receiver_status_interval"), "0") == 0;
 	char		senders[32];
 	char		slots[32];
 	const Limit limits[] = {
@@ -157,7 +160,8 @@ check_numbers(RgCheck *check, int node, const Settings *s)
 		"too few for every other node and a base backup", slots, "", true},
 		{"wal_retrieve_retry_interval", 0, 1000, RG_FINDING_WARNING,
 		"a standby may sleep so long before it follows a new primary", "10ms", "ms", false},
-		{"wal_receiver_status_interval", 1, 2, RG_FINDING_WARNING,
+		{"wal_receiver_status_interval", 1, 2, is_mute ? RG_FINDING_FAILED : RG_FINDING_WARNING,
+			is_mute ? "as a standby it never says what it has flushed, so it counts for no commit and no lease" :
 		"the primary hears so seldom from its standbys", "1s", "s", false},
 	};
 
@@ -210,6 +214,29 @@ check_settings(RgCheck *check, int node, const Settings *s)
 						 "change it\ttake it out of the server's start options and restart the server", must_change[i]);
 }
 
+/* What stands in the rule counts; the configuration must not say otherwise. */
+static void
+compare_rule(RgCheck *check, int node, const char *text)
+{
+	const RgConfig *config = check->config;
+	const char *name = config->nodes[node].name;
+	json_t	   *json = json_loads(text, 0, NULL);
+	RgRule		rule;
+
+	if (!check->nodes[node].is_standby && rg_facts_rule(json, &rule))
+	{
+		if (strcmp(rule.durability, config->durability) != 0
+			|| (strcmp(rule.durability, "async") != 0 && rule.quorum != config->quorum))
+			rg_check_say(check, RG_FINDING_FAILED, name, "the rule says durability %s with quorum %d, regent.conf says %s "
+						 "with %d; the rule counts\tset durability = %s and quorum = %d: this version can't change it",
+						 rule.durability, rule.quorum, config->durability, config->quorum, rule.durability, rule.quorum);
+		if (rule.lease_ms != config->lease_ms)
+			rg_check_say(check, RG_FINDING_WARNING, name, "the rule's lease is %" PRId64 " ms, that of regent.conf %" PRId64
+						 " ms\tsystemctl reload regentd: it writes a rule with the new one", rule.lease_ms, config->lease_ms);
+	}
+	json_decref(json);
+}
+
 /* The heartbeat itself, with our identity: it changes nothing and shows the very postmaster. */
 static void
 check_heartbeat(RgCheck *check, int node, RgSession *session)
@@ -224,11 +251,12 @@ check_heartbeat(RgCheck *check, int node, RgSession *session)
 	if (!check->has_identity)
 		return;
 	snprintf(counter, sizeof(counter), "%" PRId64, check->identity.counter);
-	if (rg_session_query(session, "SELECT boot_id, postmaster_pid FROM regent.heartbeat($1, $2, NULL, NULL, NULL, NULL)",
+	if (rg_session_query(session, "SELECT boot_id, postmaster_pid, rule FROM regent.heartbeat($1, $2, NULL, NULL, NULL, NULL)",
 						 2, values, RG_SESSION_QUERY_MS, &row, &err) == 0)
 	{
 		snprintf(n->boot_id, sizeof(n->boot_id), "%s", column(row, "boot_id"));
 		snprintf(n->postmaster_pid, sizeof(n->postmaster_pid), "%s", column(row, "postmaster_pid"));
+		compare_rule(check, node, column(row, "rule"));
 		PQclear(row);
 		rg_check_say(check, RG_FINDING_OK, name, "it answers heartbeats");
 	}
@@ -297,6 +325,8 @@ check_open_server(RgCheck *check, int node, RgSession *session)
 		check_heartbeat(check, node, session);
 		check_rule(check, node, session);
 	}
+	if (n->is_loaded)
+		rg_check_gate(check, node, session);
 	rg_check_stream(check, node, session);
 }
 

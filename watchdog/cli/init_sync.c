@@ -8,26 +8,10 @@
  * setting is left alone.
  */
 #include "init.h"
+#include "sync_names.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* ANY 1 (n1, n2, n3); a name that begins with a digit needs quotes. */
-static void
-format_names(const RgConfig *config, char *buf, size_t size)
-{
-	size_t		len = (size_t) snprintf(buf, size, "ANY %d (", config->quorum);
-
-	for (int i = 0; i < config->nnodes && len < size; i++)
-	{
-		const char *name = config->nodes[i].name;
-		const char *quote = name[0] >= '0' && name[0] <= '9' ? "\"" : "";
-
-		len += (size_t) snprintf(buf + len, size - len, "%s%s%s%s", i == 0 ? "" : ", ", quote, name, quote);
-	}
-	if (len < size)
-		snprintf(buf + len, size - len, ")");
-}
 
 /* Commits would wait for ever with fewer standbys than the quorum. */
 static int
@@ -51,7 +35,7 @@ static int
 set_names(RgInit *init, int node, const char *wish, RgError *err)
 {
 	const char *name = init->config->nodes[node].name;
-	char		sql[RG_NODES_MAX * (RG_NAME_MAX + 4) + 128];
+	char		sql[RG_SYNC_NAMES_MAX + 64];
 	PGresult   *row;
 	bool		is_so;
 	bool		is_fixed;
@@ -88,13 +72,13 @@ int
 rg_init_sync(RgInit *init, RgError *err)
 {
 	const RgConfig *config = init->config;
-	char		wish[RG_NODES_MAX * (RG_NAME_MAX + 4) + 32];
+	char		wish[RG_SYNC_NAMES_MAX];
 	int			rc;
 
 	if (strcmp(config->durability, "async") == 0)
 		return 0;
 	rc = check_standbys(init, err);
-	format_names(config, wish, sizeof(wish));
+	rg_sync_names(config, wish, sizeof(wish));
 	/* standbys first: whoever is promoted in between has it */
 	for (int i = 0; rc == 0 && i < config->nnodes; i++)
 		if (i != init->primary && init->nodes[i].answers)
