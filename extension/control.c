@@ -25,6 +25,7 @@
 #include "command.h"
 #include "compat.h"
 #include "errors.h"
+#include "history.h"
 #include "nodestate.h"
 #include "park.h"
 #include "pg_regent.h"
@@ -118,6 +119,27 @@ check_promotion(const RgState *state, const RgCommand *command)
 				 errdetail("A term has one leader.")));
 }
 
+/*
+ * The timeline that is to begin has the number of the term, so that a number
+ * names one term.  One that exists already was begun before a restart: the next
+ * promotion would take the number after it.
+ */
+static void
+check_timeline(int64 term)
+{
+	TimeLineID	timeline = rg_current_timeline(true);
+
+	if (!RecoveryInProgress() || PromoteIsTriggered())
+		return;
+	if (term <= timeline || rg_history_exists((TimeLineID) term))
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_STALE_TERM),
+				 errmsg("timeline " INT64_FORMAT " cannot begin on node \"%s\"", term, rg_node_name),
+				 errdetail("Timeline numbers up to " INT64_FORMAT " are used already.",
+						   Max(term, (int64) timeline)),
+				 errhint("Recruit for a higher term.")));
+}
+
 PG_FUNCTION_INFO_V1(regent_promote);
 
 /* promote(watchdog, counter, term) */
@@ -146,11 +168,14 @@ regent_promote(PG_FUNCTION_ARGS)
 	check_promotion(&node.state, &command);
 	if (!RecoveryInProgress() && node.state.promoting != command.term)
 		wrong_role("be promoted");
+	check_timeline(command.term);
 	if (node.state.promoting != command.term)
 	{
 		node.state.promoting = command.term;
 		rg_node_store(&node);
 	}
+	if (RecoveryInProgress() && !PromoteIsTriggered())
+		(void) rg_history_reserve(rg_current_timeline(true), command.term);
 	wait_for_promotion();
 	answer = rg_state_after(&node.state);
 	rg_node_unlock(&node);

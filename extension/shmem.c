@@ -20,6 +20,7 @@
 #include "storage/shmem.h"
 #include "storage/spin.h"
 
+#include "history.h"
 #include "lease.h"
 #include "nodestate.h"
 #include "park.h"
@@ -82,6 +83,7 @@ rg_shmem_startup(void)
 		rg_shared->receipt.last_wal_ms = rg_boottime_ms();
 		rg_shared->receipt.last_message_ms = rg_shared->receipt.last_wal_ms;
 		read_boot_id();
+		rg_history_drop_dangling();
 		rg_node_load();
 		rg_park_init();
 	}

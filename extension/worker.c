@@ -9,7 +9,7 @@
  *	- brings the state file up to date;
  *	- keeps a promise that somebody undid by hand: no source of WAL;
  *	- puts a restore_command back once the node follows its leader;
- *	- creates missing slots.
+ *	- creates missing slots, and the history files that others may ask for.
  * More often, where it leads and no watchdog speaks, it writes markers and takes
  * the lease that they bring (marker.c); that comes first in every turn.
  *
@@ -43,6 +43,7 @@
 #include "utils/ps_status.h"
 #include "utils/snapmgr.h"
 
+#include "history.h"
 #include "marker.h"
 #include "nodestate.h"
 #include "park.h"
@@ -58,6 +59,8 @@
 #define HURRY_FOR_MS 10000
 #define COMPLAIN_AGAIN_MS 60000
 #define SLOTS_AGAIN_MS 15000
+#define HISTORIES_AGAIN_MS 1000
+#define DANGLING_AGAIN_MS 5000
 #define RETRY_MIN_MS 5000
 #define RETRY_MAX_MS 60000
 #define FLUSH_WAIT_MS 1000
@@ -82,6 +85,11 @@ static int64 slots_term = 0;
 static int32 slots_seq = 0;
 static bool slots_in_recovery = false;
 static bool slots_are_made = false;
+
+/* The timeline whose earlier history files are all there, and when that was tried last. */
+static TimeLineID histories_timeline = 0;
+static int64 histories_at_ms = 0;
+static int64 dangling_at_ms = 0;
 
 /* ------------------------------------------------ reading rules */
 
@@ -264,6 +272,31 @@ create_slots(void)
 						rg_node_name)));
 }
 
+static void
+complete_histories(void)
+{
+	TimeLineID	timeline = rg_current_timeline(false);
+
+	histories_at_ms = rg_boottime_ms();
+	if (rg_history_complete(timeline))
+		histories_timeline = timeline;
+}
+
+/* A standby that receives nothing would look for them again and again. */
+static void
+drop_dangling(void)
+{
+	RgNode		node;
+
+	dangling_at_ms = rg_boottime_ms();
+	if (!rg_node_try_lock(&node))
+		return;
+	if (RecoveryInProgress() && !PromoteIsTriggered() && node.state.promoting == 0 &&
+		rg_walreceiver_state(NULL, NULL) == WALRCV_STOPPED)
+		(void) rg_history_drop_dangling();
+	rg_node_unlock(&node);
+}
+
 /* In without-database mode: has the database come? */
 static void
 look_for_database(void)
@@ -370,6 +403,8 @@ work(void)
 	static Step park_step = {.what = "keep its promise", .run = keep_parked};
 	static Step archive_step = {.what = "restore restore_command", .run = restore_archive};
 	static Step slots_step = {.what = "create replication slots", .run = create_slots};
+	static Step histories_step = {.what = "complete its history files", .run = complete_histories};
+	static Step dangling_step = {.what = "remove unused history files", .run = drop_dangling};
 	int64		now = rg_boottime_ms();
 	Todo		todo;
 	bool		is_hurry;
@@ -393,6 +428,13 @@ work(void)
 		run(&archive_step);
 	if (slots_are_due(todo.term, todo.seq, now))
 		run(&slots_step);
+
+	if (!RecoveryInProgress() && todo.term > 0 && histories_timeline != rg_current_timeline(false) &&
+		now - histories_at_ms >= HISTORIES_AGAIN_MS)
+		run(&histories_step);
+	if (RecoveryInProgress() && now - dangling_at_ms >= DANGLING_AGAIN_MS &&
+		rg_walreceiver_state(NULL, NULL) == WALRCV_STOPPED)
+		run(&dangling_step);
 
 	get_todo(&todo);
 	is_hurry = todo.is_dirty || (todo.expects_rule && has_database);
