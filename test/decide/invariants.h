@@ -119,6 +119,16 @@ invariant_of_step(const RgView *view, const RgDecision *d, const RgStep *step, c
 			if (!rg_view_is_standby(view, step->node) || step->term <= 0 || step->term > m->highest_term)
 				return invariant_broken(buf, "promise of term %lld on %s", (long long) step->term, n->name);
 			break;
+		case RG_STEP_CHECKPOINT:
+		case RG_STEP_FENCE_SQL:
+		case RG_STEP_STOP:
+			if (m->phase != RG_PHASE_SWITCHING)
+				return invariant_broken(buf, "%s of %s in phase %s", name, n->name, rg_phase_name(m->phase));
+			break;
+		case RG_STEP_TAKEOVER:
+			if (!m->takeover || n->sql != RG_SQL_OTHER_WATCHDOG)
+				return invariant_broken(buf, "takeover of %s, which nobody ordered or which obeys us", n->name);
+			break;
 		case RG_STEP_PROBE:
 		case RG_STEP_NONE:
 		case RG_STEP_COUNT:

@@ -73,6 +73,8 @@ make_healthy(Scene *s, const Line *line)
 		f->receiver_streaming = i != first;
 		RG_COPY(s->memory.nodes[i].name, n->name);
 		s->memory.nodes[i].shown = f->start;
+		if (i == first)
+			s->memory.nodes[i].admitted = f->start;
 		s->memory.nodes[i].state = RG_STATE_OK;
 	}
 	s->memory.nnodes = s->view.nnodes;
@@ -80,6 +82,8 @@ make_healthy(Scene *s, const Line *line)
 	s->memory.diagnosis = RG_DIAG_HEALTHY;
 	parse_rule(line, s, rule, &s->memory.rule);
 	s->memory.term = s->memory.highest_term = s->memory.rule.term;
+	s->memory.confirmed = true;
+	s->memory.lease_ms = s->memory.rule.lease_ms;
 }
 
 static void

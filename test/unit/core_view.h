@@ -28,6 +28,8 @@ world_rule(World *w, int64_t term, int leader, RgRule *rule)
 	rule->seq = 1;
 	snprintf(rule->leader, sizeof(rule->leader), "%s", w->view.nodes[leader].name);
 	snprintf(rule->durability, sizeof(rule->durability), "async");
+	rule->lease_ms = 5000;
+	rule->quorum = 1;
 	rule->nvoters = w->view.nnodes;
 	for (int i = 0; i < w->view.nnodes; i++)
 		snprintf(rule->voters[i], sizeof(rule->voters[i]), "%s", w->view.nodes[i].name);
@@ -76,12 +78,16 @@ world_healthy(World *w, int nnodes)
 		n->probe_ms = NOW;
 		memcpy(w->memory.nodes[i].name, n->name, sizeof(n->name));
 		w->memory.nodes[i].shown = f->start;
+		if (i == 0)
+			w->memory.nodes[i].admitted = f->start;
 		w->memory.nodes[i].state = RG_STATE_OK;
 		w->view.nodes[0].facts.streaming_from_us |= i != 0 ? 1u << i : 0;
 	}
 	w->memory.phase = RG_PHASE_STEADY;
 	w->memory.phase_ms = 1;
 	w->memory.term = w->memory.highest_term = 1;
+	w->memory.confirmed = true;
+	w->memory.lease_ms = 5000;
 	world_rule(w, 1, 0, &w->memory.rule);
 }
 

@@ -93,24 +93,29 @@ test_every_phase_has_a_way_back_to_steady(void **state)
 	}
 }
 
-/* Only from recruiting, with a candidate, does anybody get promoted. */
+/* Only with a candidate that was recruited, or with a switchover's target, does anybody get promoted. */
 static void
-test_promoting_is_entered_by_one_row(void **state)
+test_promoting_is_entered_by_two_rows(void **state)
 {
 	(void) state;
 	for (int i = 0; i < count_rows(); i++)
 	{
 		const RgMove *m = rg_move_get(i);
 
-		if (m->to == RG_PHASE_PROMOTING)
+		if (m->to == RG_PHASE_PROMOTING && m->from == RG_PHASE_SWITCHING)
+			assert_int_equal(m->on, RG_INPUT_SWITCHOVER_READY);
+		else if (m->to == RG_PHASE_PROMOTING)
 		{
 			assert_int_equal(m->from, RG_PHASE_RECRUITING);
 			assert_int_equal(m->on, RG_INPUT_CANDIDATE_CHOSEN);
 		}
+		if (m->to == RG_PHASE_SWITCHING)
+			assert_int_equal(m->from, RG_PHASE_STEADY);
 		if (m->to == RG_PHASE_RULING)
 			assert_int_equal(m->from, RG_PHASE_PROMOTING);
 		if (m->to == RG_PHASE_UNDOING)
-			assert_int_equal(m->on, RG_INPUT_LEADER_BACK);
+			assert_int_equal(m->on, m->from == RG_PHASE_SWITCHING ? RG_INPUT_SWITCHOVER_FAILED
+							 : RG_INPUT_LEADER_BACK);
 	}
 }
 
@@ -201,7 +206,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(test_rows_are_unique_and_complete),
 		cmocka_unit_test(test_nothing_never_moves),
 		cmocka_unit_test(test_every_phase_has_a_way_back_to_steady),
-		cmocka_unit_test(test_promoting_is_entered_by_one_row),
+		cmocka_unit_test(test_promoting_is_entered_by_two_rows),
 		cmocka_unit_test(test_all_pairs_are_as_reviewed),
 		cmocka_unit_test(test_names_are_found_again),
 	};

@@ -219,3 +219,45 @@ rg_choose_prospect(const RgView *view, const RgMemory *memory, int leader, RgCho
 	}
 	choose_among(view, memory, leader, c, ret_choice);
 }
+
+RgPosition
+rg_choose_position(const RgView *view, const RgMemory *memory, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+	const RgFacts *f = &n->facts;
+	RgPosition	p;
+
+	memset(&p, 0, sizeof(p));
+	if (rg_is_recruited(view, node, memory->term) && n->promise.complete && !n->promise.by_primary)
+		return n->promise.position;
+	if (!f->valid)
+		return p;
+	p.rule_term = f->rule.term;
+	p.rule_seq = f->rule.seq;
+	p.timeline = f->timeline;
+	if (!f->in_recovery)
+		p.lsn = f->current_lsn > f->flush_lsn ? f->current_lsn : f->flush_lsn;
+	else
+		p.lsn = f->receive_lsn > f->replay_lsn ? f->receive_lsn : f->replay_lsn;
+	return p;
+}
+
+bool
+rg_choose_is_behind(const RgView *view, const RgMemory *memory, int node)
+{
+	RgPosition	has = rg_choose_position(view, memory, node);
+
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		const RgFacts *f = &view->nodes[i].facts;
+		RgPosition	other = rg_choose_position(view, memory, i);
+
+		/* the position of a half promoted node lies on a timeline of its own */
+		if (i == node || !f->valid || !f->in_recovery ||
+			rg_rules_is_half_promoted(f->promoting_term, f->rule.term))
+			continue;
+		if (rg_rules_compare_position(&other, &has) > 0)
+			return true;
+	}
+	return rg_rules_compare_position(&memory->newest, &has) > 0;
+}

@@ -22,6 +22,18 @@ typedef struct RgChoice
 /* The node has promised term, in the server start that runs now. */
 extern bool rg_is_recruited(const RgView *view, int node, int64_t term);
 
+/*
+ * The primary holds less than another voter shows, or than the journal has seen:
+ * it was restored from an older copy, and must not be opened (F10).
+ */
+extern bool rg_choose_is_behind(const RgView *view, const RgMemory *memory, int node);
+
+/*
+ * The most that a node is known to hold: its promise of this term, else its facts.
+ * rule_term 0 = not known.
+ */
+extern RgPosition rg_choose_position(const RgView *view, const RgMemory *memory, int node);
+
 /* Among the nodes recruited for term. */
 extern void rg_choose(const RgView *view, const RgMemory *memory, int64_t term, int leader,
 					  RgChoice *ret_choice);

@@ -13,6 +13,7 @@
 
 #include "diagnose.h"
 #include "job.h"
+#include "learn.h"
 #include "notice.h"
 #include "phase.h"
 #include "plan.h"
@@ -41,44 +42,6 @@ align_nodes(const RgView *view, RgMemory *m)
 	for (int k = 0; k < nold && m->nnodes < RG_CORE_NODES_MAX; k++)
 		if (old[k].must_end && !old[k].ended && rg_view_find(view, old[k].name) < 0)
 			m->nodes[m->nnodes++] = old[k];
-}
-
-/* A term that no row of leaders can have led to is not believed (attack L8). */
-static void
-raise(int64_t *highest, int64_t term)
-{
-	if (term > *highest && rg_rules_term_is_plausible(term, *highest))
-		*highest = term;
-}
-
-/* Take in what the nodes show: rules, terms, and which postmaster the helper has shown. */
-static void
-learn(const RgView *view, RgMemory *m)
-{
-	for (int i = 0; i < view->nnodes; i++)
-	{
-		const RgNodeView *n = &view->nodes[i];
-
-		if (!n->facts.valid)
-			continue;
-		if (rg_rules_compare(n->facts.rule.term, n->facts.rule.seq, m->rule.term, m->rule.seq) > 0)
-			m->rule = n->facts.rule;
-		if (n->probe.valid && n->probe.postmaster == RG_PM_ALIVE &&
-			n->probe.system_identifier == n->facts.system_identifier &&
-			rg_start_equal(&n->probe.start, &n->facts.start))
-			m->nodes[i].shown = n->probe.start;
-	}
-	if (m->rule.term > m->highest_term)
-		m->highest_term = m->rule.term;
-	for (int i = 0; i < view->nnodes; i++)
-	{
-		if (!view->nodes[i].facts.valid)
-			continue;
-		raise(&m->highest_term, view->nodes[i].facts.promised_term);
-		raise(&m->highest_term, view->nodes[i].facts.promoting_term);
-	}
-	if (!rg_phase_is_failover(m->phase))
-		m->term = m->rule.term;
 }
 
 /* Whose server is looked after: who leads by the newest rule; in an undo, who goes on. */
@@ -235,6 +198,7 @@ enter(const RgView *view, RgDecision *d, const RgMove *move)
 			m->diagnosis = rg_diagnose(view, m, d->leader, d->evidence, sizeof(d->evidence));
 			break;
 		case RG_PHASE_STARTING:
+		case RG_PHASE_SWITCHING:
 		case RG_PHASE_COUNT:
 			break;
 	}
@@ -250,13 +214,23 @@ tell_new_alarm(RgDecision *d, const RgMemory *before)
 						 rg_diagnosis_name(d->memory.diagnosis), d->evidence);
 }
 
+static bool
+start_differs(const RgServerStart *a, const RgServerStart *b)
+{
+	return a->pid != b->pid || a->started_s != b->started_s || strcmp(a->boot_id, b->boot_id) != 0;
+}
+
 /* Must a restarted watchdog know this? */
 static bool
 differs(const RgMemory *a, const RgMemory *b)
 {
 	if (a->phase != b->phase || a->term != b->term || a->highest_term != b->highest_term ||
 		a->rule.term != b->rule.term || a->rule.seq != b->rule.seq || a->nnodes != b->nnodes ||
-		strcmp(a->candidate, b->candidate) != 0 || a->diagnosis != b->diagnosis)
+		strcmp(a->candidate, b->candidate) != 0 || a->diagnosis != b->diagnosis ||
+		a->lease_ms != b->lease_ms || a->takeover != b->takeover || a->confirmed != b->confirmed ||
+		strcmp(a->target, b->target) != 0 || strcmp(a->accept_loss, b->accept_loss) != 0 ||
+		strcmp(a->failover.given_up, b->failover.given_up) != 0 ||
+		rg_rules_compare_position(&a->newest, &b->newest) != 0)
 		return true;
 	for (int i = 0; i < a->nnodes; i++)
 	{
@@ -265,8 +239,9 @@ differs(const RgMemory *a, const RgMemory *b)
 
 		if (strcmp(x->name, y->name) != 0 || x->must_end != y->must_end || x->ended != y->ended ||
 			x->fenced_term != y->fenced_term || x->rebuilds != y->rebuilds ||
-			x->shown.pid != y->shown.pid || x->shown.started_s != y->shown.started_s ||
-			strcmp(x->shown.boot_id, y->shown.boot_id) != 0)
+			start_differs(&x->shown, &y->shown) || start_differs(&x->admitted, &y->admitted) ||
+			x->purpose_ms != y->purpose_ms || x->ungated != y->ungated || x->stale != y->stale ||
+			strcmp(x->intruder, y->intruder) != 0)
 			return true;
 	}
 	for (int i = 0; i < RG_JOBS_MAX; i++)
@@ -289,9 +264,10 @@ rg_decide(const RgView *view, const RgMemory *before, RgDecision *ret)
 	memset(ret, 0, sizeof(*ret));
 	*m = *before;
 	align_nodes(view, m);
-	learn(view, m);
+	rg_learn(view, m);
 	ret->leader = find_leader(view, m);
 	note_loss(view, m, ret->leader);
+	rg_learn_leader(view, m, ret->leader);
 	m->diagnosis = rg_diagnose(view, m, ret->leader, ret->evidence, sizeof(ret->evidence));
 
 	for (int i = 0; i < MOVES_PER_ROUND && !view->clock_jumped; i++)

@@ -126,6 +126,7 @@ diagnose_by_answer(const RgView *view, const RgMemory *memory, int leader, RgDia
 		case RG_SQL_LOGIN:
 		case RG_SQL_NO_EXTENSION:
 		case RG_SQL_OTHER_WATCHDOG:
+		case RG_SQL_LOWER_COUNTER:
 		case RG_SQL_ERROR:
 			rg_text(text, size, "%s answers %s%s%s", n->name, n->sqlstate,
 					n->sqlstate[0] ? ": " : "", n->sql_text);

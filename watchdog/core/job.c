@@ -119,13 +119,13 @@ rg_job_add_failed(RgMemory *memory, const RgView *view, const char *node, int64_
 	rg_text(slot->message, sizeof(slot->message), "%s", why);
 }
 
-bool
-rg_job_add(RgMemory *memory, const RgView *view, const char *node, bool automatic, int64_t id)
+RgJob *
+rg_job_new(RgMemory *memory, const RgView *view, int64_t id)
 {
-	RgJob	   *slot = rg_memory_job(memory, node) != NULL ? NULL : find_slot(memory);
+	RgJob	   *slot = find_slot(memory);
 
 	if (slot == NULL)
-		return false;
+		return NULL;
 	if (id == 0)
 	{
 		id = view->now_ms;
@@ -135,11 +135,22 @@ rg_job_add(RgMemory *memory, const RgView *view, const char *node, bool automati
 	}
 	memset(slot, 0, sizeof(*slot));
 	slot->id = id;
-	rg_text(slot->node, sizeof(slot->node), "%s", node);
 	slot->state = RG_JOB_QUEUED;
-	slot->automatic = automatic;
 	slot->created_ms = view->now_ms;
 	rg_text(slot->message, sizeof(slot->message), "waiting for its turn");
+	return slot;
+}
+
+bool
+rg_job_add(RgMemory *memory, const RgView *view, const char *node, bool automatic, int64_t id)
+{
+	RgJob	   *slot = rg_memory_job(memory, node) != NULL ? NULL : rg_job_new(memory, view, id);
+
+	if (slot == NULL)
+		return false;
+	slot->kind = RG_JOBKIND_REBUILD;
+	rg_text(slot->node, sizeof(slot->node), "%s", node);
+	slot->automatic = automatic;
 	return true;
 }
 
@@ -373,6 +384,8 @@ rg_job_plan(const RgView *view, RgDecision *d)
 	{
 		RgJob	   *job = &d->memory.jobs[i];
 
+		if (job->kind == RG_JOBKIND_SWITCHOVER)
+			continue;
 		if (job->state == RG_JOB_RUNNING)
 			running = job;
 		else if (job->state == RG_JOB_QUEUED && (next == NULL || job->id < next->id))

@@ -21,6 +21,9 @@
 extern const char *rg_job_refusal(const RgView *view, const RgMemory *memory, const char *node,
 								  char *buf);
 
+/* A new queued job of no kind and no node, for the caller to fill; NULL: too many wait.  id 0: made from the clock. */
+extern RgJob *rg_job_new(RgMemory *memory, const RgView *view, int64_t id);
+
 /* Queues a rebuild; false when the queue is full or the node has one.  id 0: made from the clock. */
 extern bool rg_job_add(RgMemory *memory, const RgView *view, const char *node, bool automatic,
 					   int64_t id);

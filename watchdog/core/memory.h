@@ -18,10 +18,11 @@
 #define RG_NOTES_MAX 24
 #define RG_TEXT_MAX 240
 
-/* A rebuild: one node gets a fresh copy. */
+/* Work that takes a while: a rebuild (one node gets a fresh copy), or a switchover. */
 typedef struct RgJob
 {
 	int64_t		id;				/* 0 = free slot */
+	RgJobKind	kind;
 	char		node[RG_CORE_NAME_MAX];
 	RgJobState	state;
 	RgJobPhase	phase;
@@ -53,8 +54,11 @@ typedef struct RgFailover
 	char		from[RG_CORE_NAME_MAX];
 	char		to[RG_CORE_NAME_MAX];
 	RgDiagnosis diagnosis;
+	bool		planned;		/* a switchover */
 	int64_t		at_wall_ms;		/* filled by the daemon */
 	RgTimes		times;
+	int64_t		bound_ms;		/* how long it waited for leases to run out; 0 = not at all */
+	char		given_up[RG_TEXT_MAX];	/* what an operator accepted to lose, "" = nothing */
 } RgFailover;
 
 /* What is remembered of one node, by name (the configuration may be reordered). */
@@ -67,9 +71,21 @@ typedef struct RgNodeMemory
 	bool		ended;			/* and it has */
 	RgNodeState state;			/* as last told */
 	int			rebuilds;		/* automatic ones since the last failover */
+	RgServerStart admitted;		/* this start may have leases: it is not behind (F10) */
+	int64_t		purpose_ms;		/* it said that it is being stopped, in the loss at hand; 0 = no */
+	bool		ungated;		/* its gate was off or overridden when it last answered */
+	bool		stale;			/* it had not streamed for a lease when the leader was last seen */
+	char		intruder[96];	/* the other watchdog that it showed, told already */
+	int64_t		apart_ms;		/* since when it does not stream; not journalled */
 	char		reason[RG_TEXT_MAX];
 } RgNodeMemory;
 
+/*
+ * Journalled: everything except the fields marked "not journalled", which a
+ * restarted watchdog finds again by looking.  A restart that finds the journal
+ * old (view.maybe_restored) sets confirmed to false; it counts as old again as
+ * long as the newest line says confirmed = false.
+ */
 typedef struct RgMemory
 {
 	RgPhase		phase;
@@ -81,6 +97,14 @@ typedef struct RgMemory
 	char		candidate[RG_CORE_NAME_MAX];	/* journalled before the promote */
 	int64_t		lost_ms;		/* since when the leader is doubted */
 	char		refusal[RG_TEXT_MAX];	/* why no failover happens, as last told */
+	int64_t		lease_ms;		/* the longest that may be in force (F6); 0 = that of the rule */
+	RgPosition	newest;			/* the most that any node has shown; a line per lease at most */
+	char		target[RG_CORE_NAME_MAX];	/* of a switchover; "" = none */
+	char		accept_loss[RG_CORE_NAME_MAX];	/* the operator wants this one, whatever it lacks */
+	bool		takeover;		/* the operator certified that the old watchdog is stopped */
+	bool		confirmed;		/* our journal was not old, or was found to be the newest all the same */
+	int64_t		newest_ms;		/* when newest was last set; not journalled */
+	int64_t		closed_ms;		/* since when the leader's gate is closed though granted; not journalled */
 	RgFailover	failover;		/* at hand, or the last one */
 	int			nnodes;			/* those of the view, then those of which more below */
 
@@ -132,7 +156,7 @@ typedef struct RgDecision
 	char		evidence[RG_TEXT_MAX];	/* for the diagnosis */
 } RgDecision;
 
-/* The node's job that has not ended, or NULL. */
+/* The node's rebuild that has not ended, or NULL. */
 extern RgJob *rg_memory_job(RgMemory *memory, const char *node);
 
 /* The node has a rebuild before it or under way; not any more once its copy streams. */

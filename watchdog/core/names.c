@@ -18,6 +18,7 @@ static const char *const step_names[] = {RG_STEPS(RG_TEXT_2)};
 static const char *const event_names[] = {RG_EVENTS(RG_TEXT_2)};
 static const char *const node_state_names[] = {RG_NODE_STATES(RG_TEXT_2)};
 static const char *const job_state_names[] = {RG_JOB_STATES(RG_TEXT_2)};
+static const char *const job_kind_names[] = {RG_JOB_KINDS(RG_TEXT_2)};
 static const char *const job_phase_names[] = {RG_JOB_PHASES(RG_TEXT_2)};
 
 static const char *
@@ -89,6 +90,12 @@ rg_job_phase_name(RgJobPhase p)
 	return pick(job_phase_names, RG_JOBPHASE_COUNT, (int) p);
 }
 
+const char *
+rg_job_kind_name(RgJobKind k)
+{
+	return pick(job_kind_names, RG_JOBKIND_COUNT, (int) k);
+}
+
 RgDiagnosis
 rg_diagnosis_find(const char *name)
 {
@@ -117,4 +124,10 @@ RgJobPhase
 rg_job_phase_find(const char *name)
 {
 	return (RgJobPhase) find(job_phase_names, RG_JOBPHASE_COUNT, name);
+}
+
+RgJobKind
+rg_job_kind_find(const char *name)
+{
+	return (RgJobKind) find(job_kind_names, RG_JOBKIND_COUNT, name);
 }

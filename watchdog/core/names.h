@@ -28,7 +28,9 @@
 	X(ISOLATED,      "watchdog isolated", "no node answers: it is us who are cut off") \
 	X(UNPROVEN,      "unproven",        "nobody listens on the primary's port, but SSH can't prove that the server is gone") \
 	X(DEMOTED,       "demoted",         "the leader's server runs as a standby") \
-	X(WRONG_SERVER,  "wrong server",    "the leader's address is answered by another server")
+	X(WRONG_SERVER,  "wrong server",    "the leader's address is answered by another server") \
+	X(BEHIND,        "leader behind",   "the leader's server holds less than others have shown: it was restored from an older copy") \
+	X(NOT_OBEYED,    "not obeyed",      "the cluster obeys another watchdog, or a later start of this one")
 
 /* Where the cluster's machine stands. */
 #define RG_PHASES(X) \
@@ -40,7 +42,8 @@
 	X(RECRUITING, "recruiting") \
 	X(PROMOTING,  "promoting") \
 	X(RULING,     "ruling") \
-	X(UNDOING,    "undoing")
+	X(UNDOING,    "undoing") \
+	X(SWITCHING,  "switching over")
 
 /* What one round noticed: the inputs of the phase table. */
 #define RG_INPUTS(X) \
@@ -54,7 +57,11 @@
 	X(CANDIDATE_CHOSEN, "candidate chosen") \
 	X(PROMOTED,         "promoted") \
 	X(CANDIDATE_LOST,   "candidate lost") \
-	X(RULE_WRITTEN,     "rule written")
+	X(RULE_WRITTEN,     "rule written") \
+	X(SWITCHOVER_ASKED, "switchover asked for") \
+	X(SWITCHOVER_READY, "switchover: the target has every byte") \
+	X(SWITCHOVER_FAILED, "switchover failed while the leader can go on") \
+	X(LEADER_DIED,      "the leader died during the switchover")
 
 /* One action of the watchdog on one node. */
 #define RG_STEPS(X) \
@@ -71,7 +78,11 @@
 	X(SWAP,        "swap") \
 	X(SETTLE,      "settle") \
 	X(UNSWAP,      "unswap") \
-	X(DISCARD,     "discard")
+	X(DISCARD,     "discard") \
+	X(CHECKPOINT,  "checkpoint") \
+	X(FENCE_SQL,   "fence over SQL") \
+	X(STOP,        "stop") \
+	X(TAKEOVER,    "takeover")
 
 /* What people read in `regent events` and in the log. */
 #define RG_EVENTS(X) \
@@ -103,7 +114,15 @@
 	X(REBUILD_BEGIN,    "rebuild_begin") \
 	X(REBUILD_RETRY,    "rebuild_retry") \
 	X(REBUILD_END,      "rebuild_end") \
-	X(REBUILD_FAILED,   "rebuild_failed")
+	X(REBUILD_FAILED,   "rebuild_failed") \
+	X(SWITCHOVER_BEGIN, "switchover_begin") \
+	X(SWITCHOVER_END,   "switchover_end") \
+	X(SWITCHOVER_UNDONE, "switchover_undone") \
+	X(SWITCHOVER_REFUSED, "switchover_refused") \
+	X(LOSS_ACCEPTED,    "loss_accepted") \
+	X(WATCHDOG_INTRUDER, "watchdog_intruder") \
+	X(TAKEOVER,         "takeover") \
+	X(RULE_CHANGED,     "rule_changed")
 
 /* States of a node, as status shows them. */
 #define RG_NODE_STATES(X) \
@@ -126,6 +145,11 @@
 	X(FAILED,    "failed") \
 	X(CANCELLED, "cancelled")
 
+#define RG_JOB_KINDS(X) \
+	X(UNKNOWN,    "unknown") \
+	X(REBUILD,    "rebuild") \
+	X(SWITCHOVER, "switchover")
+
 #define RG_JOB_PHASES(X) \
 	X(NONE,   "none") \
 	X(COPY,   "copy") \
@@ -142,6 +166,7 @@
 #define RG_EVENT_ENUM(id, name) RG_EVENT_##id,
 #define RG_STATE_ENUM(id, name) RG_STATE_##id,
 #define RG_JOB_ENUM(id, name) RG_JOB_##id,
+#define RG_JOBKIND_ENUM(id, name) RG_JOBKIND_##id,
 #define RG_JOBPHASE_ENUM(id, name) RG_JOBPHASE_##id,
 
 typedef enum RgDiagnosis { RG_DIAGNOSES(RG_DIAG_ENUM) RG_DIAG_COUNT } RgDiagnosis;
@@ -151,6 +176,7 @@ typedef enum RgStepKind { RG_STEPS(RG_STEP_ENUM) RG_STEP_COUNT } RgStepKind;
 typedef enum RgEvent { RG_EVENTS(RG_EVENT_ENUM) RG_EVENT_COUNT } RgEvent;
 typedef enum RgNodeState { RG_NODE_STATES(RG_STATE_ENUM) RG_STATE_COUNT } RgNodeState;
 typedef enum RgJobState { RG_JOB_STATES(RG_JOB_ENUM) RG_JOB_COUNT } RgJobState;
+typedef enum RgJobKind { RG_JOB_KINDS(RG_JOBKIND_ENUM) RG_JOBKIND_COUNT } RgJobKind;
 typedef enum RgJobPhase { RG_JOB_PHASES(RG_JOBPHASE_ENUM) RG_JOBPHASE_COUNT } RgJobPhase;
 
 extern const char *rg_diagnosis_name(RgDiagnosis d);
@@ -162,6 +188,7 @@ extern const char *rg_event_name(RgEvent e);
 extern const char *rg_node_state_name(RgNodeState s);
 extern const char *rg_job_state_name(RgJobState s);
 extern const char *rg_job_phase_name(RgJobPhase p);
+extern const char *rg_job_kind_name(RgJobKind k);
 
 /* The value of a printed name, or 0 (unknown, nothing) when there is none. */
 extern RgDiagnosis rg_diagnosis_find(const char *name);
@@ -169,5 +196,6 @@ extern RgPhase rg_phase_find(const char *name);
 extern RgStepKind rg_step_find(const char *name);
 extern RgJobState rg_job_state_find(const char *name);
 extern RgJobPhase rg_job_phase_find(const char *name);
+extern RgJobKind rg_job_kind_find(const char *name);
 
 #endif							/* RG_NAMES_H */

@@ -334,6 +334,7 @@ rg_notice(const RgView *view, RgDecision *d)
 		case RG_PHASE_SUSPECTING:
 		case RG_PHASE_WAITING:
 		case RG_PHASE_ALARMED:
+		case RG_PHASE_SWITCHING:
 		case RG_PHASE_COUNT:
 			break;
 	}

@@ -45,6 +45,11 @@ static const RgMove moves[] = {
 
 	{90, RG_PHASE_UNDOING,    RG_INPUT_RULE_WRITTEN,     RG_PHASE_STEADY,     "the old leader goes on with a rule of the new term"},
 	{91, RG_PHASE_UNDOING,    RG_INPUT_FAILOVER_CALLED,  RG_PHASE_RECRUITING, "the leader died while the recruit was undone"},
+
+	{100, RG_PHASE_STEADY,    RG_INPUT_SWITCHOVER_ASKED, RG_PHASE_SWITCHING,  "a switchover was asked for and can succeed"},
+	{101, RG_PHASE_SWITCHING, RG_INPUT_SWITCHOVER_READY, RG_PHASE_PROMOTING,  "the old leader is stopped and fenced, the target has every byte"},
+	{102, RG_PHASE_SWITCHING, RG_INPUT_SWITCHOVER_FAILED, RG_PHASE_UNDOING,   "the leader still runs: it goes on"},
+	{103, RG_PHASE_SWITCHING, RG_INPUT_LEADER_DIED,      RG_PHASE_RECRUITING, "the old leader is down and the target lacks something: recruit the next term"},
 };
 
 #define NMOVES ((int) (sizeof(moves) / sizeof(moves[0])))
@@ -62,7 +67,7 @@ bool
 rg_phase_is_failover(RgPhase phase)
 {
 	return phase == RG_PHASE_RECRUITING || phase == RG_PHASE_PROMOTING ||
-		phase == RG_PHASE_RULING || phase == RG_PHASE_UNDOING;
+		phase == RG_PHASE_RULING || phase == RG_PHASE_UNDOING || phase == RG_PHASE_SWITCHING;
 }
 
 const RgMove *

@@ -8,6 +8,12 @@
 
 #define UNTRIED_MS 5000
 
+bool
+rg_rule_is_sync(const RgRule *rule)
+{
+	return strcmp(rule->durability, "sync") == 0 || strcmp(rule->durability, "strict") == 0;
+}
+
 int
 rg_view_find(const RgView *view, const char *name)
 {
@@ -56,6 +62,7 @@ rg_view_refuses_us(const RgView *view, int node)
 		case RG_SQL_NO_EXTENSION:
 		case RG_SQL_WRONG_SERVER:
 		case RG_SQL_OTHER_WATCHDOG:
+		case RG_SQL_LOWER_COUNTER:
 		case RG_SQL_ERROR:
 			return true;
 		case RG_SQL_UNKNOWN:

@@ -42,6 +42,16 @@ typedef struct RgServerStart
 	int64_t		started_s;		/* wall clock seconds of the node */
 } RgServerStart;
 
+/* How a node's gate stands, in the words of node_status(). */
+typedef enum RgGateView
+{
+	RG_GATEV_UNKNOWN = 0,
+	RG_GATEV_OPEN,
+	RG_GATEV_CLOSED,
+	RG_GATEV_OVERRIDE,
+	RG_GATEV_OFF
+} RgGateView;
+
 /* The last good answer to a heartbeat. */
 typedef struct RgFacts
 {
@@ -67,6 +77,13 @@ typedef struct RgFacts
 	RgServerStart start;
 	uint32_t	streaming_from_us;	/* on a primary: bit per node that streams from it */
 	uint32_t	sync_with_us;	/* on a primary: bit per node that counts as synchronous */
+	int64_t		boottime_ms;	/* the node's own clock when it answered; 0 = unknown */
+	RgGateView	gate;
+	int64_t		lease_left_ms;	/* -1 = it has none */
+	int64_t		wal_age_ms;		/* since it last received WAL, its own clock; -1 = unknown */
+	char		ahead[RG_CORE_NAME_MAX];	/* on a primary: a standby that showed WAL beyond its own */
+	char		intruder[96];	/* another watchdog, or an older life of this one, that it refused */
+	int64_t		intruder_age_ms;	/* when; -1 = never */
 } RgFacts;
 
 /* The newest outcome of speaking SQL to a node. */
@@ -84,6 +101,7 @@ typedef enum RgSql
 	RG_SQL_NO_EXTENSION,		/* it answers, but has no usable pg_regent */
 	RG_SQL_WRONG_SERVER,		/* another system identifier or node name */
 	RG_SQL_OTHER_WATCHDOG,		/* it obeys another watchdog */
+	RG_SQL_LOWER_COUNTER,		/* it has seen a later start of this watchdog: our journal is old */
 	RG_SQL_ERROR				/* any other error: it is alive */
 } RgSql;
 
@@ -118,6 +136,8 @@ typedef struct RgProbe
 	int64_t		system_identifier;
 	int			processes;
 	int64_t		disk_free_bytes;
+	uint64_t	checkpoint_lsn; /* of the latest checkpoint record; 0 = unknown */
+	int64_t		promised_term;	/* of the node's state file; 0 = unknown */
 } RgProbe;
 
 /* What became of the newest step of one kind on one node. */
@@ -151,6 +171,9 @@ typedef struct RgPromise
 	int			nterms;
 	RgTermEnd	terms[RG_TERMS_MAX];
 	RgServerStart start;		/* it counts only in this server start */
+	bool		by_primary;		/* the leader's own pledge: it closes its gate */
+	int64_t		last_wal_age_ms;	/* in the node's clock, when it answered */
+	int64_t		at_ms;			/* when its answer came */
 } RgPromise;
 
 typedef struct RgNodeView
@@ -198,10 +221,14 @@ typedef struct RgView
 	int64_t		started_ms;		/* when this watchdog began to look */
 	bool		clock_jumped;	/* watch, do not act */
 	char		watchdog[37];
+	bool		maybe_restored; /* our journal is old or from another machine */
 	RgSettings	settings;
 	int			nnodes;
 	RgNodeView	nodes[RG_CORE_NODES_MAX];
 } RgView;
+
+/* Commits under this rule wait for its quorum: durability is sync or strict. */
+extern bool rg_rule_is_sync(const RgRule *rule);
 
 /* The index of a node by name, or -1. */
 extern int	rg_view_find(const RgView *view, const char *name);

@@ -1,0 +1,19 @@
+/*
+ * learn.h
+ *	  What a round takes from the view into the memory.
+ */
+#ifndef RG_LEARN_H
+#define RG_LEARN_H
+
+#include "memory.h"
+
+/* Rules, terms, lease lengths, which postmaster a helper has shown, what a node said of itself. */
+extern void rg_learn(const RgView *view, RgMemory *m);
+
+/* What the leader's answer says: its server start may have leases, the newest position. */
+extern void rg_learn_leader(const RgView *view, RgMemory *m, int leader);
+
+/* Every node of the configuration was asked once, or was given the time for it. */
+extern bool rg_learn_all_tried(const RgView *view);
+
+#endif							/* RG_LEARN_H */
