@@ -18,6 +18,7 @@
 #include "watchdog/cli/haproxy.h"
 #include "watchdog/cli/passfile.h"
 #include "watchdog/cli/status_text.h"
+#include "watchdog/cli/sync_names.h"
 #include "watchdog/cli/text.h"
 #include "watchdog/cli/uri.h"
 
@@ -336,6 +337,20 @@ status_text(const char *json)
 }
 
 static void
+test_sync_names_are_the_same_on_every_node(void **state)
+{
+	RgConfig	config = {.quorum = 2, .nnodes = 3};
+	char		text[RG_SYNC_NAMES_MAX];
+
+	(void) state;
+	strcpy(config.nodes[0].name, "n1");
+	strcpy(config.nodes[1].name, "2nd");
+	strcpy(config.nodes[2].name, "n_3");
+	rg_sync_names(&config, text, sizeof(text));
+	assert_string_equal(text, "ANY 2 (n1, \"2nd\", n_3)");
+}
+
+static void
 test_status_first_line_is_the_verdict(void **state)
 {
 	char	   *text;
@@ -413,6 +428,7 @@ main(void)
 		cmocka_unit_test(test_conninfo_is_what_libpq_reads),
 		cmocka_unit_test(test_passfile_finds_the_users_own_line),
 		cmocka_unit_test(test_text_numbers),
+		cmocka_unit_test(test_sync_names_are_the_same_on_every_node),
 		cmocka_unit_test(test_status_first_line_is_the_verdict),
 		cmocka_unit_test(test_status_shows_nodes_jobs_and_last_failover),
 	};
