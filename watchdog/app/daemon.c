@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "cluster.h"
+#include "status.h"
 #include "watchdog/io/notify.h"
 
 typedef struct RgDaemon
@@ -31,12 +32,14 @@ static void
 on_stop(evutil_socket_t sig, short what, void *arg)
 {
 	RgDaemon   *d = arg;
+	char		price[160];
 
 	(void) what;
 	rg_notify_stopping();
-	rg_cluster_tell(d->cluster, RG_EVENT_WATCHDOG_STOP, -1, false,
-					"regentd stops on %s: no automatic failover until it is started again",
-					sig == SIGINT ? "SIGINT" : "SIGTERM");
+	rg_status_farewell(d->cluster, price, sizeof(price));
+	rg_cluster_tell(d->cluster, RG_EVENT_WATCHDOG_STOP, -1, price[0] != '\0',
+					"regentd stops on %s: no automatic failover until it is started again%s",
+					sig == SIGINT ? "SIGINT" : "SIGTERM", price);
 	(void) event_base_loopbreak(d->base);
 }
 

@@ -294,3 +294,26 @@ rg_status_line(const RgCluster *c, char *buf, unsigned long size)
 					(long long) c->memory.rule.term, rg_diagnosis_name(c->memory.diagnosis),
 					c->decision.ready ? "ready, " : "NO, because ", c->decision.ready_reason);
 }
+
+void
+rg_status_farewell(const RgCluster *c, char *buf, unsigned long size)
+{
+	const RgRule *rule = &c->memory.rule;
+	int			leader = rg_view_find(&c->view, rule->leader);
+	int			needed = rg_rules_lease_quorum(rule->nvoters - 1);
+	int			streaming = 0;
+
+	buf[0] = '\0';
+	if (rule->term == 0 || leader < 0 || !rg_view_is_primary(&c->view, leader))
+		return;
+	for (int i = 0; i < rule->nvoters; i++)
+	{
+		int			node = rg_view_find(&c->view, rule->voters[i]);
+
+		streaming += node >= 0 && node != leader && (c->view.nodes[leader].facts.streaming_from_us >> node & 1) != 0;
+	}
+	if (streaming < needed)
+		(void) snprintf(buf, size, "; %s will stop acknowledging writes in %lld ms: without regentd its lease needs %d "
+						"standby%s, and %d stream%s", rule->leader, (long long) rule->lease_ms, needed,
+						needed == 1 ? "" : "s", streaming, streaming == 1 ? "s" : "");
+}

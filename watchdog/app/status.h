@@ -23,4 +23,10 @@ extern bool rg_status_is_standby(const RgCluster *cluster, int node);
 /* One line for systemd. */
 extern void rg_status_line(const RgCluster *cluster, char *buf, unsigned long size);
 
+/*
+ * What the leader has to live on when this watchdog stops: "" when enough standbys
+ * stream to give it leases, else a sentence that says that its writes will stop.
+ */
+extern void rg_status_farewell(const RgCluster *cluster, char *buf, unsigned long size);
+
 #endif							/* RG_STATUS_H */
