@@ -1,6 +1,7 @@
 /*
  * node.c
- *	  Heartbeats, reconnects and fresh connections of one node.
+ *	  The sessions of one node: reconnects, fresh connections, SSH, and what each
+ *	  failure says.  The heartbeats themselves are in beat.c.
  *
  * A lost session is tried again at once (a refused connection is the second
  * half of the evidence of a crash), then with a back-off up to the heartbeat
@@ -14,20 +15,12 @@
 #include <string.h>
 
 #include "act.h"
-#include "orders.h"
 #include "watchdog/base/clock.h"
-#include "watchdog/core/lease.h"
 
 #define CONNECT_DEADLINE_MS 2000
 #define FRESH_INTERVAL_MS 2000
 #define SSH_CONNECT_DEADLINE_MS 5000
 #define SSH_KEEPALIVE_MS 5000
-#define BEATS_PER_LEASE 10
-#define INTERVAL_LEAST_MS 20
-
-static const char heartbeat_sql[] =
-	"SELECT *, extract(epoch FROM started_at)::bigint AS started_epoch "
-	"FROM regent.heartbeat($1::uuid, $2::bigint, $3::uuid, $4::timestamptz, $5::bigint, $6::bigint)";
 
 static RgNodeView *
 view_of(RgNode *node)
@@ -41,35 +34,12 @@ config_of(const RgNode *node)
 	return &node->cluster->config.nodes[node->index];
 }
 
-static void
-arm(struct event *timer, int64_t ms)
+void
+rg_node_arm(struct event *timer, int64_t ms)
 {
 	struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
 
 	(void) event_add(timer, &tv);
-}
-
-int64_t
-rg_node_interval_ms(const RgCluster *cluster)
-{
-	int64_t		ms = cluster->config.heartbeat_interval_ms;
-	int64_t		rule_ms = cluster->memory.rule.lease_ms;
-	int64_t		lease_ms = cluster->config.lease_ms;
-
-	/* the rule's lease is the one in force, the configuration's the one that comes */
-	if (rule_ms > 0 && rule_ms < lease_ms)
-		lease_ms = rule_ms;
-	if (ms > lease_ms / BEATS_PER_LEASE)
-		ms = lease_ms / BEATS_PER_LEASE;
-	return ms < INTERVAL_LEAST_MS ? INTERVAL_LEAST_MS : ms;
-}
-
-static int
-beat_deadline_ms(const RgNode *node)
-{
-	int64_t		ms = 2 * rg_node_interval_ms(node->cluster);
-
-	return (int) (ms < 1000 ? 1000 : ms);
 }
 
 RgSql
@@ -148,8 +118,8 @@ take_obeyed(RgNode *node, const char *detail)
 	}
 }
 
-static void
-take_failure(RgNode *node, const RgPgFailure *failure)
+void
+rg_node_take_failure(RgNode *node, const RgPgFailure *failure)
 {
 	RgNodeView *v = view_of(node);
 
@@ -160,165 +130,6 @@ take_failure(RgNode *node, const RgPgFailure *failure)
 	(void) snprintf(v->sqlstate, sizeof(v->sqlstate), "%s", failure->sqlstate);
 	(void) snprintf(v->sql_text, sizeof(v->sql_text), "%.159s", failure->message);
 	take_last_words(v, failure);
-}
-
-static void
-set_trouble(RgNode *node, RgSql sql, const char *text)
-{
-	RgNodeView *v = view_of(node);
-
-	v->sql = sql;
-	v->sql_ms = rg_clock_now_ms();
-	v->sqlstate[0] = '\0';
-	(void) snprintf(v->sql_text, sizeof(v->sql_text), "%.159s", text);
-}
-
-/* Is this the server that the configuration means? */
-static bool
-is_ours(RgNode *node, const RgHeartbeat *hb)
-{
-	RgCluster  *c = node->cluster;
-	char		text[160];
-
-	if (strcmp(hb->node_name, config_of(node)->name) != 0)
-	{
-		(void) snprintf(text, sizeof(text),
-						"the server there has regent.node_name \"%.40s\" instead of \"%.40s\"",
-						hb->node_name, config_of(node)->name);
-		set_trouble(node, RG_SQL_WRONG_SERVER, text);
-		return false;
-	}
-	if (c->system_identifier == 0 && hb->facts.rule.term > 0)
-		c->system_identifier = hb->facts.system_identifier;
-	if (c->system_identifier != 0 && c->system_identifier != hb->facts.system_identifier)
-	{
-		(void) snprintf(text, sizeof(text), "system identifier %lld, the cluster's is %lld",
-						(long long) hb->facts.system_identifier, (long long) c->system_identifier);
-		set_trouble(node, RG_SQL_WRONG_SERVER, text);
-		return false;
-	}
-	return true;
-}
-
-static void
-take_requests(RgNode *node, json_t *requests)
-{
-	size_t		i;
-	json_t	   *request;
-
-	json_array_foreach(requests, i, request)
-	{
-		const char *kind = json_string_value(json_object_get(request, "kind"));
-		const char *name = json_string_value(json_object_get(request, "node"));
-
-		if (kind != NULL)
-			rg_orders_request(node->cluster, kind, name != NULL ? name : "",
-							  json_integer_value(json_object_get(request, "id")));
-	}
-	json_decref(requests);
-}
-
-static void
-on_heartbeat(void *arg, const PGresult *res, const RgPgFailure *failure)
-{
-	RgNode	   *node = arg;
-	RgNodeView *v = view_of(node);
-	RgHeartbeat hb;
-	RgError		err;
-
-	node->beat_waiting = false;
-	if (res == NULL)
-	{
-		/* RG005: the server was restarted under our feet; ask without naming the start */
-		if (strcmp(failure->sqlstate, "RG005") == 0)
-			node->has_last = false;
-		take_failure(node, failure);
-	}
-	else if (rg_facts_heartbeat(res, &node->cluster->view, &hb, &err) < 0)
-		set_trouble(node, RG_SQL_NO_EXTENSION, err.message);
-	else if (is_ours(node, &hb))
-	{
-		v->facts = hb.facts;
-		v->facts_ms = v->sql_ms = rg_clock_now_ms();
-		v->sql = RG_SQL_OK;
-		v->sqlstate[0] = v->sql_text[0] = '\0';
-		v->lost_ms = 0;
-		node->last = hb;
-		node->last.requests = NULL;
-		node->has_last = true;
-		node->obeys[0] = '\0';
-		take_requests(node, hb.requests);
-	}
-	else
-		json_decref(hb.requests);
-	if (rg_pg_is_open(node->beat))
-		arm(node->beat_timer, rg_node_interval_ms(node->cluster));
-	rg_cluster_wake(node->cluster);
-}
-
-/*
- * What the core grants this node now.  Only to the very server start of the last
- * answer, whose clock the grant is made in; never right after a gap in which we
- * did not run, before a round has looked.
- */
-static bool
-may_grant(RgNode *node, int64_t *ret_term, int64_t *ret_until_ms)
-{
-	RgCluster  *c = node->cluster;
-
-	return node->has_last && !rg_cluster_has_slept(c) &&
-		rg_lease_grant(&c->view, &c->memory, node->index, ret_term, ret_until_ms);
-}
-
-void
-rg_node_beat(RgNode *node)
-{
-	RgCluster  *c = node->cluster;
-	char		counter[24];
-	char		term[24];
-	char		until[24];
-	const char *values[6] = {c->identity.id, counter, NULL, NULL, term, NULL};
-	int64_t		grant_term = c->memory.rule.term;
-	int64_t		until_ms = 0;
-
-	if (!rg_pg_is_open(node->beat) || node->beat_waiting)
-		return;
-	if (may_grant(node, &grant_term, &until_ms))
-	{
-		(void) snprintf(until, sizeof(until), "%lld", (long long) until_ms);
-		values[5] = until;
-	}
-	else
-	{
-		grant_term = c->memory.rule.term;
-		until_ms = 0;
-	}
-	(void) snprintf(counter, sizeof(counter), "%lld", (long long) c->identity.counter);
-	(void) snprintf(term, sizeof(term), "%lld", (long long) grant_term);
-	if (node->has_last)
-	{
-		values[2] = node->last.echo.boot_id;
-		values[3] = node->last.echo.started_at;
-	}
-	if (rg_pg_exec(node->beat, heartbeat_sql, 6, values, beat_deadline_ms(node), on_heartbeat,
-				   node) != 0)
-		return;
-	node->beat_waiting = true;
-	node->granted_until_ms = until_ms;
-}
-
-void
-rg_node_grant_now(RgNode *node)
-{
-	const RgFacts *f = &view_of(node)->facts;
-	int64_t		term;
-	int64_t		until_ms;
-
-	/* a grant that was still in the future when it arrived can't be bettered now */
-	if (f->valid && f->gate == RG_GATEV_CLOSED && !node->beat_waiting &&
-		node->granted_until_ms <= f->boottime_ms && may_grant(node, &term, &until_ms) &&
-		until_ms > f->boottime_ms)
-		rg_node_beat(node);
 }
 
 static void
@@ -337,13 +148,13 @@ on_beat_state(void *arg, RgPg *pg, const RgPgFailure *failure)
 		rg_node_beat(node);
 		return;
 	}
-	take_failure(node, failure);
+	rg_node_take_failure(node, failure);
 	if (v->lost_ms == 0)
 		v->lost_ms = rg_clock_now_ms();
 	v->fresh = RG_SQL_UNKNOWN;
 	wait = node->beat_tries == 0 ? 0 : (int64_t) 20 << (node->beat_tries < 10 ? node->beat_tries : 10);
 	node->beat_tries++;
-	arm(node->beat_timer, wait > interval ? interval : wait);
+	rg_node_arm(node->beat_timer, wait > interval ? interval : wait);
 	rg_cluster_wake(node->cluster);
 }
 
@@ -406,7 +217,7 @@ on_spare_state(void *arg, RgPg *pg, const RgPgFailure *failure)
 	if (failure->why != RG_PG_FINE)
 	{
 		take_last_words(view_of(node), failure);
-		arm(node->spare_timer, 1000);
+		rg_node_arm(node->spare_timer, 1000);
 		/* the other session will notice, too; do not wait for its next beat */
 		rg_node_beat(node);
 	}
@@ -422,7 +233,7 @@ on_spare_timer(evutil_socket_t fd, short what, void *arg)
 	(void) what;
 	/* the spare one is opened beside a beating one, never instead of it */
 	if (!rg_pg_is_open(node->beat))
-		arm(node->spare_timer, 200);
+		rg_node_arm(node->spare_timer, 200);
 	else if (!rg_pg_is_open(node->spare) && !rg_pg_is_connecting(node->spare))
 		rg_pg_connect(node->spare, CONNECT_DEADLINE_MS);
 }
@@ -445,7 +256,7 @@ on_fresh_state(void *arg, RgPg *pg, const RgPgFailure *failure)
 	}
 	(void) snprintf(v->fresh_text, sizeof(v->fresh_text), "%s%s%.140s", failure->sqlstate,
 					failure->sqlstate[0] ? ": " : "", failure->message);
-	arm(node->fresh_timer, FRESH_INTERVAL_MS);
+	rg_node_arm(node->fresh_timer, FRESH_INTERVAL_MS);
 }
 
 static void
@@ -456,7 +267,7 @@ on_fresh_timer(evutil_socket_t fd, short what, void *arg)
 	(void) fd;
 	(void) what;
 	if (!rg_pg_is_open(node->beat))
-		arm(node->fresh_timer, FRESH_INTERVAL_MS);
+		rg_node_arm(node->fresh_timer, FRESH_INTERVAL_MS);
 	else
 		rg_pg_connect(node->fresh, CONNECT_DEADLINE_MS);
 }
@@ -547,9 +358,9 @@ rg_node_open(RgCluster *cluster, int index, RgError *err)
 		!node->spare_timer || !node->fresh_timer)
 		return rg_error_set(err, RGE_NOMEM, "out of memory");
 	rg_node_apply_config(node);
-	arm(node->beat_timer, 0);
-	arm(node->spare_timer, 50);
-	arm(node->fresh_timer, FRESH_INTERVAL_MS);
+	rg_node_arm(node->beat_timer, 0);
+	rg_node_arm(node->spare_timer, 50);
+	rg_node_arm(node->fresh_timer, FRESH_INTERVAL_MS);
 	rg_ssh_start(node->ssh);
 	return 0;
 }

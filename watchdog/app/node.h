@@ -33,6 +33,10 @@ extern void rg_node_grant_now(RgNode *node);
 /* Time between two heartbeats: at least ten of them in the shortest lease. */
 extern int64_t rg_node_interval_ms(const RgCluster *cluster);
 
+/* Into the view: what an SQL failure says about this server; and for beat.c. */
+extern void rg_node_take_failure(RgNode *node, const RgPgFailure *failure);
+extern void rg_node_arm(struct event *timer, int64_t ms);
+
 /* What an SQL failure says about a server. */
 extern RgSql rg_node_classify(const RgPgFailure *failure);
 
