@@ -17,6 +17,7 @@
 #include "utils/guc.h"
 
 #include "compat.h"
+#include "gate.h"
 #include "park.h"
 #include "pg_regent.h"
 #include "shmem.h"
@@ -138,6 +139,7 @@ _PG_init(void)
 	define_settings();
 	check_node_name();
 	rg_park_watch_settings();
+	rg_gate_init();
 
 	prev_shmem_request_hook = shmem_request_hook;
 	shmem_request_hook = request_shmem;

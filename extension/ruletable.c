@@ -33,6 +33,7 @@
 
 #include "command.h"
 #include "errors.h"
+#include "gate.h"
 #include "nodestate.h"
 #include "pg_regent.h"
 #include "ruletable.h"
@@ -303,6 +304,7 @@ insert_rule(Datum *values, const char *nulls)
 	(void) set_config_option("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_LOCAL, true, 0, false);
 	XactReadOnly = false;
+	rg_gate_exempt_transaction(true);
 
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID,

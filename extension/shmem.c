@@ -20,6 +20,7 @@
 #include "storage/shmem.h"
 #include "storage/spin.h"
 
+#include "gate.h"
 #include "history.h"
 #include "lease.h"
 #include "nodestate.h"
@@ -74,6 +75,9 @@ rg_shmem_startup(void)
 		pg_atomic_init_u64(&rg_shared->lease_until_ms, 0);
 		pg_atomic_init_u64(&rg_shared->stale_since_ms, 0);
 		pg_atomic_init_u64(&rg_shared->override_until_ms, 0);
+		pg_atomic_init_u32(&rg_shared->gate_permits, 0);
+		pg_atomic_init_u32(&rg_shared->gate_quorum, 0);
+		pg_atomic_init_u64(&rg_shared->gate_generation, 0);
 		pg_atomic_init_u32(&rg_shared->startup_has_conninfo, 0);
 		pg_atomic_init_u32(&rg_shared->startup_has_restore, 0);
 		pg_atomic_init_u64(&rg_shared->startup_reloads, 0);
@@ -151,6 +155,7 @@ rg_shared_adopt_rules(const RgRule *rules, int count)
 		changed |= rg_state_adopt_rule(&rg_shared->state, &rules[i]);
 	rg_shared->state_dirty |= changed;
 	rg_lease_fit_locked();
+	rg_gate_refresh_locked();
 	LWLockRelease(rg_shared->lock);
 	if (changed)
 		rg_worker_wake();

@@ -88,6 +88,7 @@ typedef struct RgShared
 	RgState		state;			/* the file's content, and what is newer */
 	bool		state_dirty;	/* the file lacks something of it */
 	bool		state_bad;		/* the file can't be used; it is never overwritten */
+	bool		state_missing;	/* bad, because a member of the cluster has none */
 	char		state_error[RG_MESSAGE_SIZE];
 	RgFileMark	state_mark;
 	RgHistory	history;
@@ -129,6 +130,15 @@ typedef struct RgShared
 	pg_atomic_uint64 lease_until_ms;	/* lease.c; none any more after a promise */
 	pg_atomic_uint64 stale_since_ms;	/* votes.c: somebody is ahead of us */
 	pg_atomic_uint64 override_until_ms; /* regent.override_gate() */
+
+	/*
+	 * What the gate needs of the state, kept by rg_gate_refresh_locked(): it permits
+	 * writes while there is a lease; so many voters have to flush a commit (0: none);
+	 * and how often it has changed.
+	 */
+	pg_atomic_uint32 gate_permits;
+	pg_atomic_uint32 gate_quorum;
+	pg_atomic_uint64 gate_generation;
 
 	/*
 	 * Written by the startup process when it rereads its settings, see park.c:

@@ -27,6 +27,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "gate.h"
 #include "nodestate.h"
 #include "park.h"
 #include "pg_regent.h"
@@ -292,6 +293,19 @@ count_standbys(Datum *values, bool *nulls)
 	pfree(standbys);
 }
 
+/* A lease that is over is shown as 0, until a change of rule or promise takes it away. */
+static void
+gate_values(Datum *values, bool *nulls, bool in_recovery)
+{
+	RgGate		gate = rg_gate_now();
+	int64		until = (int64) pg_atomic_read_u64(&rg_shared->lease_until_ms);
+
+	set(values, nulls, COL_WRITABLE, BoolGetDatum(!in_recovery && rg_gate_is_open(gate)));
+	set(values, nulls, COL_GATE, CStringGetTextDatum(rg_gate_word(gate)));
+	if (until > 0)
+		set(values, nulls, COL_LEASE_LEFT_MS, Int64GetDatum(Max(until - rg_boottime_ms(), 0)));
+}
+
 void
 rg_status_values(Datum *ret_values, bool *ret_nulls)
 {
@@ -302,8 +316,7 @@ rg_status_values(Datum *ret_values, bool *ret_nulls)
 		set(ret_values, ret_nulls, COL_NODE_NAME, CStringGetTextDatum(rg_node_name));
 	set(ret_values, ret_nulls, COL_ROLE, CStringGetTextDatum(in_recovery ? "standby" : "primary"));
 	set(ret_values, ret_nulls, COL_IN_RECOVERY, BoolGetDatum(in_recovery));
-	set(ret_values, ret_nulls, COL_WRITABLE, BoolGetDatum(!in_recovery));
-	set(ret_values, ret_nulls, COL_GATE, CStringGetTextDatum("off"));
+	gate_values(ret_values, ret_nulls, in_recovery);
 	set(ret_values, ret_nulls, COL_TIMELINE,
 		Int32GetDatum((int32) rg_current_timeline(in_recovery)));
 	if (in_recovery)

@@ -155,6 +155,19 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION regent.switchover(pg_catalog.text) IS 'ask the watchdog to make another node, or this one, the leader; returns the id of the job';
 
 --
+-- Superusers
+--
+CREATE FUNCTION regent.override_gate(
+	reason pg_catalog.text,
+	duration pg_catalog.interval)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'regent_override_gate'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION regent.override_gate(pg_catalog.text, pg_catalog.interval)
+	IS 'lets this node write without a lease, for an hour at most; 0 ends it; superusers only';
+
+--
 -- The watchdog
 --
 CREATE FUNCTION regent.heartbeat(

@@ -169,12 +169,16 @@ sub names { return @{ $_[0]{names} } }
 sub node { return $_[0]{nodes}{ $_[1] } }
 sub dir { return $_[0]{dir} }
 
+# While a server is no node yet, it may write: long enough for any test.
+sub adopting_until { return POSIX::strftime('%Y-%m-%d %H:%M:%S+00', gmtime(time() + 4 * 3600)) }
+
 sub server_conf
 {
 	my ($self, $name) = @_;
 	my $n = $self->node($name);
 	my $sync = $self->{o}{sync} ? "synchronous_standby_names = '$self->{o}{sync}'\n" : '';
-	my $extension = $self->{o}{extension} // 1 ? "shared_preload_libraries = 'pg_regent'\nregent.node_name = '$name'\n" : '';
+	my $extension = $self->{o}{extension} // 1 ? "shared_preload_libraries = 'pg_regent'\nregent.node_name = '$name'\n"
+		. "regent.adopting = '" . adopting_until() . "'\n" : '';
 	return <<"END";
 # written by the test
 listen_addresses = '$n->{host}'

@@ -1,0 +1,82 @@
+/*
+ * gate.h
+ *	  The gate: may this server write, and tell a client so, now?
+ *
+ * Every write is asked twice: before its commit record (refused, SQLSTATE 25006)
+ * and before its client is told (then the connection ends, and the client knows
+ * nothing).  The verdict is pure (rules.c); this module feeds it from shared
+ * memory and settings.  gate_statement.c and gate_commit.c are the two checks.
+ *
+ * Nothing here acts where regent.node_name is empty.
+ */
+#ifndef RG_GATE_H
+#define RG_GATE_H
+
+#include "postgres.h"
+
+#include "access/xlogdefs.h"
+
+#include "rules.h"
+
+/* In _PG_init: settings, hooks, callbacks.  Each file of the gate has its part. */
+extern void rg_gate_init(void);
+extern void rg_gate_define_settings(void);	/* gate_settings.c */
+extern void rg_gate_watch_statements(void); /* gate_statement.c */
+extern void rg_gate_watch_commits(void);	/* gate_commit.c */
+
+/* ------------------------------------------------ the verdict (gate.c) */
+
+/*
+ * The shared state has changed.  Call it under the shared lock, exclusively, with
+ * every change of rg_shared->state and state_bad.
+ */
+extern void rg_gate_refresh_locked(void);
+
+/* The verdict now: a few shared reads and a look at the clock while it is open. */
+extern RgGate rg_gate_now(void);
+
+/* Is the gate off here (regent.gate, or not a node)?  Process-local. */
+extern bool rg_gate_is_off(void);
+
+/* Not an exempt process, and a primary: are its writes refused now? */
+extern bool rg_gate_refuses(void);
+
+/* Raises 25006 unless this process may write now. */
+extern void rg_gate_require(void);
+
+/* Own processes and autovacuum write while the gate is closed: they tell nobody. */
+extern bool rg_gate_is_exempt(void);
+
+/* So does the transaction that writes a rule, until it ends. */
+extern void rg_gate_exempt_transaction(bool value);
+
+/* ------------------------------------------------ settings (gate_settings.c) */
+
+/* regent.gate */
+extern bool rg_gate_setting;
+
+/* How long regent.adopting is in force still; 0: it is not. */
+extern int64 rg_adopting_left_ms(void);
+
+/* ------------------------------------------------ this transaction (gate_commit.c) */
+
+/*
+ * It was asked for by a command that carries no xid, or writes beyond its own:
+ * the second check looks at every commit until the command has ended.
+ */
+extern void rg_gate_mark(void);
+
+/* A marked command that commits by itself begins and ends. */
+extern void rg_gate_command_begins(bool acts_before_commit);
+extern void rg_gate_command_ends(void);
+
+/* It ended another transaction, whose record ends here: that one is counted. */
+extern void rg_gate_count(XLogRecPtr lsn);
+
+/*
+ * A statement of the client begins, not inside a procedure: what earlier commits
+ * of this message have to say is sent now, while the gate is known to be open.
+ */
+extern void rg_gate_send_answers(void);
+
+#endif							/* RG_GATE_H */

@@ -1,0 +1,267 @@
+/*
+ * gate_commit.c
+ *	  The check before the commit record, and the one before the client is told.
+ *
+ * The second check comes after PostgreSQL's own wait for synchronous standbys,
+ * which is only where we usually wait: it can be cancelled, it forgets its list for
+ * a moment after a reload, and pg_receivewal can pose as a standby.  So in sync and
+ * strict the voters that have flushed the commit are counted here.  If only the
+ * count is missing, the commit waits while the lease lasts.
+ *
+ * Is the gate closed, the transaction stays committed here, and its client learns
+ * nothing: output goes nowhere and the process ends at the next interrupt, as the
+ * server does it when it is shut down in its own wait.  What still lies in the
+ * output buffer is dropped with it, and that is wanted: it may be the answer to an
+ * earlier commit of the same message.
+ *
+ * Such answers can also lie there for long while the gate is open ("COMMIT; SELECT
+ * pg_sleep(3600)" in one message), or be given at the end of a procedure that
+ * committed early.  So a commit leaves a mark.  The next statement of the same
+ * message sends what is ready to go, after another check; and the end of the
+ * message is checked, too, while the mark is there.
+ *
+ * The callback runs after the commit: nothing in it may fail.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "tcop/dest.h"
+#include "tcop/tcopprot.h"
+#include "utils/wait_event.h"
+
+#include "gate.h"
+#include "gate_lock.h"
+#include "output.h"
+#include "pg_regent.h"
+#include "shmem.h"
+#include "votes.h"
+
+/* A look for the voters' flushes: often at first, the network is fast. */
+#define LOOK_SOON_MS 1
+#define LOOK_SOON_TIMES 50
+#define LOOK_MS 10
+
+/* Of this transaction, or of the command that runs it. */
+static bool is_marked = false;
+static int	command_depth = 0;
+static bool has_acted = false;
+static XLogRecPtr counted_lsn = InvalidXLogRecPtr;
+
+/* A commit of this message may not have been told yet. */
+static bool has_unsent_answer = false;
+
+void
+rg_gate_mark(void)
+{
+	is_marked = true;
+}
+
+void
+rg_gate_command_begins(bool acts_before_commit)
+{
+	is_marked = true;
+	command_depth++;
+	has_acted |= acts_before_commit;
+}
+
+void
+rg_gate_command_ends(void)
+{
+	command_depth--;
+}
+
+void
+rg_gate_count(XLogRecPtr lsn)
+{
+	counted_lsn = lsn;
+}
+
+/* ------------------------------------------------ the client is not told */
+
+static void
+keep_silent(const char *reason)
+{
+	static bool is_logged = false;
+
+	whereToSendOutput = DestNone;
+	ProcDiePending = true;
+	InterruptPending = true;
+	if (!is_logged)
+		ereport(LOG,
+				(errhidestmt(true),
+				 errmsg("pg_regent ends a session of node \"%s\" that has committed and may not say so",
+						rg_node_name),
+				 errdetail("It was stopped because %s. The transaction is committed on this node; its client has to find out whether it counts.",
+						   reason)));
+	is_logged = true;
+}
+
+/* ------------------------------------------------ counting */
+
+/* The rule in force, kept in this process while nothing has changed. */
+static const RgRule *
+current_rule(void)
+{
+	static RgRule rule;
+	static uint64 generation = 0;
+	uint64		now = pg_atomic_read_u64(&rg_shared->gate_generation);
+
+	if (now != generation)
+	{
+		LWLockAcquire(rg_shared->lock, LW_SHARED);
+		rule = rg_shared->state.rule;
+		generation = pg_atomic_read_u64(&rg_shared->gate_generation);
+		LWLockRelease(rg_shared->lock);
+	}
+	return &rule;
+}
+
+/* Have as many voters as the rule asks for flushed it? */
+static bool
+is_counted(XLogRecPtr lsn)
+{
+	int			quorum = (int) pg_atomic_read_u32(&rg_shared->gate_quorum);
+
+	return quorum <= 0 || rg_votes_flushed(current_rule(), lsn) >= quorum;
+}
+
+/*
+ * Did this commit ask for a count?  Not one that the server itself did not flush:
+ * synchronous_commit was off, or it changed nothing that is logged.
+ */
+static bool
+asks_for_count(XLogRecPtr lsn)
+{
+	return !XLogRecPtrIsInvalid(lsn) && synchronous_commit > SYNCHRONOUS_COMMIT_LOCAL_FLUSH &&
+		pg_atomic_read_u32(&rg_shared->gate_quorum) > 0 && lsn <= GetFlushRecPtr(NULL);
+}
+
+/* Returns false where waiting makes no sense any more. */
+static bool
+wait_a_moment(int times)
+{
+	int			events;
+
+	if (ProcDiePending || QueryCancelPending)
+		return false;
+	events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH,
+					   times < LOOK_SOON_TIMES ? LOOK_SOON_MS : LOOK_MS, PG_WAIT_EXTENSION);
+	if (events & WL_LATCH_SET)
+		ResetLatch(MyLatch);
+	return (events & WL_POSTMASTER_DEATH) == 0;
+}
+
+/* ------------------------------------------------ the two checks */
+
+/* lsn: the end of what was committed; Invalid if only the lease matters. */
+static void
+second_check(XLogRecPtr lsn)
+{
+	bool		is_missing = asks_for_count(lsn);
+
+	for (int times = 0;; times++)
+	{
+		RgGate		gate;
+
+		/* first the count, then the clock: what is said last was true last */
+		if (is_missing)
+			is_missing = !is_counted(lsn);
+		gate = rg_gate_now();
+		if (!rg_gate_is_open(gate))
+		{
+			keep_silent(rg_gate_text(gate));
+			return;
+		}
+		if (!is_missing || gate != RG_GATE_OPEN)
+			return;
+		if (!wait_a_moment(times))
+		{
+			keep_silent("too few voters had flushed the commit when its wait was ended");
+			return;
+		}
+	}
+}
+
+/* The transaction that is about to commit has to be asked. */
+static bool
+is_write(void)
+{
+	return TransactionIdIsValid(GetTopTransactionIdIfAny());
+}
+
+static void
+forget_transaction(void)
+{
+	rg_gate_exempt_transaction(false);
+	counted_lsn = InvalidXLogRecPtr;
+	if (command_depth == 0)
+		is_marked = has_acted = false;
+}
+
+static void
+after_commit(XLogRecPtr lsn)
+{
+	bool		wrote = is_write() || is_marked;
+
+	if (!rg_gate_is_off() && !rg_gate_is_exempt() && (wrote || has_unsent_answer))
+		second_check(lsn);
+	has_unsent_answer |= wrote && MyProcPort != NULL;
+	forget_transaction();
+}
+
+static void
+on_transaction_event(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			if (is_write() && !has_acted)
+				rg_gate_require();
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			rg_gate_require();
+			rg_gate_forbid_prepared_lock();
+			break;
+		case XACT_EVENT_COMMIT:
+			after_commit(is_write() ? XactLastCommitEnd : counted_lsn);
+			break;
+		case XACT_EVENT_PREPARE:
+			/* its record has been flushed, and is forgotten by now */
+			is_marked = true;
+			after_commit(GetFlushRecPtr(NULL));
+			break;
+		case XACT_EVENT_ABORT:
+			forget_transaction();
+			break;
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_PARALLEL_ABORT:
+		case XACT_EVENT_PARALLEL_PRE_COMMIT:
+			break;
+	}
+}
+
+void
+rg_gate_send_answers(void)
+{
+	if (!has_unsent_answer)
+		return;
+	if (rg_output_is_pending() && !rg_gate_is_off())
+	{
+		second_check(InvalidXLogRecPtr);
+		CHECK_FOR_INTERRUPTS();
+		rg_output_send();
+	}
+	has_unsent_answer = rg_output_is_pending();
+}
+
+void
+rg_gate_watch_commits(void)
+{
+	RegisterXactCallback(on_transaction_event, NULL);
+}
