@@ -1,12 +1,14 @@
 # needs: root
 # Hosts that can be cut off: each node, and the watchdog, in a network namespace
 # of its own, joined by a bridge in yet another one.  Cut off from the watchdog
-# while standbys stream: alive (F02).  Cut off from everybody: an alarm, nobody
-# is promoted without a proven fence.  The watchdog cut off: nothing.
+# while standbys stream: alive, and its leases come from them (F02).  Cut off
+# from everybody: it stops acknowledging by itself, and another one leads once its
+# lease has run out (F01, F03).  The watchdog cut off: nothing.
 use strict;
 use warnings;
 use RegentCluster qw(wait_until slurp spew);
 use Test::More;
+use Time::HiRes qw(time);
 
 my $user = $ENV{REGENT_TEST_USER} || 'postgres';
 my ($uid, $gid) = (getpwnam($user))[ 2, 3 ];
@@ -125,9 +127,10 @@ make_network();
 	}
 }
 
+my $lease = 2;
 my $c = Hosts->new(nodes => 3, host => \%host, port => { map { $_ => 5432 } qw(n1 n2 n3) }, no_sshd => 1,
 	conf => "unix_socket_directories = ''\n",
-	regent => { ssh_user => $user, lease => '4s' });
+	regent => { ssh_user => $user, lease => "${lease}s" });
 $c->{ssh_port} = 2222;
 $c->make_known_hosts;
 $c->write_regent_conf;
@@ -144,46 +147,84 @@ for my $h (qw(n1 n2 n3))
 $c->init_cluster;
 $c->{regentd} = $c->spawn([ on('w', "$RegentCluster::build/regentd", '-c', $c->{conf}) ], $c->dir . '/regentd.log');
 $c->wait_ready;
-$c->sql('n1', 'CREATE TABLE t (id int)');
+$c->sql('n1', 'CREATE TABLE t (id bigserial, at text)');
+
+# A write on a host, through its own loopback path: acknowledged?
+sub acknowledges { return defined $c->sql($_[0], "INSERT INTO t (at) VALUES ('$_[0]')") }
+
+# Writes on $h for some seconds: how many were acknowledged, how many not.
+sub writes_for
+{
+	my ($h, $seconds) = @_;
+	my ($yes, $no, $end) = (0, 0, time() + $seconds);
+	acknowledges($h) ? $yes++ : $no++ while time() < $end;
+	return ($yes, $no);
+}
 
 sub unchanged
 {
-	my ($what) = @_;
+	my ($what, $leader, $term) = @_;
 	my $s = $c->wait_status(sub { $_[0]{diagnosis} eq 'healthy' && $_[0]{auto_failover}{ready} }, 60, "$what: healthy again");
-	is("$s->{leader} $s->{term}", 'n1 1', "$what: same leader, same term");
+	is("$s->{leader} $s->{term}", "$leader $term", "$what: same leader, same term");
 }
 
-# watchdog cut off from the primary; standbys stream, clients write
+# ---- the watchdog cut off from the primary: standbys stream, clients write ----
+my $term = $c->status->{term};
 cut('w', 'n1');
 my $s = $c->wait_status(sub { $_[0]{diagnosis} =~ /^watchdog cut off/ }, 30, 'watchdog cut off');
 pass("watchdog cut off: $s->{diagnosis_text}");
-is($c->sql('n1', 'INSERT INTO t VALUES (1) RETURNING id'), '1', 'the primary takes writes all the while');
 ok(!$s->{auto_failover}{ready}, "not ready: $s->{auto_failover}{reason}");
+my ($yes, $no) = writes_for('n1', 3 * $lease);
+is($no, 0, "for three leases no write fails: the standbys give the leases ($yes acknowledged)");
+is($c->sql('n1', 'SELECT gate FROM regent.node_status()'), 'open', 'its gate is open');
 heal('w');
-unchanged('watchdog cut off');
+unchanged('watchdog cut off', 'n1', $term);
 
-# the primary cut off from everybody
+# ---- the primary cut off from everybody: it closes, then another one leads ----
+my $cut_at = time();
 cut('n1', qw(w n2 n3));
-$s = $c->wait_status(sub { $_[0]{diagnosis} eq 'host lost' }, 30, 'host lost');
-pass("host lost: $s->{diagnosis_text}");
-is($s->{leader}, 'n1', 'nobody is promoted without a proven fence');
-is($c->sql($_, 'SELECT pg_is_in_recovery()'), 't', "$_ stays a standby") for qw(n2 n3);
-ok((grep { $_->{event} eq 'primary_alarm' && $_->{message} =~ /host lost/ } $c->events), 'an alarm was raised');
+my $last_ack = time();
+wait_until(sub { my $ok = acknowledges('n1'); $last_ack = time() if $ok; !$ok }, 30, 'the primary that is cut off to stop acknowledging');
+pass(sprintf 'the primary stopped acknowledging %.1f s after the cut, by itself', $last_ack - $cut_at);
+my ($rc, $out, $err) = RegentCluster::run_command([ on('n1', "$RegentCluster::bindir/psql", '-XqAt', '-v', 'VERBOSITY=verbose', '-d', $c->conninfo('n1')) ],
+	stdin => "INSERT INTO t (at) VALUES ('x')");
+like($err, qr/25006/, 'a write is refused with 25006');
+like($err, qr/HINT/, 'and says where to go');
+is($c->sql('n1', 'SELECT count(*) > 0 FROM t'), 't', 'reads go on');
+my $new;
+wait_until(sub { ($new) = grep { acknowledges($_) } qw(n2 n3); $new }, 30, 'another one to take writes');
+my $opened = time();
+pass(sprintf '%s takes writes %.1f s after the cut (lease %d s)', $new, $opened - $cut_at, $lease);
+cmp_ok($opened, '>', $last_ack, 'after the old one had stopped');
+ok(!acknowledges('n1'), 'the old one does not');
+$s = $c->wait_status(sub { $_[0]{leader} eq $new && $_[0]{phase} eq 'steady' }, 30, 'the failover to end');
+cmp_ok($s->{term}, '>', $term, 'a new term');
+ok((grep { $_->{event} eq 'failover_begin' && $_->{message} =~ /host lost/ } $c->events), 'begun because the host was lost');
+is(RegentCluster::must([ on('n1', "$RegentCluster::bindir/psql", '-XqAt', '-c', 'SHOW default_transaction_read_only', '-d', $c->conninfo('n1')) ]), "on\n",
+	'clients that look for a primary pass the old one by');
 heal('n1');
-unchanged('host lost');
+$c->wait_node($_, 'ok', 120) for qw(n1 n2 n3);
+unchanged('the old primary came back', $new, $s->{term});
+is($c->sql('n1', 'SELECT pg_is_in_recovery()'), 't', 'as a standby');
+my $rows = $c->sql($new, 'SELECT count(*) FROM t');
+wait_until(sub { ($c->sql('n1', 'SELECT count(*) FROM t') // '') eq $rows }, 30, 'the same rows');
+$term = $s->{term};
 
-# the watchdog cut off from everybody
+# ---- the watchdog cut off from everybody ----
 cut('w', qw(n1 n2 n3));
 $s = $c->wait_status(sub { $_[0]{diagnosis} eq 'watchdog isolated' }, 30, 'watchdog isolated');
 pass("isolated: $s->{diagnosis_text}");
+($yes, $no) = writes_for($new, 3 * $lease);
+is($no, 0, "for three leases without a watchdog no write fails ($yes acknowledged)");
 heal('w');
-unchanged('watchdog isolated');
+unchanged('watchdog isolated', $new, $term);
 
-# a standby cut off from its primary only
-cut('n3', 'n1');
-$c->wait_node('n3', 'not_streaming', 90);
-is($c->status->{leader}, 'n1', 'a standby that lost its primary changes nothing');
-heal('n3');
-$c->wait_node('n3', 'ok', 90);
-unchanged('standby cut off');
+# ---- a standby cut off from its primary only ----
+my ($standby) = grep { $_ ne $new } qw(n3 n2);
+cut($standby, $new);
+$c->wait_node($standby, 'not_streaming', 90);
+is($c->status->{leader}, $new, 'a standby that lost its primary changes nothing');
+heal($standby);
+$c->wait_node($standby, 'ok', 90);
+unchanged('standby cut off', $new, $term);
 done_testing();
