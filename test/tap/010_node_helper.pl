@@ -243,6 +243,9 @@ subtest 'probe tells alive, frozen, absent' => sub {
 	is($p->{boot_id}, slurp('/proc/sys/kernel/random/boot_id') =~ s/\n//r);
 	is($p->{postmaster_start}, (split /\n/, slurp(dir('n1') . '/postmaster.pid'))[2]);
 	is($p->{timeline}, 1);
+	$c->sql('n1', 'CHECKPOINT');
+	is(ok_helper('n1', 'probe')->{checkpoint_lsn}, $c->sql('n1', 'SELECT checkpoint_lsn FROM pg_control_checkpoint()'),
+		'the latest checkpoint');
 	is($p->{promised_term}, 1, 'a rule is a promise');
 	is($p->{processes}, scalar($c->processes('n1')), 'processes');
 	ok($p->{directory_ok} && !$p->{fenced} && $p->{pidfile});
@@ -469,6 +472,15 @@ subtest 'promote needs the promise' => sub {
 	is($c->sql('n2', 'SELECT pg_is_in_recovery()'), 't', 'still a standby');
 	is(state_line('n2', 'promoting'), '-');
 
+	# begun in this term before a restart: the next timeline would have another number
+	my $wal = dir('n2') . '/pg_wal';
+	spew("$wal/00000006.history", "1\t0/3000000\tno recovery target specified\n");
+	refused('half_promoted', 'n2', 'promote', 6);
+	is(state_line('n2', 'promoting'), '-', 'nothing is written');
+	is($c->sql('n2', 'SELECT pg_is_in_recovery()'), 't', 'and nothing is signalled');
+	unlink "$wal/00000006.history";
+	spew("$wal/00000003.history", "1\t0/3000000\tof somebody else\n");
+
 	# under the same lock as the functions in the server
 	my $lock = $c->spawn([ 'flock', dir('n2') . '/regent.lock', 'sleep', '1' ], '/dev/null');
 	sleep 0.1;
@@ -480,6 +492,12 @@ subtest 'promote needs the promise' => sub {
 	is(state_line('n2', 'promoting'), 6, 'written before the signal');
 	wait_until(sub { $c->sql('n2', 'SELECT pg_is_in_recovery()') eq 'f' }, 10, 'n2 is promoted');
 	is(ok_helper('n2', 'promote', 6)->{already}, JSON::PP::true, 'again');
+	$c->sql('n2', 'CHECKPOINT');
+	is($c->sql('n2', 'SELECT timeline_id FROM pg_control_checkpoint()'), 6, 'the timeline has the number of the term');
+	is_deeply([ map { s!.*/0*!!r } sort glob("$wal/*.history") ], [ map { "$_.history" } 2 .. 6 ],
+		'the numbers between are taken');
+	is(slurp("$wal/00000002.history"), "# pg_regent: timeline not used\n", 'by placeholders');
+	like(slurp("$wal/00000003.history"), qr/of somebody else/, 'what is there is left alone');
 	ok(!-e dir('n2') . '/promote', 'no signal file is left');
 	ok_helper('n2', 'stop', 'fast');
 	refused('not_running', 'n2', 'promote', 6);
@@ -487,7 +505,7 @@ subtest 'promote needs the promise' => sub {
 	ok_helper('n2', 'start');
 	is(ok_helper('n2', 'start')->{already}, JSON::PP::true);
 	write_state(dir('n2'), node => 'n2', promise => "6 $uuid", rule => '{"term": 6, "seq": 1, "leader": "n2"}',
-		watchdog => "$uuid 5", followed => '1:1,6:2');
+		watchdog => "$uuid 5", followed => '1:1,6:6');
 };
 
 subtest 'the lock: fence kills first and waits then' => sub {
@@ -671,14 +689,14 @@ subtest 'copy, swap, settle bring a diverged node back' => sub {
 	is($c->sql('n1', 'SHOW work_mem'), '8MB', 'those of ALTER SYSTEM too');
 	is(state_line('n1', 'node'), 'n1', 'the state file: own name');
 	is(state_line('n1', 'watchdog'), "$uuid 9", 'higher counter');
-	is(state_line('n1', 'followed'), '1:1,6:2', "the leader's terms");
+	is(state_line('n1', 'followed'), '1:1,6:6', "the leader's terms");
 	ok(state_is_good('n1'));
 	$c->sql('n2', 'INSERT INTO regent_load SELECT generate_series(101, 200)');
 	wait_until(sub { $c->sql('n1', 'SELECT count(*) FROM regent_load') == 200 }, 10, 'same rows');
 	refused('unsettled', 'n1', 'copy', source('n1', 6));
 
 	# and back once: the promise that was made meanwhile stays made
-	write_state($dir, node => 'n1', promise => "7 $uuid", rule => '{"term": 6, "seq": 1, "leader": "n2"}', followed => '1:1,6:2');
+	write_state($dir, node => 'n1', promise => "7 $uuid", rule => '{"term": 6, "seq": 1, "leader": "n2"}', followed => '1:1,6:6');
 	ok_helper('n1', 'unswap');
 	is(state_line('n1', 'promise'), "7 $uuid", 'promise after unswap');
 	ok(state_is_good('n1'));
