@@ -137,6 +137,9 @@ judge_answer(RgCheck *check, int node, const json_t *answer)
 	if (rg_json_true(answer, "fenced"))
 		rg_check_say(check, RG_FINDING_WARNING, name, "this node was fenced and has not come back yet\tregent status; "
 					 "if it stays so: regent rebuild %s", name);
+	if (rg_json_true(answer, "hypervisor"))
+		rg_check_say(check, RG_FINDING_OK, name, "its host runs under a hypervisor: one that pauses it stops its clock, and with "
+					 "durability = async it may acknowledge writes for a lease after it goes on");
 	if (free_bytes >= 0 && total_bytes > 0 && free_bytes < total_bytes / 10)
 		rg_check_say(check, RG_FINDING_WARNING, name, "only %s are free on the data directory's disk"
 					 "\tmake room: a rebuild keeps the old directory until the copy streams",
