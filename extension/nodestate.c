@@ -10,7 +10,8 @@
  *
  * A file that is there but can't be used is never replaced: it may hold a promise
  * that must not be forgotten.  The node then votes for nobody (RG009), and the
- * operator decides.  A file that is not there is written when it is needed first.
+ * operator decides.  A file that is not there is written when it is needed first,
+ * unless the node holds rules: then it had one, and to lose it is as bad.
  */
 #include "postgres.h"
 
@@ -25,6 +26,7 @@
 #include "storage/fd.h"
 
 #include "errors.h"
+#include "gate.h"
 #include "lease.h"
 #include "nodestate.h"
 #include "park.h"
@@ -117,6 +119,7 @@ share(FileResult result, RgState *state, const RgFileMark *mark, const char *rea
 	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
 	is_news = result == FILE_BAD && !rg_shared->state_bad;
 	rg_shared->state_bad = result == FILE_BAD;
+	rg_shared->state_missing = false;
 	strlcpy(rg_shared->state_error, result == FILE_BAD ? reason : "",
 			sizeof(rg_shared->state_error));
 	rg_shared->state_mark = *mark;
@@ -139,17 +142,20 @@ share(FileResult result, RgState *state, const RgFileMark *mark, const char *rea
 	{
 		/* removed under us: what we know goes back into a file */
 		rg_shared->state_dirty = rg_state_highest_term(shared) > 0;
+		rg_shared->rules_lsn = InvalidXLogRecPtr;
 	}
 	rg_lease_fit_locked();
+	rg_gate_refresh_locked();
 	LWLockRelease(rg_shared->lock);
 	return is_news;
 }
 
 static const char *
-state_file_hint(void)
+state_file_hint(bool is_missing)
 {
-	return "If this data directory is a fresh copy of another node's, stop the server, remove the file regent.state and start it again. "
-		"Otherwise rebuild this node: regent rebuild NODE.";
+	return is_missing ?
+		"Rebuild this node: regent rebuild NODE. If it is a fresh copy of another node, let it in: set regent.adopting to an end time, say in an hour, and reload the configuration." :
+		"Rebuild this node: regent rebuild NODE. If this data directory is a fresh copy of another node's, stop the server, remove the file regent.state, set regent.adopting to an end time, say in an hour, and start it again.";
 }
 
 /* Raises the error, or the warning, that the state file deserves. */
@@ -158,9 +164,11 @@ complain_about_file(int level)
 {
 	char		reason[RG_MESSAGE_SIZE];
 	bool		is_bad;
+	bool		is_missing;
 
 	LWLockAcquire(rg_shared->lock, LW_SHARED);
 	is_bad = rg_shared->state_bad;
+	is_missing = rg_shared->state_missing;
 	strlcpy(reason, rg_shared->state_error, sizeof(reason));
 	LWLockRelease(rg_shared->lock);
 	if (is_bad)
@@ -169,7 +177,36 @@ complain_about_file(int level)
 				 errmsg("node state file \"%s\" of node \"%s\" cannot be used",
 						RG_STATE_FILE, rg_node_name),
 				 errdetail("It is ignored because %s.", reason),
-				 errhint("%s", state_file_hint())));
+				 errhint("%s", state_file_hint(is_missing))));
+}
+
+bool
+rg_node_judge_missing(void)
+{
+	const RgState *state = &rg_shared->state;
+	bool		is_adopting = rg_adopting_left_ms() > 0;
+	bool		was_missing;
+	bool		is_missing;
+
+	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
+	was_missing = rg_shared->state_missing;
+	is_missing = !is_adopting && !rg_shared->state_mark.exists &&
+		rg_state_highest_term(state) == 0 && state->watchdog[0] == '\0';
+	if (is_missing != was_missing)
+	{
+		rg_shared->state_missing = is_missing;
+		rg_shared->state_bad = is_missing;
+		strlcpy(rg_shared->state_error,
+				is_missing ? "it is missing, and the rules in this node's database say that it had one" : "",
+				sizeof(rg_shared->state_error));
+		rg_shared->rules_lsn = InvalidXLogRecPtr;
+		rg_lease_fit_locked();
+		rg_gate_refresh_locked();
+	}
+	LWLockRelease(rg_shared->lock);
+	if (is_missing && !was_missing)
+		complain_about_file(LOG);
+	return is_missing;
 }
 
 void

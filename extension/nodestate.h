@@ -32,6 +32,13 @@ extern void rg_node_refresh(void);
 /* Throws unless this server has a name and a usable state (RG009). */
 extern void rg_node_require(void);
 
+/*
+ * The table holds rules.  A node that has them was a member of the cluster: if it
+ * has no state file its pledges are lost, and it votes for nobody (RG009) while
+ * regent.adopting is not in force.  Returns whether that is so.
+ */
+extern bool rg_node_judge_missing(void);
+
 /* Only warns about a state file that cannot be used. */
 extern void rg_node_warn(void);
 

@@ -7,7 +7,8 @@
  *	  title and logs a change of role;
  *	- reads new rules from regent.rule, when WAL has moved since the last look;
  *	- brings the state file up to date;
- *	- keeps a promise that somebody undid by hand: no source of WAL;
+ *	- keeps a promise that somebody undid by hand: no source of WAL; nor is there
+ *	  one for a node that cannot tell what it has promised;
  *	- puts a restore_command back once the node follows its leader;
  *	- creates missing slots, and the history files that others may ask for.
  * More often, where it leads and no watchdog speaks, it writes markers and takes
@@ -158,6 +159,8 @@ read_rules(void)
 		SPI_finish();
 		log_table_result(result);
 	}
+	if (count > 0 && rg_node_judge_missing())
+		return;
 	/* a node that holds a rule and can't find the table does not know the newest one */
 	if (result == RG_TABLE_LOCKED || (result == RG_TABLE_MISSING && state->has_rule))
 		return;
@@ -211,6 +214,17 @@ keep_parked(void)
 		rg_park_reload(true);
 	}
 	rg_node_unlock(&node);
+}
+
+/* It may have promised not to receive from whom it receives. */
+static void
+cut_off(void)
+{
+	ereport(LOG,
+			(errmsg("pg_regent turns the walreceiver of node \"%s\" off", rg_node_name),
+			 errdetail("Its state file cannot be used, so nobody knows what it has promised.")));
+	rg_settings_cut_sources();
+	rg_park_reload(true);
 }
 
 static void
@@ -358,6 +372,8 @@ run(Step *step)
 typedef struct Todo
 {
 	bool		is_usable;		/* a named node with a good state file */
+	bool		is_bad;			/* a named node without one */
+	bool		is_missing;
 	bool		is_dirty;
 	bool		is_parked;
 	bool		expects_rule;	/* follows a term whose rule has not come yet */
@@ -374,6 +390,8 @@ get_todo(Todo *todo)
 
 	LWLockAcquire(rg_shared->lock, LW_SHARED);
 	todo->is_usable = rg_node_name[0] != '\0' && !rg_shared->state_bad;
+	todo->is_bad = rg_node_name[0] != '\0' && rg_shared->state_bad;
+	todo->is_missing = rg_shared->state_missing;
 	todo->is_dirty = rg_shared->state_dirty;
 	todo->is_parked = rg_state_is_parked(state);
 	todo->term = state->has_rule ? state->rule.term : 0;
@@ -401,6 +419,7 @@ work(void)
 	static Step read_step = {.what = "read regent.rule", .run = read_rules};
 	static Step store_step = {.what = "write the node state file", .run = store_state};
 	static Step park_step = {.what = "keep its promise", .run = keep_parked};
+	static Step cut_step = {.what = "turn the walreceiver off", .run = cut_off};
 	static Step archive_step = {.what = "restore restore_command", .run = restore_archive};
 	static Step slots_step = {.what = "create replication slots", .run = create_slots};
 	static Step histories_step = {.what = "complete its history files", .run = complete_histories};
@@ -411,11 +430,16 @@ work(void)
 
 	rg_node_refresh();
 	get_todo(&todo);
+	if (todo.is_missing && !rg_node_judge_missing())
+		get_todo(&todo);
 	if (todo.is_usable && current_lsn() != todo.rules_lsn)
 		run(&read_step);
 
 	rg_sample_take();
 	get_todo(&todo);
+	if (todo.is_bad && RecoveryInProgress() &&
+		pg_atomic_read_u32(&rg_shared->startup_has_conninfo) != 0)
+		run(&cut_step);
 	if (!todo.is_usable)
 		return rg_report_interval;
 
