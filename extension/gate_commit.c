@@ -18,7 +18,8 @@
  * pg_sleep(3600)" in one message), or be given at the end of a procedure that
  * committed early.  So a commit leaves a mark.  The next statement of the same
  * message sends what is ready to go, after another check; and the end of the
- * message is checked, too, while the mark is there.
+ * message is checked, too, while the mark is there.  The mark goes when all output
+ * has left: a later message of the session is not to blame.
  *
  * The callback runs after the commit: nothing in it may fail.
  */
@@ -211,7 +212,7 @@ after_commit(XLogRecPtr lsn)
 
 	if (!rg_gate_is_off() && !rg_gate_is_exempt() && (wrote || has_unsent_answer))
 		second_check(lsn);
-	has_unsent_answer |= wrote && MyProcPort != NULL;
+	has_unsent_answer |= wrote && !rg_gate_is_exempt() && MyProcPort != NULL;
 	forget_transaction();
 }
 
@@ -260,8 +261,16 @@ rg_gate_send_answers(void)
 	has_unsent_answer = rg_output_is_pending();
 }
 
+/* All of it has left: what is pending later belongs to a later message. */
+static void
+forget_answer(void)
+{
+	has_unsent_answer = false;
+}
+
 void
 rg_gate_watch_commits(void)
 {
 	RegisterXactCallback(on_transaction_event, NULL);
+	rg_output_watch(forget_answer);
 }

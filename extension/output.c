@@ -26,3 +26,38 @@ rg_output_send(void)
 {
 	(void) pq_flush_if_writable();
 }
+
+static const PQcommMethods *server_methods = NULL;
+static PQcommMethods our_methods;
+static void (*tell_sent) (void) = NULL;
+
+static int
+flush_and_tell(void)
+{
+	int			ret = server_methods->flush();
+
+	if (!server_methods->is_send_pending())
+		tell_sent();
+	return ret;
+}
+
+static int
+flush_if_writable_and_tell(void)
+{
+	int			ret = server_methods->flush_if_writable();
+
+	if (!server_methods->is_send_pending())
+		tell_sent();
+	return ret;
+}
+
+void
+rg_output_watch(void (*sent) (void))
+{
+	tell_sent = sent;
+	server_methods = PqCommMethods;
+	our_methods = *server_methods;
+	our_methods.flush = flush_and_tell;
+	our_methods.flush_if_writable = flush_if_writable_and_tell;
+	PqCommMethods = &our_methods;
+}
