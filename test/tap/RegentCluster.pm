@@ -587,11 +587,12 @@ sub wait_ready
 	return $self->wait_status(sub { $_[0]{auto_failover}{ready} }, ($timeout || 30) * $slow, 'automatic failover to be ready');
 }
 
-# The leader is not $old, answers, and the phase is steady.
+# The leader is not $old, the phase is steady and its gate is open.
 sub wait_failover
 {
 	my ($self, $old, $timeout) = @_;
-	return $self->wait_status(sub { ($_[0]{leader} // '') ne $old && $_[0]{phase} eq 'steady' },
+	return $self->wait_status(sub { my ($s) = @_; ($s->{leader} // '') ne $old && $s->{phase} eq 'steady'
+				&& node_of($s, $s->{leader})->{gate} eq 'open' },
 		($timeout || 30) * $slow, "a leader instead of $old");
 }
 

@@ -239,6 +239,7 @@ run_round(RgCluster *c)
 {
 	int64_t		now = rg_clock_now_ms();
 	bool		recorded = true;
+	bool		is_moved;
 	RgError		err;
 
 	if (c->last_round_ms != 0 && now - c->last_round_ms > JUMP_MS)
@@ -260,6 +261,7 @@ run_round(RgCluster *c)
 	if (!recorded)
 		return;					/* the old memory stays in force; looking goes on */
 	take_ends(c);
+	is_moved = c->memory.phase != c->decision.memory.phase;
 	c->memory = c->decision.memory;
 	for (int i = 0; i < c->decision.nnotes; i++)
 		rg_cluster_note(c, &c->decision.notes[i]);
@@ -267,6 +269,9 @@ run_round(RgCluster *c)
 		rg_act(c, &c->decision.steps[i]);
 	for (int i = 0; i < c->nnodes; i++)
 		rg_node_grant_now(&c->nodes[i]);
+	/* what the new phase asks for, a first lease above all, does not wait for the next tick */
+	if (is_moved)
+		rg_cluster_wake(c);
 	record_alive(c, now);
 	tell_durability(c);
 	rg_publish(c, now);
