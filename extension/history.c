@@ -237,55 +237,63 @@ is_history_name(const char *name)
 		strspn(name, "0123456789ABCDEF") == 8 && strcmp(name + 8, ".history") == 0;
 }
 
-/* The newest timeline that really has a history; 0: the directory can't be read. */
-static TimeLineID
-newest_real_timeline(void)
+static int
+compare_descending(const void *a, const void *b)
 {
-	TimeLineID	newest = 1;
+	TimeLineID	left = *(const TimeLineID *) a;
+	TimeLineID	right = *(const TimeLineID *) b;
+
+	return (left < right) - (left > right);
+}
+
+/* Numbers of the history files in pg_wal, highest first. */
+static int
+list_histories(TimeLineID **ret_numbers)
+{
 	DIR		   *dir = opendir(XLOGDIR);
 	struct dirent *entry;
+	int			size = 64;
+	int			count = 0;
+	TimeLineID *numbers = palloc(size * sizeof(TimeLineID));
 
-	if (dir == NULL)
-		return 0;
-	while ((entry = readdir(dir)) != NULL)
+	while (dir != NULL && (entry = readdir(dir)) != NULL)
 	{
-		char		path[MAXPGPATH];
-		TimeLineID	number = (TimeLineID) strtoul(entry->d_name, NULL, 16);
-
-		if (!is_history_name(entry->d_name) || number <= newest)
+		if (!is_history_name(entry->d_name))
 			continue;
-		snprintf(path, sizeof(path), XLOGDIR "/%s", entry->d_name);
-		if (!is_placeholder(path))
-			newest = number;
+		if (count == size)
+			numbers = repalloc(numbers, (size *= 2) * sizeof(TimeLineID));
+		numbers[count++] = (TimeLineID) strtoul(entry->d_name, NULL, 16);
 	}
-	closedir(dir);
-	return newest;
+	if (dir != NULL)
+		closedir(dir);
+	qsort(numbers, count, sizeof(TimeLineID), compare_descending);
+	*ret_numbers = numbers;
+	return count;
 }
 
 /* Plain calls only: this runs in the postmaster, too. */
 int
 rg_history_drop_dangling(void)
 {
-	TimeLineID	newest = newest_real_timeline();
-	DIR		   *dir = newest != 0 ? opendir(XLOGDIR) : NULL;
-	struct dirent *entry;
-	int			count = 0;
+	TimeLineID *numbers;
+	int			count = list_histories(&numbers);
+	TimeLineID	kept = 0;
+	int			removed = 0;
 
-	if (dir == NULL)
-		return 0;
-	while ((entry = readdir(dir)) != NULL)
+	for (int i = 0; i < count; i++)
 	{
 		char		path[MAXPGPATH];
 
-		if (!is_history_name(entry->d_name) || strtoul(entry->d_name, NULL, 16) <= newest)
-			continue;
-		snprintf(path, sizeof(path), XLOGDIR "/%s", entry->d_name);
-		if (is_placeholder(path) && unlink(path) == 0)
-			count++;
+		/* the server looks for one number after the other, up to the first gap */
+		TLHistoryFilePath(path, numbers[i]);
+		if (kept != numbers[i] + 1 && is_placeholder(path) && unlink(path) == 0)
+			removed++;
+		else
+			kept = numbers[i];
 	}
-	closedir(dir);
-	if (count > 0)
+	pfree(numbers);
+	if (removed > 0)
 		ereport(LOG,
-				(errmsg("pg_regent removed %d history files of timelines that were never used", count)));
-	return count;
+				(errmsg("pg_regent removed %d history files of timelines that were never used", removed)));
+	return removed;
 }

@@ -362,6 +362,39 @@ test_effective_term_is_the_highest_pledge(void **state)
 }
 
 static void
+test_only_the_leader_of_its_newest_rule_leads(void **state)
+{
+	RgState node;
+	RgRule rule = make_rule(7, 1, 2);
+
+	(void) state;
+	rg_state_init(&node, rule.leader, 5);
+	assert_false(rg_state_leads(&node));
+	rg_state_adopt_rule(&node, &rule);
+	assert_true(rg_state_leads(&node));
+
+	/* what it is about to write itself does not close it */
+	node.pending = make_rule(8, 0, 2);
+	node.has_pending = true;
+	assert_int_equal(rg_state_effective_term(&node), 8);
+	assert_int_equal(rg_state_closing_term(&node), 7);
+	assert_true(rg_state_leads(&node));
+	strcpy(node.pending.leader, "another");
+	assert_int_equal(rg_state_closing_term(&node), 8);
+	assert_false(rg_state_leads(&node));
+	node.has_pending = false;
+
+	node.promise_term = 7;
+	assert_true(rg_state_leads(&node));
+	node.promise_term = 9;
+	assert_int_equal(rg_state_closing_term(&node), 9);
+	assert_false(rg_state_leads(&node));
+	node.promise_term = 0;
+	strcpy(node.node, "another");
+	assert_false(rg_state_leads(&node));
+}
+
+static void
 test_following_ends_parking(void **state)
 {
 	RgState node = make_state();
@@ -441,6 +474,7 @@ main(void)
 		cmocka_unit_test(test_bad_lines_with_a_good_checksum_are_refused),
 		cmocka_unit_test(test_promise_without_watchdog_is_read),
 		cmocka_unit_test(test_effective_term_is_the_highest_pledge),
+		cmocka_unit_test(test_only_the_leader_of_its_newest_rule_leads),
 		cmocka_unit_test(test_following_ends_parking),
 		cmocka_unit_test(test_adopting_a_rule_moves_everything_on),
 		cmocka_unit_test(test_followed_stays_sorted_and_bounded),
