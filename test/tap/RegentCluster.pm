@@ -96,6 +96,7 @@ sub run_command
 	my ($out, $err) = ('', '');
 	my $in = defined $o{stdin} ? $o{stdin} : '';
 	local %ENV = (%ENV, %{ $o{env} || {} });
+	local $SIG{PIPE} = sub { };    # it may end before it has read its input; not inherited
 	my $h = eval {
 		IPC::Run::start($cmd, '<', \$in, '>', \$out, '2>', \$err,
 			my $t = IPC::Run::timeout($o{timeout} || 60));
