@@ -19,6 +19,7 @@
 
 #define CONNECT_DEADLINE_MS 2000
 #define FRESH_INTERVAL_MS 2000
+#define FRESH_AGAIN_MS 100
 #define SSH_CONNECT_DEADLINE_MS 5000
 #define SSH_KEEPALIVE_MS 5000
 
@@ -256,7 +257,8 @@ on_fresh_state(void *arg, RgPg *pg, const RgPgFailure *failure)
 	}
 	(void) snprintf(v->fresh_text, sizeof(v->fresh_text), "%s%s%.140s", failure->sqlstate,
 					failure->sqlstate[0] ? ": " : "", failure->message);
-	rg_node_arm(node->fresh_timer, FRESH_INTERVAL_MS);
+	/* a server that hangs takes the waiting connection at the moment when it goes on */
+	rg_node_arm(node->fresh_timer, met == RG_SQL_OK ? FRESH_INTERVAL_MS : FRESH_AGAIN_MS);
 }
 
 static void
