@@ -21,6 +21,17 @@ sub all_ok
 		($timeout || 120) * $RegentCluster::slow, $what);
 }
 
+# A standby that somebody killed stays down until somebody starts it.
+sub start_dead
+{
+	my $s = $c->wait_status(sub { $_[0]{phase} eq 'steady' && !grep { $_->{state} eq 'unreachable' } @{ $_[0]{nodes} } },
+		60 * $RegentCluster::slow, 'the switchover to end');
+	for my $n (grep { $_->{state} eq 'dead' && $_->{name} ne $s->{leader} } @{ $s->{nodes} })
+	{
+		$c->start_server($n->{name}) unless $c->postmaster($n->{name});
+	}
+}
+
 sub start_pgbench
 {
 	my ($node) = @_;
@@ -108,13 +119,18 @@ for my $event (qw(switchover_begin switchover_end))
 
 my $id = $c->sql('n2', "SELECT regent.switchover('n2')");
 like($id, qr/^\d+$/, "SELECT regent.switchover('n2') returns job $id");
-all_ok('the switchover that was asked for in SQL');
 $c->wait_status(sub { $_[0]{leader} eq 'n2' }, 60, 'n2 to lead');
+all_ok('the switchover that was asked for in SQL');
 wait_until(sub { ($c->sql('n2', "SELECT state FROM regent.jobs() WHERE id = $id", may_fail => 1) // '') eq 'done' }, 30, 'regent.jobs() to say done');
 pass('regent.jobs() says done');
-$id = $c->sql('n1', "SELECT regent.switchover('n2')");
+is($c->sql('n1', "SELECT regent.switchover('n2')", may_fail => 1), undef, 'to the leader: refused in SQL at once');
+like($c->{sql_error}, qr/is the leader already/, 'with the reason');
+$c->sql('n3', 'SELECT pg_wal_replay_pause()');
+$c->wait_status(sub { ($c->regent('switchover', 'n3', '--dry-run'))[0] == 1 }, 20, 'the pause to be noticed');
+$id = $c->sql('n1', "SELECT regent.switchover('n3')");
 wait_until(sub { ($c->sql('n1', "SELECT state FROM regent.jobs() WHERE id = $id", may_fail => 1) // '') eq 'failed' }, 30, 'the refusal to be told');
-like($c->sql('n1', "SELECT message FROM regent.jobs() WHERE id = $id"), qr/leads already/, 'a request that is refused says why in regent.jobs()');
+like($c->sql('n1', "SELECT message FROM regent.jobs() WHERE id = $id"), qr/replay on n3 is paused/, 'one that regentd refuses says why in regent.jobs()');
+$c->sql('n3', 'SELECT pg_wal_replay_resume()');
 
 # ---- killed in the middle ----
 
@@ -153,8 +169,8 @@ for my $n (1 .. 8)
 	$c->wait_ready(60);
 	spew($armed, '');
 	$c->regent('switchover', '--no-wait');
-	my $died = eval { wait_until(sub { $c->regentd_has_ended || ((($c->status || {})->{last_switchover} || {})->{term} // 0) > 0
-		&& ($c->status || {})->{leader} ne $leader }, 30, 'an end'); 1 } && $c->regentd_has_ended;
+	my $died = eval { wait_until(sub { $c->regentd_has_ended || (($c->status || {})->{leader} // $leader) ne $leader }, 30, 'an end'); 1 }
+		&& $c->regentd_has_ended;
 	$reached++ if $died;
 	$c->kill9_regentd;
 	unlink $armed;
@@ -177,6 +193,7 @@ for my $who (qw(leader target))
 		is($r, 0, "a switchover to $target begins") or diag($o . $e);
 		sleep($delay);    # a place in the switchover, not a wait
 		my $killed = $c->postmaster($victim) ? $c->kill_server($victim) : 0;
+		start_dead();
 		is_whole("$who $victim " . ($killed ? 'killed' : 'gone by itself') . " after $delay s");
 	}
 }
