@@ -26,6 +26,7 @@ my %verbs = (
 	start => \&do_start,
 	fill => \&do_fill,
 	free => \&do_free,
+	walswitch => \&do_walswitch,
 	switchover => \&do_switchover,
 );
 
@@ -229,6 +230,16 @@ sub do_free
 	my ($self, $role) = @_;
 	unlink $self->host($role)->dir . '/ballast';
 	return $self->host($role)->name;
+}
+
+# Makes the server want new segments of WAL.
+sub do_walswitch
+{
+	my ($self, $role) = @_;
+	my $h = $self->host($role);
+	my $query = join '; ', map { "SELECT pg_logical_emit_message(false, 'chaos', 'x'), pg_switch_wal()" } 1 .. 8;
+	$h->start([ "$RegentCluster::bindir/psql", '-XqAt', '-h', $h->dir . '/run', '-U', 'postgres', '-d', 'postgres', '-c', $query ], $h->dir . '/by-hand.log');
+	return $h->name;
 }
 
 # ---- orders ----

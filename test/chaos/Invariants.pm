@@ -135,18 +135,28 @@ sub nothing_lost
 
 # ---- numbers ----
 
-# The longest time without an acknowledgement, since a moment.
+# The longest time in which nobody who looks for the primary was served: what the
+# load was told, and what anybody was told by a later leader.  (That a leader whom
+# no client reaches still acknowledges over its unix socket serves nobody.)
 sub outage_ms
 {
-	my ($load, $since) = @_;
+	my ($load, $since, $term) = @_;
 	my ($last, $longest, $at) = ($since, 0, $since);
-	for my $t (sort { $a <=> $b } map { $_->{hi} } @{ $load->{acks} })
+	for my $t (sort { $a <=> $b } map { $_->{hi} } grep { $_->{source} eq 'load' || $_->{term} > $term } @{ $load->{acks} })
 	{
 		if ($t <= $since) { next }
 		($longest, $at) = ($t - $last, $last) if $t - $last > $longest;
 		$last = $t;
 	}
 	return (int($longest * 1000), $at);
+}
+
+# From a moment until the first acknowledgement of a later leader.
+sub resume_ms
+{
+	my ($load, $since, $term) = @_;
+	my ($first) = sort { $a <=> $b } map { $_->{hi} } grep { $_->{term} > $term && $_->{hi} > $since } @{ $load->{acks} };
+	return defined $first ? int(($first - $since) * 1000) : undef;
 }
 
 sub counts

@@ -119,9 +119,9 @@ my @rows = (
 
 	# ---- disks ----
 	{ name => 'disk_full_leader', class => 'disk', failover => 'may', loses => 1, halts => 1,
-		plan => sub { my ($r) = @_; ([ 0, 'fill', 'L', $r->below(2000) ], [ $r->between(3, 8), 'free', 'L' ]) } },
+		plan => sub { my ($r) = @_; ([ 0, 'fill', 'L', $r->below(2000) ], [ 0.3, 'walswitch', 'L' ], [ $r->between(3, 8), 'free', 'L' ]) } },
 	{ name => 'disk_full_standby', class => 'disk', failover => 'never',
-		plan => sub { my ($r) = @_; ([ 0, 'fill', 'A', $r->below(500) ], [ $r->between(3, 8), 'free', 'A' ]) } },
+		plan => sub { my ($r) = @_; ([ 0, 'fill', 'A', $r->below(500) ], [ 0.3, 'walswitch', 'L' ], [ $r->between(3, 8), 'free', 'A' ]) } },
 
 	# ---- switchovers ----
 	{ name => 'switchover', class => 'switchover', failover => 'must', plan => sub { ([ 0, 'switchover', 'A' ], ['moved']) } },

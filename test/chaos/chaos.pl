@@ -28,6 +28,7 @@ if ($o{list})
 	print "$_\n" for Nemesis::names();
 	exit 0;
 }
+$SIG{PIPE} = 'IGNORE';    # a client that died before it had read its query
 my ($number, $unit) = $o{lease} =~ /^([\d.]+)(ms|s)$/ or die "lease: say 2s or 1500ms\n";
 my $lease = $unit eq 's' ? $number : $number / 1000;
 my $results = abs_path(dirname(__FILE__)) . '/results';
@@ -131,14 +132,33 @@ sub run_plan
 	return @bad;
 }
 
+# What a service manager does: a standby that died is started again.  A primary
+# that was fenced is regentd's task, and so is a leader.
+sub start_dead_standbys
+{
+	my ($r) = @_;
+	my $s = $cluster->status or return;
+	for my $n (grep { $_->{state} eq 'dead' && $_->{name} ne $s->{leader} && !defined $cluster->postmaster($_->{name}) } @{ $s->{nodes} })
+	{
+		$cluster->start_server($n->{name});
+		$r->{started}{ $n->{name} }++;
+	}
+}
+
 # Until one leads, all stream from it, and clients are served.
 sub converge
 {
 	my ($r) = @_;
 	my $began = Util::now();
+	my $managed = $began;
 	my $why = 'nothing was looked at';
 	while (Util::now() < $began + $o{converge})
 	{
+		if (Util::now() > $managed + 3)
+		{
+			start_dead_standbys($r);
+			$managed = Util::now();
+		}
 		$why = not_whole();
 		last if $why eq '' && $load->acked_since($began);
 		$why ||= 'no client is served';
@@ -184,7 +204,8 @@ sub judge
 		push @bad, "I6: needless failover from $r->{leader_before} to $leader" if $moved;
 		push @bad, "I6: the leader's server was restarted" if !$moved && $r->{start_before} ne $r->{start_after};
 	}
-	my ($outage, $at) = Invariants::outage_ms($load, $faults->{first_at});
+	my ($outage, $at) = Invariants::outage_ms($load, $faults->{first_at}, $r->{term_before});
+	$r->{resume_ms} = Invariants::resume_ms($load, $faults->{first_at}, $r->{term_before});
 	$r->{outage_ms} = $outage;
 	$r->{outage_at} = sprintf '%.3f', $at - $faults->{first_at};
 	push @bad, "I7: $outage ms without an acknowledgement, though nothing that serves was touched" if $nemesis->{calm} && $outage > 2500;
@@ -292,14 +313,15 @@ sub summary
 	my (@r) = @_;
 	my %class;
 	push @{ $class{ $_->{class} } }, $_ for @r;
-	printf "%-20s %6s %6s %9s %9s %9s %8s\n", 'class', 'rounds', 'moved', 'median ms', 'worst ms', 'whole ms', 'lost';
+	printf "%-18s %6s %6s | %9s %9s | %9s %9s | %9s %8s\n", 'class', 'rounds', 'moved', 'outage', 'worst', 'resumed', 'worst', 'whole', 'lost';
 	for my $name (sort keys %class)
 	{
 		my @of = @{ $class{$name} };
-		my @outage = map { $_->{outage_ms} // () } @of;
-		printf "%-20s %6d %6d %9s %9s %9s %8d\n", $name, scalar @of, scalar(grep { $_->{moved} } @of), int(Util::median(@outage) // 0),
-			int((sort { $b <=> $a } @outage)[0] // 0), int(Util::median(map { $_->{converge_ms} // () } @of) // 0), sum(map { $_->{lost} // 0 } @of);
+		my ($outage, $resume, $whole) = map { my $k = $_; [ sort { $a <=> $b } map { $_->{$k} // () } @of ] } qw(outage_ms resume_ms converge_ms);
+		printf "%-18s %6d %6d | %9s %9s | %9s %9s | %9s %8d\n", $name, scalar @of, scalar(grep { $_->{moved} } @of),
+			(map { defined $_ ? int($_) : '-' } Util::median(@$outage), $outage->[-1], Util::median(@$resume), $resume->[-1], Util::median(@$whole)), sum(map { $_->{lost} // 0 } @of);
 	}
+	print "outage: longest time without service; resumed: from the fault to the first write on another node; whole: from peace to all well; ms, medians\n";
 	my @moved = grep { $_->{moved} && !$_->{halts} } @r;
 	my $failed = grep { !$_->{ok} } @r;
 	my $lost = sum(map { $_->{lost_wrongly} // 0 } @r);
