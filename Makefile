@@ -4,6 +4,7 @@
 #   make check     every test that must pass (installs what it needs)
 #   make unit      the quick part: no server, under a minute
 #   make bench     outage against the floor, in one run
+#   make chaos     three servers, each a host of its own, and what may befall them: ROUNDS=10 SEED=1 DURABILITY=async RESUME=1
 #   make install   extension, regentd, regent, regent-node, unit, samples
 #   make installcheck   pg_regress against a running server that preloads pg_regent
 #
@@ -39,6 +40,9 @@ demo:
 bench:
 	@scripts/bench
 
+chaos:
+	@test/chaos/run --rounds $(or $(ROUNDS),10) --seed $(or $(SEED),1) --durability $(or $(DURABILITY),async) $(if $(LEASE),--lease $(LEASE)) $(if $(RESUME),--resume)
+
 installcheck:
 	$(MAKE) -C extension installcheck
 
@@ -65,4 +69,4 @@ clean:
 	$(MAKE) -C watchdog clean
 	-$(MAKE) -C extension clean
 
-.PHONY: all watchdog extension unit check demo bench installcheck install install-node lint clean
+.PHONY: all watchdog extension unit check demo bench chaos installcheck install install-node lint clean
