@@ -209,11 +209,15 @@ subtest 'a leader that promises is closed at once; its own next rule opens nothi
 };
 
 subtest 'markers: written while no watchdog speaks, and only then' => sub {
+	# after a fifth of the lease; a slow machine must not be taken for a silent watchdog
+	is(write_rule(lease => 10_000), 3);
 	beat('n1');
 	my $from = lsn('n1');
-	my $end = time + 1.5;
+	my $end = time + 3;
 	while (time < $end) { beat('n1'); sleep 0.05; }
 	is(markers_since('n1', $from), 0, 'a watchdog speaks');
+	is(write_rule(lease => 2000), 3);
+	$from = lsn('n1');
 	wait_until(sub { markers_since('n1', $from) >= 3 }, 10, 'three markers');
 	is(gate('n1'), 'closed', 'regent.lease_from_standbys is off: no lease');
 	beat('n2');
@@ -241,13 +245,7 @@ subtest 'the standbys keep a lease of a second without a gap' => sub {
 	like(slurp($c->node('n1')->{log}), qr/a lease of node "n1" begins in term 3/, 'the log tells');
 	my $left = lease_left('n1');
 	ok($left > 0 && $left <= 1000, "never longer than the rule's lease");
-
 	is(ask('n1', 'SELECT watchdog_seen_ms > 3000 FROM regent.node_status()'), 't', 'and nobody was heard');
-	my $from = lsn('n1');
-	my $end = time + 1.2;
-	while (time < $end) { beat('n1'); sleep 0.02; }
-	my $count = markers_since('n1', $from);
-	cmp_ok($count, '<=', 1, "they stop when a watchdog speaks ($count)");
 };
 
 subtest 'two of two standbys are needed; a promise of one ends it' => sub {
@@ -419,6 +417,7 @@ subtest 'a leader that is older than its standbys closes, until the watchdog has
 	my $dir = $c->node('n1')->{dir};
 	my $log = $c->node('n1')->{log};
 	set('n1', 'regent.lease_from_standbys', 'off');
+	is(write_rule(lease => 5000), 5);
 	$c->stop_server('n1', 'fast');
 	RegentCluster::must([ 'cp', '-a', $dir, "$dir.older" ]);
 	$c->start_server('n1');
@@ -435,9 +434,9 @@ subtest 'a leader that is older than its standbys closes, until the watchdog has
 	like($answer{n1}{ahead}, qr/^n[23]$/, 'its name');
 	like(substr(slurp($log), $seen), qr/shows WAL that node "n1" does not have/, 'and the log');
 
-	# a grant upon an answer that did not show it
-	grant('n1', until => $answer{n1}{boottime_ms} - 30_000 + $rule{lease});
-	is(gate('n1'), 'closed');
+	# a grant upon an answer that did not show it; its end is still to come
+	grant('n1', until => $answer{n1}{boottime_ms} - 1500 + $rule{lease});
+	is(gate('n1'), 'closed', 'no grant of somebody who could not know');
 	set('n1', 'regent.lease_from_standbys', 'on');
 	my $from = lsn('n1');
 	wait_until(sub { markers_since('n1', $from) >= 3 }, 10, 'three markers');
