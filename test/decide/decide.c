@@ -111,7 +111,9 @@ scene_decide(Scene *s)
 		if (n->sql != RG_SQL_OK || !sn->beats)
 			continue;
 		n->facts_ms = v->now_ms;
+		n->facts.boottime_ms = v->now_ms + 1000000 * (i + 1);	/* its own clock */
 		n->facts.message_age_ms = sn->message_ms < 0 ? -1 : v->now_ms - sn->message_ms;
+		n->facts.wal_age_ms = n->facts.message_age_ms;
 		n->facts.streaming_from_us = n->facts.sync_with_us = 0;
 		for (int k = 0; k < v->nnodes; k++)
 			if (s->nodes[k].upstream == i && v->nodes[k].facts.receiver_streaming)
@@ -225,6 +227,8 @@ begin_case(Scene *s, bool self_test)
 	memset(s, 0, sizeof(*s));
 	memset(&trail, 0, sizeof(trail));
 	s->self_test = self_test;
+	s->quorum = 1;
+	RG_COPY(s->durability, "async");
 	s->view.now_ms = s->view.started_ms = 1;
 	s->view.settings = (RgSettings) {
 		.heartbeat_interval_ms = 500, .lease_ms = 5000, .restart_budget_ms = 30000,

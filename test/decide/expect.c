@@ -50,7 +50,8 @@ static bool
 is_option(const char *word)
 {
 	static const char *const options[] = {"term=", "leader=", "job=", "attempt=", "pid=", "seq=",
-	"attempts=", "must_end=", "ended=", "fenced_term=", "rebuilds=", "automatic=", NULL};
+	"attempts=", "must_end=", "ended=", "fenced_term=", "rebuilds=", "automatic=",
+	"lease=", "stale=", "admitted=", NULL};
 
 	for (int i = 0; options[i] != NULL; i++)
 		if (strncmp(word, options[i], strlen(options[i])) == 0)
@@ -74,6 +75,8 @@ step_matches(const Scene *s, const Line *line, const RgStep *step, RgStepKind ki
 	if ((v = line_get(line, "pid")) != NULL && parse_int(line, v) != step->expect.pid)
 		return false;
 	if ((v = line_get(line, "seq")) != NULL && parse_int(line, v) != step->rule.seq)
+		return false;
+	if ((v = line_get(line, "lease")) != NULL && parse_ms(line, v) != step->rule.lease_ms)
 		return false;
 	return true;
 }
@@ -314,6 +317,10 @@ expect_memory(Scene *s, const Line *line)
 		same_number(s, line, "fenced_term", parse_int(line, v), m->fenced_term);
 	if ((v = line_get(line, "rebuilds")) != NULL)
 		same_number(s, line, "rebuilds", parse_int(line, v), m->rebuilds);
+	if ((v = line_get(line, "stale")) != NULL)
+		same_number(s, line, "stale", parse_bool(line, v), m->stale);
+	if ((v = line_get(line, "admitted")) != NULL)
+		same_number(s, line, "admitted", parse_int(line, v), m->admitted.pid);
 }
 
 /* expect rebuild NODE refused TEXT | expect rebuild NODE allowed */
@@ -399,7 +406,7 @@ scene_expect(Scene *s, const Line *line)
 		expect_rebuild(s, line);
 	else if (strcmp(what, "explain") == 0)
 		expect_explain(s, line);
-	else
+	else if (!scene_expect_order(s, line))
 		line_error(line, "expect what? \"%s\" is unknown", what);
 }
 

@@ -72,9 +72,11 @@ invariant_of_step(const RgView *view, const RgDecision *d, const RgStep *step, c
 										name, n->name, (long long) m->term);
 			break;
 		case RG_STEP_FENCE:
-			if (m->phase != RG_PHASE_RECRUITING && m->phase != RG_PHASE_STEADY)
+			if (m->phase != RG_PHASE_RECRUITING && m->phase != RG_PHASE_STEADY &&
+				m->phase != RG_PHASE_SWITCHING)
 				return invariant_broken(buf, "fence in phase %s", rg_phase_name(m->phase));
-			if (step->node == rule_leader && rg_view_is_primary(view, step->node))
+			if (step->node == rule_leader && rg_view_is_primary(view, step->node) &&
+				!(m->failover.diagnosis == RG_DIAG_HUNG && n->fresh == RG_SQL_SILENT))
 				return invariant_broken(buf, "fence of %s, which is the leader and answers", n->name);
 			if (m->phase == RG_PHASE_STEADY && step->node == rule_leader)
 				return invariant_broken(buf, "fence of the leader %s in a steady cluster", n->name);
@@ -101,7 +103,16 @@ invariant_of_step(const RgView *view, const RgDecision *d, const RgStep *step, c
 				return invariant_broken(buf, "%s on %s without a primary to copy from", name, n->name);
 			break;
 		case RG_STEP_WRITE_RULE:
-			if ((m->phase != RG_PHASE_RULING && m->phase != RG_PHASE_UNDOING) ||
+			if (m->phase == RG_PHASE_STEADY)
+			{
+				if (step->node != rule_leader || strcmp(step->rule.leader, n->name) != 0 ||
+					step->rule.term != m->rule.term || step->rule.seq <= m->rule.seq ||
+					step->rule.nvoters != m->rule.nvoters || step->rule.quorum != m->rule.quorum ||
+					step->rule.lease_ms > m->lease_ms)
+					return invariant_broken(buf, "rule %lld.%d for %s on %s in a steady cluster",
+											(long long) step->rule.term, step->rule.seq, step->rule.leader, n->name);
+			}
+			else if ((m->phase != RG_PHASE_RULING && m->phase != RG_PHASE_UNDOING) ||
 				strcmp(m->candidate, n->name) != 0 || strcmp(step->rule.leader, n->name) != 0 ||
 				step->rule.term != m->term || step->term != m->term)
 				return invariant_broken(buf, "rule %lld for %s on %s in phase %s", (long long) step->rule.term,
@@ -116,7 +127,10 @@ invariant_of_step(const RgView *view, const RgDecision *d, const RgStep *step, c
 										(long long) step->term);
 			break;
 		case RG_STEP_PROMISE:
-			if (!rg_view_is_standby(view, step->node) || step->term <= 0 || step->term > m->highest_term)
+			/* a primary only to put it out of office */
+			if (!(rg_view_is_standby(view, step->node) ||
+				  (rg_view_is_primary(view, step->node) && m->phase == RG_PHASE_RECRUITING && mem->must_end)) ||
+				step->term <= 0 || step->term > m->highest_term)
 				return invariant_broken(buf, "promise of term %lld on %s", (long long) step->term, n->name);
 			break;
 		case RG_STEP_CHECKPOINT:

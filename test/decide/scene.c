@@ -8,6 +8,8 @@
 
 #include "scene.h"
 #include "watchdog/core/job.h"
+#include "watchdog/core/order.h"
+#include "watchdog/core/phase.h"
 
 
 /* ---- statements ---- */
@@ -40,9 +42,15 @@ make_healthy(Scene *s, const Line *line)
 {
 	const char *leader = line_get(line, "leader");
 	const char *term = line_get(line, "term");
+	const char *durability = line_get(line, "durability");
+	const char *quorum = line_get(line, "quorum");
 	int			first = leader != NULL ? parse_node(line, s, leader) : 0;
 	char		rule[200];
 
+	if (durability != NULL)
+		RG_COPY(s->durability, durability);
+	if (quorum != NULL)
+		s->quorum = (int) parse_int(line, quorum);
 	(void) snprintf(rule, sizeof(rule), "%s.1:%.60s", term ? term : "1", s->view.nodes[first].name);
 	for (int i = 0; i < s->view.nnodes; i++)
 	{
@@ -52,6 +60,8 @@ make_healthy(Scene *s, const Line *line)
 		f->valid = true;
 		f->in_recovery = i != first;
 		f->writable = i == first;
+		f->gate = i == first ? RG_GATEV_OPEN : RG_GATEV_UNKNOWN;
+		f->lease_left_ms = -1;
 		f->timeline = 1;
 		f->receive_lsn = f->replay_lsn = f->flush_lsn = f->current_lsn = 0x5000000;
 		f->system_identifier = SYSTEM_IDENTIFIER;
@@ -83,6 +93,7 @@ make_healthy(Scene *s, const Line *line)
 	parse_rule(line, s, rule, &s->memory.rule);
 	s->memory.term = s->memory.highest_term = s->memory.rule.term;
 	s->memory.confirmed = true;
+	s->memory.newest = (RgPosition) {s->memory.rule.term, 1, 1, 0x5000000};
 	s->memory.lease_ms = s->memory.rule.lease_ms;
 }
 
@@ -140,6 +151,11 @@ answer_promise(Scene *s, const Line *line, int node, bool complete)
 	p->nterms = n->facts.nterms;
 	memcpy(p->terms, n->facts.terms, sizeof(p->terms));
 	p->start = n->facts.start;
+	p->by_primary = !n->facts.in_recovery;
+	p->at_ms = s->view.now_ms;
+	p->last_wal_age_ms = s->nodes[node].message_ms < 0 ? -1 : s->view.now_ms - s->nodes[node].message_ms;
+	if ((v = line_get(line, "wal_age")) != NULL)
+		p->last_wal_age_ms = parse_ms(line, v);
 	if ((v = line_get(line, "lsn")) != NULL)
 		p->position.lsn = parse_lsn(line, v);
 	if ((v = line_get(line, "timeline")) != NULL)
@@ -156,7 +172,8 @@ answer_promise(Scene *s, const Line *line, int node, bool complete)
 static void
 change_answer(Scene *s, const Line *line)
 {
-	static const char *const keys[] = {"text", "attempts", "lsn", "timeline", "terms", "start", NULL};
+	static const char *const keys[] = {"text", "attempts", "lsn", "timeline", "terms", "start", "wal_age",
+	NULL};
 	RgStepKind	kind;
 	RgNodeView *n;
 	RgOp	   *op;
@@ -214,8 +231,12 @@ change_restart(Scene *s)
 		s->memory.nodes[i].state = RG_STATE_UNKNOWN;	/* not in the journal */
 	}
 	s->view.started_ms = s->view.now_ms;
-	if (s->memory.phase != RG_PHASE_RECRUITING && s->memory.phase != RG_PHASE_PROMOTING &&
-		s->memory.phase != RG_PHASE_RULING && s->memory.phase != RG_PHASE_UNDOING)
+	s->memory.newest_ms = s->memory.closed_ms = s->memory.told_ms = s->memory.behind_ms = 0;
+	for (int i = 0; i < RG_CORE_NODES_MAX; i++)
+		s->memory.nodes[i].apart_ms = 0;
+	if (s->view.maybe_restored)
+		s->memory.confirmed = false;
+	if (!rg_phase_is_failover(s->memory.phase))
 	{
 		s->memory.phase = RG_PHASE_STARTING;
 		s->memory.phase_ms = s->view.now_ms;
@@ -225,7 +246,8 @@ change_restart(Scene *s)
 static void
 change_memory(Scene *s, const Line *line)
 {
-	static const char *const keys[] = {"highest_term", "shown", "fenced_term", "rebuilds", NULL};
+	static const char *const keys[] = {"highest_term", "newest", "lease", "takeover", "shown", "fenced_term",
+	"rebuilds", "stale", "admitted", NULL};
 	const char *v;
 	int			node = -1;
 
@@ -234,6 +256,12 @@ change_memory(Scene *s, const Line *line)
 	line_known(line, node >= 0 ? 2 : 1, keys);
 	if ((v = line_get(line, "highest_term")) != NULL)
 		s->memory.highest_term = parse_int(line, v);
+	if ((v = line_get(line, "newest")) != NULL)
+		s->memory.newest.lsn = parse_lsn(line, v);
+	if ((v = line_get(line, "lease")) != NULL)
+		s->memory.lease_ms = parse_ms(line, v);
+	if ((v = line_get(line, "takeover")) != NULL)
+		s->memory.takeover = parse_bool(line, v);
 	if (node < 0)
 		return;
 	if ((v = line_get(line, "shown")) != NULL)
@@ -243,6 +271,10 @@ change_memory(Scene *s, const Line *line)
 		else
 			set_start(s->view.nodes[node].name, parse_int(line, v), &s->memory.nodes[node].shown);
 	}
+	if ((v = line_get(line, "admitted")) != NULL)
+		set_start(s->view.nodes[node].name, parse_int(line, v), &s->memory.nodes[node].admitted);
+	if ((v = line_get(line, "stale")) != NULL)
+		s->memory.nodes[node].stale = parse_bool(line, v);
 	if ((v = line_get(line, "fenced_term")) != NULL)
 		s->memory.nodes[node].fenced_term = parse_int(line, v);
 	if ((v = line_get(line, "rebuilds")) != NULL)
@@ -292,6 +324,43 @@ change_request(Scene *s, const Line *line)
 		line_error(line, "the job was not taken");
 }
 
+/* switchover [NODE] | accept-loss NODE | takeover: as the daemon does between rounds */
+static void
+change_order(Scene *s, const Line *line)
+{
+	const char *verb = line->words[0];
+	const char *node = line->nwords > 1 ? line->words[1] : "";
+	char		why[RG_TEXT_MAX];
+	bool		taken;
+
+	if (strcmp(verb, "switchover") == 0)
+		taken = rg_order_switchover(&s->view, &s->memory, node, 0, why);
+	else if (strcmp(verb, "takeover") == 0)
+		taken = rg_order_takeover(&s->view, &s->memory, why);
+	else
+		taken = rg_order_accept_loss(&s->view, &s->memory, node, why);
+	if (!taken)
+		line_error(line, "the order was refused: %s", why);
+}
+
+/* watchdog id=ID restored=yes: who we are, and whether our journal may be an old one */
+static void
+change_watchdog(Scene *s, const Line *line)
+{
+	static const char *const keys[] = {"id", "restored", NULL};
+	const char *v;
+
+	line_known(line, 1, keys);
+	if ((v = line_get(line, "id")) != NULL)
+		RG_COPY(s->view.watchdog, v);
+	if ((v = line_get(line, "restored")) != NULL)
+	{
+		s->view.maybe_restored = parse_bool(line, v);
+		if (s->view.maybe_restored)
+			s->memory.confirmed = false;
+	}
+}
+
 bool
 scene_change(Scene *s, const Line *line)
 {
@@ -315,6 +384,11 @@ scene_change(Scene *s, const Line *line)
 		change_memory(s, line);
 	else if (strcmp(verb, "reconfigured") == 0)
 		change_configuration(s, line);
+	else if (strcmp(verb, "switchover") == 0 || strcmp(verb, "accept-loss") == 0 ||
+			 strcmp(verb, "takeover") == 0)
+		change_order(s, line);
+	else if (strcmp(verb, "watchdog") == 0)
+		change_watchdog(s, line);
 	else if (strcmp(verb, "request-rebuild") == 0)
 		change_request(s, line);
 	else

@@ -46,6 +46,8 @@ typedef struct Scene
 	RgMemory	before;			/* what the last round began with */
 	RgDecision	decision;
 	SceneNode	nodes[RG_CORE_NODES_MAX];
+	char		durability[16]; /* of the rules of this case */
+	int			quorum;
 	bool		in_round;
 	bool		decided;
 	bool		asked_steps;	/* this round's steps were compared */
@@ -107,6 +109,9 @@ extern void scene_change_node(Scene *s, const Line *line);
 
 /* "expect …" */
 extern void scene_expect(Scene *s, const Line *line);
+
+/* "expect grant …", "expect switchover …": leases and orders; false: something else. */
+extern bool scene_expect_order(Scene *s, const Line *line);
 
 /* Runs the round if it has not been run yet. */
 extern void scene_decide(Scene *s);

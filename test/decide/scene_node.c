@@ -13,11 +13,15 @@ static const Word sql_words[] = {
 	{"refused", RG_SQL_REFUSED}, {"silent", RG_SQL_SILENT}, {"unreachable", RG_SQL_UNREACHABLE},
 	{"starting", RG_SQL_STARTING}, {"saturated", RG_SQL_SATURATED}, {"login", RG_SQL_LOGIN},
 	{"no-extension", RG_SQL_NO_EXTENSION}, {"wrong-server", RG_SQL_WRONG_SERVER},
-	{"other-watchdog", RG_SQL_OTHER_WATCHDOG}, {"error", RG_SQL_ERROR}, {NULL, 0}
+	{"other-watchdog", RG_SQL_OTHER_WATCHDOG}, {"lower-counter", RG_SQL_LOWER_COUNTER}, {"error", RG_SQL_ERROR}, {NULL, 0}
 };
 static const Word ssh_words[] = {
 	{"unknown", RG_SSHV_UNKNOWN}, {"ready", RG_SSHV_READY}, {"silent", RG_SSHV_SILENT},
 	{"broken", RG_SSHV_BROKEN}, {NULL, 0}
+};
+static const Word gate_words[] = {
+	{"unknown", RG_GATEV_UNKNOWN}, {"open", RG_GATEV_OPEN}, {"closed", RG_GATEV_CLOSED},
+	{"override", RG_GATEV_OVERRIDE}, {"off", RG_GATEV_OFF}, {NULL, 0}
 };
 static const Word postmaster_words[] = {
 	{"unknown", RG_PM_UNKNOWN}, {"alive", RG_PM_ALIVE}, {"frozen", RG_PM_FROZEN},
@@ -115,6 +119,18 @@ change_facts(Scene *s, const Line *line, int node)
 	}
 	if ((v = line_get(line, "sync")) != NULL)
 		sn->sync = parse_bool(line, v);
+	if ((v = line_get(line, "gate")) != NULL)
+		f->gate = (RgGateView) parse_word(line, gate_words, v);
+	if ((v = line_get(line, "lease_left")) != NULL)
+		f->lease_left_ms = parse_ms(line, v);
+	if ((v = line_get(line, "rule_lease")) != NULL)
+		f->rule.lease_ms = parse_ms(line, v);
+	if ((v = line_get(line, "rule_watchdog")) != NULL)
+		RG_COPY(f->rule.watchdog, v);
+	if ((v = line_get(line, "ahead")) != NULL)
+		RG_COPY(f->ahead, strcmp(v, "-") == 0 ? "" : v);
+	if ((v = line_get(line, "intruder")) != NULL)
+		RG_COPY(f->intruder, v);
 	if ((v = line_get(line, "hears")) != NULL)
 		sn->hears = parse_bool(line, v);
 	if ((v = line_get(line, "message")) != NULL)
@@ -153,6 +169,10 @@ change_probe(Scene *s, const Line *line, int node)
 		n->probe.clean = strncmp(v, "shut down", 9) == 0;
 		n->probe.in_recovery = strstr(v, "recovery") != NULL && !n->probe.clean;
 	}
+	if ((v = line_get(line, "checkpoint")) != NULL)
+		n->probe.checkpoint_lsn = parse_lsn(line, v);
+	if ((v = line_get(line, "probe_promised")) != NULL)
+		n->probe.promised_term = parse_int(line, v);
 	if ((v = line_get(line, "pidfile")) != NULL)
 		n->probe.pidfile = parse_bool(line, v);
 	if ((v = line_get(line, "fenced")) != NULL)
@@ -184,7 +204,8 @@ scene_change_node(Scene *s, const Line *line)
 		"fresh_text", "heartbeat", "role", "timeline", "lsn", "rule", "durability", "terms", "promised",
 		"promoting", "start", "sysid", "paused", "lag_bytes", "streaming", "upstream", "sync", "hears",
 		"message", "probe", "probe_start", "state", "pidfile", "fenced", "recovery", "probe_sysid", "ssh",
-	"ssh_text", "priority", "copied", "total", NULL};
+	"ssh_text", "priority", "copied", "total", "gate", "lease_left", "rule_lease", "rule_watchdog",
+	"ahead", "intruder", "checkpoint", "probe_promised", NULL};
 	int			node;
 
 	if (line->nwords < 3)

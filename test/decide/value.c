@@ -68,8 +68,8 @@ parse_rule(const Line *line, const Scene *s, const char *text, RgRule *rule)
 	rule->term = term;
 	rule->seq = seq;
 	RG_COPY(rule->leader, leader);
-	RG_COPY(rule->durability, "async");
-	rule->quorum = 1;
+	RG_COPY(rule->durability, s->durability);
+	rule->quorum = s->quorum;
 	rule->lease_ms = s->view.settings.lease_ms;
 	RG_COPY(rule->watchdog, s->view.watchdog);
 	for (int i = 0; i < s->view.nnodes; i++)

@@ -63,7 +63,8 @@ world_healthy(World *w, int nnodes)
 		f->timeline = 1;
 		f->receive_lsn = f->replay_lsn = f->flush_lsn = f->current_lsn = 0x5000000;
 		f->system_identifier = SYSTEM_IDENTIFIER;
-		f->message_age_ms = i != 0 ? 100 : -1;
+		f->message_age_ms = f->wal_age_ms = i != 0 ? 100 : -1;
+		f->lease_left_ms = f->intruder_age_ms = -1;
 		world_rule(w, 1, 0, &f->rule);
 		f->nterms = 1;
 		f->terms[0].term = 1;
@@ -87,6 +88,7 @@ world_healthy(World *w, int nnodes)
 	w->memory.phase_ms = 1;
 	w->memory.term = w->memory.highest_term = 1;
 	w->memory.confirmed = true;
+	w->memory.newest = (RgPosition) {1, 1, 1, 0x5000000};
 	w->memory.lease_ms = 5000;
 	world_rule(w, 1, 0, &w->memory.rule);
 }

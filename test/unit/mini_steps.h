@@ -6,6 +6,7 @@
 #define MINI_STEPS_H
 
 #include "mini_world.h"
+#include "watchdog/core/lease.h"
 
 static inline RgOpState
 mini_refuse(Flight *f, const char *why)
@@ -23,18 +24,22 @@ mini_promise_step(Mini *m, Flight *f)
 	Data	   *d = &s->data;
 	RgPromise  *p = &f->promise;
 
-	if (!s->in_recovery)
-		return mini_refuse(f, "is a primary");
 	if (f->step.term < mini_promise(d))
 		return mini_refuse(f, "stale term");
 	if (mini_has_followed(d, f->step.term))
 		return mini_refuse(f, "term is decided");
 	d->promise = f->step.term;
-	d->source = -1;
-	s->streaming = false;
 	memset(p, 0, sizeof(*p));
 	p->term = f->step.term;
-	p->complete = s->promotes_at == 0 && !mini_chance(m, 100);
+	if (s->in_recovery)
+	{
+		d->source = -1;
+		s->streaming = false;
+		p->complete = s->promotes_at == 0 && !mini_chance(m, 100);
+	}
+	else
+		p->by_primary = true;
+	p->last_wal_age_ms = m->now - s->received_ms;
 	p->position.rule_term = mini_rule_term(d);
 	p->position.rule_seq = 1;
 	p->position.timeline = d->timeline;
@@ -94,21 +99,57 @@ mini_follow_step(Mini *m, Flight *f)
 	mini_followed(d, f->step.term, d->timeline);
 	d->promise = f->step.term;
 	d->source = f->step.leader;
-	s->followed_pid = s->pid;
-	s->followed_directory = m->s[f->step.leader].directory;
 	return RG_OP_OK;
 }
 
 /* ---- the helper's verbs ---- */
 
+/* promise, close, end sessions */
+static inline RgOpState
+mini_close_step(Mini *m, Flight *f)
+{
+	Server	   *s = &m->s[f->step.node];
+
+	if (f->step.term < mini_promise(&s->data))
+		return mini_refuse(f, "stale term");
+	s->data.promise = f->step.term;
+	s->lease_until = 0;
+	return RG_OP_OK;
+}
+
+/* A fast stop: the shutdown checkpoint reaches whoever streams, then all is over. */
+static inline RgOpState
+mini_stop_step(Mini *m, Flight *f)
+{
+	int			i = f->step.node;
+
+	if (m->s[i].proc == PROC_FROZEN)
+		return mini_refuse(f, "does not stop");
+	if (m->s[i].proc == PROC_ABSENT)
+		return RG_OP_OK;
+	if (!m->s[i].in_recovery)
+		mini_append(m, &m->s[i].data, 0, -1);
+	for (int k = 0; k < m->n; k++)
+		mini_stream(m, k);
+	mini_kill(m, i);
+	m->s[i].data.clean = true;
+	m->s[i].pidfile = false;
+	return RG_OP_OK;
+}
+
 static inline RgOpState
 mini_fence_step(Mini *m, Flight *f)
 {
 	Data	   *d = &m->s[f->step.node].data;
+	bool		clean = d->clean && m->s[f->step.node].proc == PROC_ABSENT;
 
 	if (mini_promise(d) > f->step.term)
 		return mini_refuse(f, "stale term");
+	if (mini_rule(d) != NULL && mini_rule(d)->rule_term == f->step.term &&
+		mini_rule(d)->leader == f->step.node)
+		return mini_refuse(f, "leads by the rule of this term");
 	mini_kill(m, f->step.node);
+	d->clean = clean;
 	d->promise = f->step.term;
 	d->standby_signal = true;
 	d->source = -1;
@@ -132,7 +173,6 @@ mini_swap_step(Mini *m, Flight *f)
 	mini_kill(m, f->step.node);
 	s->old = s->data;
 	s->data = s->copy;
-	s->directory++;
 	s->has_old = true;
 	s->has_copy = false;
 	if (promise > s->data.promise)
@@ -157,8 +197,7 @@ mini_unswap_step(Mini *m, Flight *f)
 			return mini_refuse(f, "not fenced");
 		mini_kill(m, f->step.node);
 		s->data = s->old;
-		s->directory++;
-		s->has_old = false;
+			s->has_old = false;
 		if (promise > s->data.promise)
 			s->data.promise = promise;
 	}
@@ -190,7 +229,7 @@ static inline bool
 mini_is_sql(RgStepKind kind)
 {
 	return kind == RG_STEP_PROMISE || kind == RG_STEP_PROMOTE_SQL || kind == RG_STEP_WRITE_RULE ||
-		kind == RG_STEP_FOLLOW;
+		kind == RG_STEP_FOLLOW || kind == RG_STEP_CHECKPOINT || kind == RG_STEP_FENCE_SQL;
 }
 
 static inline RgOpState
@@ -223,6 +262,10 @@ mini_execute(Mini *m, Flight *f)
 			return mini_follow_step(m, f);
 		case RG_STEP_FENCE:
 			return mini_fence_step(m, f);
+		case RG_STEP_FENCE_SQL:
+			return mini_close_step(m, f);
+		case RG_STEP_STOP:
+			return mini_stop_step(m, f);
 		case RG_STEP_START:
 			mini_start(m, f->step.node);
 			return RG_OP_OK;
@@ -268,9 +311,28 @@ mini_show_rule(const Mini *m, const Data *d, RgRule *rule)
 	rule->seq = 1;
 	memcpy(rule->leader, m->view.nodes[e->leader].name, sizeof(rule->leader));
 	snprintf(rule->durability, sizeof(rule->durability), "async");
+	rule->quorum = 1;
+	rule->lease_ms = MINI_LEASE_MS;
 	rule->nvoters = m->n;
 	for (int i = 0; i < m->n; i++)
 		memcpy(rule->voters[i], m->view.nodes[i].name, sizeof(rule->voters[i]));
+}
+
+/* A grant goes by the answer before this one, and names its server start. */
+static inline void
+mini_grant(Mini *m, int i)
+{
+	const RgFacts *f = &m->view.nodes[i].facts;
+	Server	   *s = &m->s[i];
+	int64_t		term;
+	int64_t		until;
+
+	m->view.now_ms = m->now;
+	if (!f->valid || f->start.pid != s->pid || !rg_lease_grant(&m->view, &m->journal, i, &term, &until))
+		return;
+	if (!s->in_recovery && mini_rule(&s->data) != NULL && mini_rule(&s->data)->leader == i &&
+		mini_rule_term(&s->data) == term && s->data.promise <= term)
+		s->lease_until = rg_rules_extend_lease(s->lease_until, until, m->now, MINI_LEASE_MS);
 }
 
 static inline void
@@ -280,10 +342,16 @@ mini_heartbeat(Mini *m, int i)
 	const Server *s = &m->s[i];
 	RgFacts    *f = &n->facts;
 
+	mini_grant(m, i);
+
 	memset(f, 0, sizeof(*f));
 	f->valid = true;
 	f->in_recovery = s->in_recovery;
-	f->writable = !s->in_recovery;
+	f->writable = mini_is_open(m, i);
+	f->gate = f->writable ? RG_GATEV_OPEN : RG_GATEV_CLOSED;
+	f->boottime_ms = m->now;
+	f->lease_left_ms = s->lease_until > m->now ? s->lease_until - m->now : s->lease_until != 0 ? 0 : -1;
+	f->wal_age_ms = s->in_recovery ? m->now - s->received_ms : -1;
 	f->receiver_streaming = s->streaming;
 	f->timeline = s->data.timeline;
 	f->receive_lsn = f->replay_lsn = f->flush_lsn = f->current_lsn = (uint64_t) s->data.len;
@@ -346,6 +414,8 @@ mini_show_probe(Mini *m, int i, int64_t asked_ms)
 	p->pidfile = s->pidfile;
 	p->fenced = s->data.standby_signal && s->data.source < 0;
 	p->clean = s->proc == PROC_ABSENT && s->data.clean;
+	p->checkpoint_lsn = (uint64_t) (s->data.len > 0 ? s->data.len - 1 : 0);
+	p->promised_term = mini_promise(&s->data);
 	p->in_recovery = s->proc != PROC_ABSENT && (s->in_recovery || m->now < s->up_at);
 	snprintf(p->state, sizeof(p->state), "%s", p->clean ? "shut down" : p->in_recovery ? "in crash recovery"
 			 : "in production");
@@ -417,6 +487,7 @@ mini_end(Mini *m, Flight *f)
 	{
 		n->promise = f->promise;
 		n->promise.start = f->step.expect;
+		n->promise.at_ms = m->now;
 	}
 	if (mini_is_sql(f->step.kind))
 		m->beat_ms[f->step.node] = 0;	/* the daemon looks at once */

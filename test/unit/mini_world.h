@@ -6,8 +6,9 @@
  * A log entry has a number of its own, so two histories can be compared: a
  * standby that streams although its log is not the beginning of its upstream's
  * is silent corruption.  Streaming follows PostgreSQL's rule (timelines and
- * switch points), the commands follow the node's rules of the design.  No gate:
- * a server that is not in recovery takes writes.
+ * switch points), the commands follow the node's rules of the design.  A server
+ * takes writes while it leads by its newest rule, has promised nothing higher and
+ * has a lease; only the watchdog gives leases here, and all clocks are one.
  */
 #ifndef MINI_WORLD_H
 #define MINI_WORLD_H
@@ -23,6 +24,7 @@
 #define HISTORY_MAX 64
 #define FLIGHTS_MAX 256
 #define MINI_SYSTEM_IDENTIFIER 7300000000000000001
+#define MINI_LEASE_MS 5000
 
 typedef struct Entry
 {
@@ -70,12 +72,10 @@ typedef struct Server
 	bool		in_recovery;
 	bool		streaming;
 	int			pid;
-	int			followed_pid;	/* in this server start it was told to follow its source, */
-	int			followed_directory;	/* which was served from this directory */
-	int			directory;		/* counts exchanges */
 	int64_t		up_at;			/* starting up until then */
 	int64_t		promotes_at;	/* a promotion was triggered; 0 = none */
 	int64_t		received_ms;
+	int64_t		lease_until;	/* 0 = none since the start */
 	bool		sql_cut;
 	bool		ssh_cut;
 	bool		link_cut;		/* replication, from and to it */
@@ -111,7 +111,6 @@ typedef struct Mini
 	int64_t		beat_ms[RG_CORE_NODES_MAX];
 	bool		quiet;			/* no more faults */
 	bool		verbose;
-	unsigned long same_timelines;	/* the known hole: see mini_stream */
 	char		violation[300];
 } Mini;
 
@@ -241,9 +240,20 @@ mini_is_primary(const Mini *m, int i)
 	return m->s[i].proc != PROC_ABSENT && m->now >= m->s[i].up_at && !m->s[i].in_recovery;
 }
 
+/* It acknowledges writes. */
+static inline bool
+mini_is_open(const Mini *m, int i)
+{
+	const Entry *rule = mini_rule(&m->s[i].data);
+
+	return mini_is_primary(m, i) && rule != NULL && rule->leader == i &&
+		m->s[i].data.promise <= rule->rule_term && m->now < m->s[i].lease_until;
+}
+
 static inline void
 mini_kill(Mini *m, int i)
 {
+	m->s[i].lease_until = 0;
 	m->s[i].proc = PROC_ABSENT;
 	m->s[i].streaming = false;
 	m->s[i].promotes_at = 0;
@@ -292,18 +302,12 @@ mini_promote_now(Mini *m, int i)
 	s->streaming = false;
 	d->standby_signal = false;
 	d->source = -1;
-	mini_switch(d, d->timeline + 1);
+	mini_switch(d, (uint32_t) d->promoting);	/* placeholders take the numbers between */
 	MINI_LOG(m, "n%d left recovery, timeline %u, lsn %d", i + 1, d->timeline, d->len);
 }
 
 /*
  * One moment of replication: PostgreSQL's rule, then a check of what it does not see.
- *
- * A known hole is counted, not failed: a standby that streamed from a half
- * promoted node comes back and finds at its old upstream's address a server on a
- * timeline of the same number.  Nobody told it to follow there: it streams before
- * the watchdog can say a word.  Only timeline numbers that name one term help
- * (attack F2, placeholders).
  */
 static inline void
 mini_stream(Mini *m, int i)
@@ -324,12 +328,6 @@ mini_stream(Mini *m, int i)
 	for (int k = 0; k < d->len; k++)
 		if (d->log[k].id != u->log[k].id)
 		{
-			if (s->followed_pid != s->pid ||
-				s->followed_directory != m->s[d->source].directory)
-			{
-				m->same_timelines++;
-				return;
-			}
 			snprintf(m->violation, sizeof(m->violation),
 					 "n%d streams from n%d, but entry %d differs: silent corruption", i + 1,
 					 d->source + 1, k);
@@ -367,9 +365,9 @@ mini_live(Mini *m)
 		}
 		if (s->promotes_at != 0 && m->now >= s->promotes_at && mini_is_up(m, i) && s->in_recovery)
 			mini_promote_now(m, i);
-		if (mini_is_primary(m, i))
+		if (mini_is_open(m, i))
 			writers++;
-		if (mini_is_up(m, i) && !s->in_recovery && mini_chance(m, 150))
+		if (mini_is_up(m, i) && mini_is_open(m, i) && mini_chance(m, 150))
 			mini_append(m, &s->data, 0, -1);
 	}
 	if (writers > 1)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "decide.h"
+#include "recruit.h"
 
 #define LSN_FORMAT "%X/%X"
 #define LSN_ARGS(lsn) (unsigned) ((lsn) >> 32), (unsigned) ((lsn) & 0xFFFFFFFF)
@@ -33,6 +34,8 @@ exclusion(const RgView *view, const RgMemory *memory, int node)
 {
 	const RgNodeView *n = &view->nodes[node];
 
+	if (memory->rule.nvoters > 0 && !rg_rule_has_voter(&memory->rule, n->name))
+		return "is no voter of the rule in force";
 	if (n->priority == 0)
 		return "priority 0: never promoted";
 	if (rg_memory_is_rebuilding(memory, n->name))
@@ -40,6 +43,14 @@ exclusion(const RgView *view, const RgMemory *memory, int node)
 	if (!rg_view_is_standby(view, node))
 		return "does not answer any more";
 	return NULL;
+}
+
+/* In async: it had been left behind before the leader was lost; what it lacks is not just the last moment (F15). */
+static bool
+is_stale(const RgMemory *memory, int node, const RgPosition *p)
+{
+	return memory->nodes[node].stale && !rg_rule_is_sync(&memory->rule) &&
+		rg_rules_compare_position(p, &memory->newest) < 0;
 }
 
 /* It was a candidate before, and its promotion did not come to an end. */
@@ -89,6 +100,16 @@ explain_behind(const RgView *view, const Contender *c, int node, int best, RgCho
 }
 
 static void
+explain_stale(const RgView *view, const RgMemory *memory, const Contender *c, int node, RgChoice *choice)
+{
+	rg_text(choice->reasons[node], RG_TEXT_MAX,
+			"had not streamed for a while when %s was last seen: it has WAL up to " LSN_FORMAT ", " LSN_FORMAT
+			" was there; wait for %s, or regent failover %s --accept-loss",
+			memory->rule.leader, LSN_ARGS(c[node].position.lsn), LSN_ARGS(memory->newest.lsn),
+			memory->rule.leader, view->nodes[node].name);
+}
+
+static void
 choose_among(const RgView *view, const RgMemory *memory, int leader, const Contender *c,
 			 RgChoice *choice)
 {
@@ -110,6 +131,8 @@ choose_among(const RgView *view, const RgMemory *memory, int leader, const Conte
 			rg_text(choice->reasons[i], RG_TEXT_MAX, "%s", why);
 		else if (rg_rules_compare_position(&c[i].position, &c[best].position) < 0)
 			explain_behind(view, c, i, best, choice);
+		else if (is_stale(memory, i, &c[i].position))
+			explain_stale(view, memory, c, i, choice);
 		else if (c[i].position.rule_term < memory->rule.term)
 			rg_text(choice->reasons[i], RG_TEXT_MAX,
 					"has never streamed in term %lld: it holds rule %lld", (long long) memory->rule.term,
@@ -144,16 +167,105 @@ choose_among(const RgView *view, const RgMemory *memory, int leader, const Conte
 		rg_text(choice->summary, RG_TEXT_MAX, "nobody: no standby's position is known");
 }
 
+/* A node that promised and is gone: it may hold more than the others. */
+static bool
+is_gone(const RgView *view, int node)
+{
+	return !rg_view_is_standby(view, node);
+}
+
+/* It led before, and was recruited as a standby. */
+static bool
+is_old_leader(const RgMemory *memory, int node)
+{
+	return memory->nodes[node].must_end;
+}
+
+static void
+mark_present(const RgView *view, const Contender *c, bool (*but)(const RgView *, int), bool *ret)
+{
+	for (int i = 0; i < view->nnodes; i++)
+		ret[i] = c[i].present && !(but != NULL && but(view, i));
+}
+
 /*
- * A node that promised and is gone may hold more than the others.  In async that
- * is waited for until the deadline and lost then; else it is never passed over.
+ * Whoever is gone is waited for until the deadline.  Then it is passed over where
+ * the others hold every acknowledged commit without it; in async that is always so.
+ */
+static void
+pass_over_gone(const RgView *view, const RgMemory *memory, Contender *c, RgChoice *choice)
+{
+	bool		counted[RG_CORE_NODES_MAX] = {false};
+
+	if (rg_memory_phase_age_ms(memory, view) < RG_RECRUIT_DEADLINE_MS)
+		return;
+	mark_present(view, c, is_gone, counted);
+	if (!rg_recruit_meets_history(view, memory, counted, NULL))
+		return;
+	for (int i = 0; i < view->nnodes; i++)
+		if (c[i].present && is_gone(view, i))
+		{
+			c[i].present = false;
+			rg_text(choice->reasons[i], RG_TEXT_MAX, "has promised, but does not answer any more");
+		}
+}
+
+/*
+ * In sync and strict an old leader's own tail was never acknowledged where the
+ * standbys alone hold all that was: it must not stand in their way.
  */
 static bool
-is_given_up(const RgView *view, const RgMemory *memory, int node)
+choose_without_old_leaders(const RgView *view, const RgMemory *memory, int leader, const Contender *c,
+						   RgChoice *choice)
 {
-	return !rg_view_is_standby(view, node) &&
-		rg_memory_phase_age_ms(memory, view) >= RG_RECRUIT_DEADLINE_MS &&
-		strcmp(memory->rule.durability, "sync") != 0 && strcmp(memory->rule.durability, "strict") != 0;
+	Contender	others[RG_CORE_NODES_MAX];
+	bool		counted[RG_CORE_NODES_MAX] = {false};
+	RgChoice	found = *choice;
+	bool		left_out = false;
+
+	if (!rg_rule_is_sync(&memory->rule))
+		return false;
+	memcpy(others, c, sizeof(others));
+	for (int i = 0; i < view->nnodes; i++)
+		if (c[i].present && is_old_leader(memory, i))
+		{
+			others[i].present = false;
+			left_out = true;
+			rg_text(found.reasons[i], RG_TEXT_MAX, "led before; the standbys hold every acknowledged commit");
+		}
+	mark_present(view, others, NULL, counted);
+	if (!left_out || !rg_recruit_meets_history(view, memory, counted, NULL))
+		return false;
+	choose_among(view, memory, leader, others, &found);
+	if (found.node < 0)
+		return false;
+	*choice = found;
+	return true;
+}
+
+/* The operator's choice, whatever it lacks. */
+static void
+choose_by_order(const RgView *view, const RgMemory *memory, const Contender *c, RgChoice *choice)
+{
+	int			node = rg_view_find(view, memory->accept_loss);
+	const char *why = node < 0 ? "is not in the configuration" : exclusion(view, memory, node);
+
+	for (int i = 0; i < view->nnodes; i++)
+		if (c[i].present && i != node)
+			rg_text(choice->reasons[i], RG_TEXT_MAX, "passed over: the operator accepts a loss for %s",
+					memory->accept_loss);
+	if (node < 0 || !c[node].present || why != NULL)
+	{
+		rg_text(choice->summary, RG_TEXT_MAX, "%s, for which the operator accepts a loss, %.120s",
+				memory->accept_loss, why != NULL ? why : choice->reasons[node]);
+		return;
+	}
+	choice->node = node;
+	choice->eligible[node] = true;
+	rg_text(choice->reasons[node], RG_TEXT_MAX, "by order, with accepted loss: rule %lld, timeline %u, WAL up to "
+			LSN_FORMAT, (long long) c[node].position.rule_term, c[node].position.timeline,
+			LSN_ARGS(c[node].position.lsn));
+	rg_text(choice->summary, RG_TEXT_MAX, "%s: %.200s", view->nodes[node].name, choice->reasons[node]);
 }
 
 void
@@ -161,6 +273,7 @@ rg_choose(const RgView *view, const RgMemory *memory, int64_t term, int leader,
 		  RgChoice *ret_choice)
 {
 	Contender	c[RG_CORE_NODES_MAX];
+	bool		counted[RG_CORE_NODES_MAX] = {false};
 
 	memset(c, 0, sizeof(c));
 	memset(ret_choice, 0, sizeof(*ret_choice));
@@ -169,22 +282,30 @@ rg_choose(const RgView *view, const RgMemory *memory, int64_t term, int leader,
 	{
 		const RgNodeView *n = &view->nodes[i];
 
-		if (!rg_is_recruited(view, i, term))
+		if (!rg_is_recruited(view, i, term) || n->promise.by_primary)
 			rg_text(ret_choice->reasons[i], RG_TEXT_MAX, "has not promised term %lld%s%.120s",
 					(long long) term, n->ops[RG_STEP_PROMISE].text[0] ? ": " : "",
 					n->ops[RG_STEP_PROMISE].text);
 		else if (!n->promise.complete)
 			rg_text(ret_choice->reasons[i], RG_TEXT_MAX,
 					"has promised, but could not replay all its WAL in time");
-		else if (is_given_up(view, memory, i))
-			rg_text(ret_choice->reasons[i], RG_TEXT_MAX, "has promised, but does not answer any more");
 		else
 		{
 			c[i].present = true;
 			c[i].position = n->promise.position;
 		}
 	}
-	choose_among(view, memory, leader, c, ret_choice);
+	if (memory->accept_loss[0] != '\0')
+	{
+		choose_by_order(view, memory, c, ret_choice);
+		return;
+	}
+	pass_over_gone(view, memory, c, ret_choice);
+	mark_present(view, c, NULL, counted);
+	if (!rg_recruit_meets_history(view, memory, counted, ret_choice->summary))
+		return;
+	if (!choose_without_old_leaders(view, memory, leader, c, ret_choice))
+		choose_among(view, memory, leader, c, ret_choice);
 }
 
 void
@@ -225,13 +346,13 @@ rg_choose_position(const RgView *view, const RgMemory *memory, int node)
 {
 	const RgNodeView *n = &view->nodes[node];
 	const RgFacts *f = &n->facts;
+	bool		has_promised = rg_is_recruited(view, node, memory->term) && n->promise.complete &&
+		!n->promise.by_primary;
 	RgPosition	p;
 
 	memset(&p, 0, sizeof(p));
-	if (rg_is_recruited(view, node, memory->term) && n->promise.complete && !n->promise.by_primary)
-		return n->promise.position;
 	if (!f->valid)
-		return p;
+		return has_promised ? n->promise.position : p;
 	p.rule_term = f->rule.term;
 	p.rule_seq = f->rule.seq;
 	p.timeline = f->timeline;
@@ -239,6 +360,9 @@ rg_choose_position(const RgView *view, const RgMemory *memory, int node)
 		p.lsn = f->current_lsn > f->flush_lsn ? f->current_lsn : f->flush_lsn;
 	else
 		p.lsn = f->receive_lsn > f->replay_lsn ? f->receive_lsn : f->replay_lsn;
+	/* in one start of a server a position only grows; once promoted it is past its promise */
+	if (has_promised && rg_rules_compare_position(&n->promise.position, &p) > 0)
+		return n->promise.position;
 	return p;
 }
 

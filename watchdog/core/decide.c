@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "change.h"
 #include "diagnose.h"
 #include "job.h"
 #include "learn.h"
@@ -19,6 +20,7 @@
 #include "plan.h"
 #include "ready.h"
 #include "rejoin.h"
+#include "switch.h"
 
 #define MOVES_PER_ROUND 4
 
@@ -73,9 +75,10 @@ static void
 begin_recruiting(const RgView *view, RgDecision *d, const RgMove *move)
 {
 	RgMemory   *m = &d->memory;
-	bool		again = move->from == RG_PHASE_PROMOTING || move->from == RG_PHASE_RULING ||
-		move->from == RG_PHASE_UNDOING;
-	int			node = rg_view_find(view, again ? m->candidate : m->rule.leader);
+	bool		again = rg_phase_is_failover(move->from);
+	bool		has_candidate = again && move->from != RG_PHASE_SWITCHING;
+	int			node = rg_view_find(view, has_candidate ? m->candidate : m->rule.leader);
+	char		why[RG_TEXT_MAX];
 
 	m->highest_term++;
 	m->term = m->highest_term;
@@ -91,49 +94,61 @@ begin_recruiting(const RgView *view, RgDecision *d, const RgMove *move)
 	m->failover.term = m->term;
 	m->failover.times.called_ms = view->now_ms;
 	m->failover.times.fenced_ms = 0;
-	if (node >= 0)
+	if (m->failover.times.lost_ms == 0)
+		m->failover.times.lost_ms = view->now_ms;
+	/* whom a switchover has stopped and fenced stays out of office */
+	if (node >= 0 && !(move->from == RG_PHASE_SWITCHING && m->nodes[node].ended))
 	{
 		m->nodes[node].must_end = true;
 		m->nodes[node].ended = false;
 	}
 	m->candidate[0] = '\0';
+	rg_text(why, sizeof(why), "%s", m->refusal);
 	m->refusal[0] = '\0';
 	if (again)
-		rg_decision_note(d, RG_EVENT_FAILOVER_AGAIN, node, move->id, true, "term %lld: %s",
-						 (long long) m->term, move->why);
+		rg_decision_note(d, RG_EVENT_FAILOVER_AGAIN, node, move->id, true, "term %lld: %s%s%.100s",
+						 (long long) m->term, move->why, m->failover.planned && why[0] ? ": " : "",
+						 m->failover.planned ? why : "");
 	else
 		rg_decision_note(d, RG_EVENT_FAILOVER_BEGIN, d->leader, move->id, true,
 						 "term %lld: %s of %s: %.150s", (long long) m->term,
 						 rg_diagnosis_name(m->diagnosis), m->rule.leader, d->evidence);
 }
 
+/* How a switchover ended: with the target, with another one, or as it began. */
 static void
-end_failover(const RgView *view, RgDecision *d, const RgMove *move)
+tell_switchover(const RgView *view, RgDecision *d, int node, const RgMove *move, bool undone)
 {
 	RgMemory   *m = &d->memory;
-	RgTimes    *t = &m->failover.times;
-	bool		undone = move->from == RG_PHASE_UNDOING;
-	int			node = rg_view_find(view, m->candidate);
-	RgRule		rule;
+	bool		won = !undone && strcmp(m->rule.leader, m->target) == 0;
+	char		target[RG_CORE_NAME_MAX];
+	char		text[RG_TEXT_MAX];
+	char		why[RG_TEXT_MAX] = "";
 
-	rg_plan_rule(view, m, undone, &rule);
-	if (rg_rules_compare(rule.term, rule.seq, m->rule.term, m->rule.seq) >= 0)
-		m->rule = rule;
-	m->lost_ms = 0;
-	t->ruled_ms = view->now_ms;
-	/* nobody failed over where a recruit was undone */
-	if (!undone)
-		rg_text(m->failover.to, sizeof(m->failover.to), "%s", m->candidate);
-	for (int i = 0; i < m->nnodes; i++)
-	{
-		m->nodes[i].must_end = m->nodes[i].ended = false;
-		m->nodes[i].rebuilds = 0;
-	}
-	m->candidate[0] = '\0';
-	m->refusal[0] = '\0';
-	d->leader = find_leader(view, m);
-	m->diagnosis = d->leader == node ? RG_DIAG_HEALTHY : RG_DIAG_UNKNOWN;
-	if (undone)
+	memcpy(target, m->target, sizeof(target));
+	for (int i = 0; i < RG_JOBS_MAX; i++)
+		if (m->jobs[i].kind == RG_JOBKIND_SWITCHOVER && m->jobs[i].state == RG_JOB_RUNNING)
+			memcpy(why, m->jobs[i].message, sizeof(why));
+	if (won)
+		rg_text(text, sizeof(text), "%s leads instead of %s; no write was acknowledged for %lld ms", m->rule.leader,
+				m->failover.from, (long long) (m->failover.times.ruled_ms - m->failover.times.lost_ms));
+	else
+		rg_text(text, sizeof(text), "%s %s; switchover to %s failed: %.120s", m->rule.leader,
+				undone ? "goes on as the leader" : "leads", target, why);
+	rg_switch_end(view, m, won, text);
+	rg_decision_note(d, undone ? RG_EVENT_SWITCHOVER_UNDONE : RG_EVENT_SWITCHOVER_END, node, move->id, !won,
+					 "term %lld: %s", (long long) m->term, text);
+}
+
+static void
+tell_end(const RgView *view, RgDecision *d, int node, const RgMove *move, bool undone)
+{
+	const RgMemory *m = &d->memory;
+	const RgTimes *t = &m->failover.times;
+
+	if (m->failover.planned)
+		tell_switchover(view, d, node, move, undone);
+	else if (undone)
 		rg_decision_note(d, RG_EVENT_FAILOVER_UNDONE, node, move->id, true,
 						 "term %lld: %s goes on as the leader", (long long) m->term, m->rule.leader);
 	else
@@ -145,6 +160,41 @@ end_failover(const RgView *view, RgDecision *d, const RgMove *move)
 						 (long long) (t->recruited_ms - t->called_ms),
 						 (long long) (t->promoted_ms - t->recruited_ms),
 						 (long long) (t->ruled_ms - t->promoted_ms));
+}
+
+static void
+end_failover(const RgView *view, RgDecision *d, const RgMove *move)
+{
+	RgMemory   *m = &d->memory;
+	bool		undone = move->from == RG_PHASE_UNDOING;
+	int			node = rg_view_find(view, m->candidate);
+	RgRule		rule;
+
+	rg_plan_rule(view, m, undone, &rule);
+	if (rg_rules_compare(rule.term, rule.seq, m->rule.term, m->rule.seq) >= 0)
+		m->rule = rule;
+	m->lost_ms = 0;
+	m->failover.times.ruled_ms = view->now_ms;
+	/* nobody failed over where a recruit was undone */
+	if (!undone)
+		rg_text(m->failover.to, sizeof(m->failover.to), "%s", m->candidate);
+	else if (m->accept_loss[0] != '\0')
+		rg_text(m->failover.given_up, sizeof(m->failover.given_up), "%s goes on by order with what it holds",
+				m->candidate);
+	for (int i = 0; i < m->nnodes; i++)
+	{
+		m->nodes[i].must_end = m->nodes[i].ended = false;
+		m->nodes[i].rebuilds = 0;
+	}
+	/* the server start that was promoted, or that was found to lack nothing */
+	if (node >= 0)
+		m->nodes[node].admitted = view->nodes[node].facts.start;
+	m->candidate[0] = '\0';
+	m->accept_loss[0] = '\0';
+	m->refusal[0] = '\0';
+	d->leader = find_leader(view, m);
+	m->diagnosis = d->leader == node ? RG_DIAG_HEALTHY : RG_DIAG_UNKNOWN;
+	tell_end(view, d, node, move, undone);
 }
 
 /* What entering a phase means. */
@@ -193,12 +243,16 @@ enter(const RgView *view, RgDecision *d, const RgMove *move)
 			break;
 		case RG_PHASE_UNDOING:
 			/* from here on it is this one that is looked after */
+			if (move->from == RG_PHASE_SWITCHING)
+				rg_text(m->candidate, sizeof(m->candidate), "%s", m->rule.leader);
 			m->lost_ms = 0;
 			d->leader = find_leader(view, m);
 			m->diagnosis = rg_diagnose(view, m, d->leader, d->evidence, sizeof(d->evidence));
 			break;
-		case RG_PHASE_STARTING:
 		case RG_PHASE_SWITCHING:
+			rg_switch_begin(view, d, move->id);
+			break;
+		case RG_PHASE_STARTING:
 		case RG_PHASE_COUNT:
 			break;
 	}
@@ -220,6 +274,75 @@ start_differs(const RgServerStart *a, const RgServerStart *b)
 	return a->pid != b->pid || a->started_s != b->started_s || strcmp(a->boot_id, b->boot_id) != 0;
 }
 
+/* Another watchdog, or an older life of this one, that a node has refused: told once. */
+static void
+tell_intruders(const RgView *view, RgDecision *d)
+{
+	RgMemory   *m = &d->memory;
+
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		const RgFacts *f = &view->nodes[i].facts;
+		bool		told = false;
+
+		if (!f->valid || f->intruder[0] == '\0' || strcmp(m->nodes[i].intruder, f->intruder) == 0)
+			continue;
+		for (int k = 0; k < m->nnodes; k++)
+			told = told || strcmp(m->nodes[k].intruder, f->intruder) == 0;
+		rg_text(m->nodes[i].intruder, sizeof(m->nodes[i].intruder), "%s", f->intruder);
+		if (!told)
+			rg_decision_note(d, RG_EVENT_WATCHDOG_INTRUDER, i, 0, true,
+							 "%s has refused another watchdog: %.95s", view->nodes[i].name, f->intruder);
+	}
+}
+
+/* The leader is closed although it has been granted leases for longer than one lasts. */
+static void
+tell_closed_gate(const RgView *view, RgDecision *d, const RgMemory *before)
+{
+	RgMemory   *m = &d->memory;
+	int64_t		wait = m->rule.lease_ms > 0 ? m->rule.lease_ms : view->settings.lease_ms;
+
+	if (m->closed_ms == 0 || d->leader < 0 || view->now_ms - m->closed_ms < wait)
+		return;
+	rg_text(d->reasons[d->leader], RG_TEXT_MAX,
+			"its gate is closed although it has been granted a lease for %lld s: see regent.node_status() and its server log",
+			(long long) ((view->now_ms - m->closed_ms) / 1000));
+	/* once, when the time is over */
+	if (before->closed_ms != 0 && m->told_ms < m->closed_ms)
+	{
+		m->told_ms = view->now_ms;
+		rg_decision_note(d, RG_EVENT_PRIMARY_ALARM, d->leader, 0, true,
+						 "%s answers, but its gate is closed although it has been granted a lease for %lld ms: see regent.node_status() and its server log",
+						 view->nodes[d->leader].name, (long long) (view->now_ms - m->closed_ms));
+	}
+}
+
+/*
+ * Nothing is done while our clock jumped, while somebody has seen a later start of
+ * this watchdog, and in the middle of a failover by a journal that may be an old one.
+ */
+static bool
+must_only_watch(const RgView *view, const RgMemory *m)
+{
+	if (view->clock_jumped || (!m->confirmed && rg_phase_is_failover(m->phase)))
+		return true;
+	for (int i = 0; i < view->nnodes; i++)
+		if (view->nodes[i].sql == RG_SQL_LOWER_COUNTER)
+			return rg_phase_is_failover(m->phase);
+	return false;
+}
+
+/* No step either, whatever the phase. */
+static bool
+must_not_act(const RgView *view, const RgMemory *m)
+{
+	for (int i = 0; i < view->nnodes; i++)
+		if (view->nodes[i].sql == RG_SQL_LOWER_COUNTER)
+			return true;
+	return must_only_watch(view, m);
+}
+
 /* Must a restarted watchdog know this? */
 static bool
 differs(const RgMemory *a, const RgMemory *b)
@@ -227,6 +350,7 @@ differs(const RgMemory *a, const RgMemory *b)
 	if (a->phase != b->phase || a->term != b->term || a->highest_term != b->highest_term ||
 		a->rule.term != b->rule.term || a->rule.seq != b->rule.seq || a->nnodes != b->nnodes ||
 		strcmp(a->candidate, b->candidate) != 0 || a->diagnosis != b->diagnosis ||
+		(a->lost_ms == 0) != (b->lost_ms == 0) ||
 		a->lease_ms != b->lease_ms || a->takeover != b->takeover || a->confirmed != b->confirmed ||
 		strcmp(a->target, b->target) != 0 || strcmp(a->accept_loss, b->accept_loss) != 0 ||
 		strcmp(a->failover.given_up, b->failover.given_up) != 0 ||
@@ -270,7 +394,7 @@ rg_decide(const RgView *view, const RgMemory *before, RgDecision *ret)
 	rg_learn_leader(view, m, ret->leader);
 	m->diagnosis = rg_diagnose(view, m, ret->leader, ret->evidence, sizeof(ret->evidence));
 
-	for (int i = 0; i < MOVES_PER_ROUND && !view->clock_jumped; i++)
+	for (int i = 0; i < MOVES_PER_ROUND && !must_only_watch(view, m); i++)
 	{
 		const RgMove *move = rg_move_find(m->phase, rg_notice(view, ret));
 
@@ -279,15 +403,20 @@ rg_decide(const RgView *view, const RgMemory *before, RgDecision *ret)
 		enter(view, ret, move);
 	}
 	tell_new_alarm(ret, before);
+	tell_intruders(view, ret);
+	rg_change_tell(&before->rule, ret);
 	rg_rejoin_states(view, ret);
-	if (!view->clock_jumped)
+	tell_closed_gate(view, ret, before);
+	if (!must_not_act(view, m))
 	{
 		rg_plan_failover(view, ret);
 		rg_plan_probes(view, ret);
+		rg_change_plan_takeover(view, ret);
 		if (m->phase == RG_PHASE_STEADY)
 		{
 			rg_rejoin_plan(view, ret);
 			rg_job_plan(view, ret);
+			rg_change_plan_rule(view, ret);
 		}
 	}
 	rg_ready(view, ret);

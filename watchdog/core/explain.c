@@ -48,7 +48,11 @@ explain_now(Text *t, const RgDecision *d)
 	if (m->rule.term != 0)
 		add(t, "In force: rule %lld, leader %s.\n", (long long) m->rule.term, m->rule.leader);
 	if (m->refusal[0])
-		add(t, "No failover: %s.\n", m->refusal);
+		add(t, "%s: %s.\n", m->phase == RG_PHASE_RECRUITING ? "Waiting" : "No failover", m->refusal);
+	if (m->target[0])
+		add(t, "Switchover to %s was asked for.\n", m->target);
+	if (m->accept_loss[0])
+		add(t, "A loss is accepted for %s.\n", m->accept_loss);
 	for (int i = 0; i < d->nsteps; i++)
 		if (d->steps[i].kind != RG_STEP_PROBE)
 			add(t, "Next: %s on %s, term %lld.\n", rg_step_name(d->steps[i].kind),
@@ -71,13 +75,42 @@ explain_crash(Text *t, const RgView *view, const RgDecision *d)
 		return;
 	}
 	add(t, "If %s crashed now (term %lld):\n", leader, (long long) d->memory.highest_term + 1);
-	add(t, "  1. its helper confirms over SSH that the postmaster is gone;\n");
-	add(t, "  2. fence: every process in its data directory is ended, it can only start as a standby;\n");
+	if (d->leader >= 0 && view->nodes[d->leader].ssh == RG_SSHV_READY)
+	{
+		add(t, "  1. its helper confirms over SSH that the postmaster is gone;\n");
+		add(t, "  2. fence: every process in its data directory is ended, it can only start as a standby;\n");
+	}
+	else
+	{
+		add(t, "  1. its helper can't be asked: %lld s without it (restart_budget), no standby hears it;\n",
+			(long long) view->settings.restart_budget_ms / 1000);
+		add(t, "  2. no fence: its lease runs out;\n");
+	}
 	add(t, "  3. the standbys promise the new term and report their positions;\n");
 	add(t, "  4. the most advanced one is promoted, %s as things stand, the others follow it by reload;\n",
 		next ? next : "nobody");
 	add(t, "  5. %s comes back as a standby%s.\n", leader,
 		view->settings.auto_rejoin ? " by itself" : " when you run regent rebuild");
+}
+
+/* The way without its host: recruits, and the end of its lease. */
+static void
+explain_lost(Text *t, const RgView *view, const RgDecision *d)
+{
+	const RgMemory *m = &d->memory;
+	const char *leader = d->leader >= 0 ? view->nodes[d->leader].name : "the leader";
+	int			standbys = m->rule.nvoters > 0 ? m->rule.nvoters - 1 : 0;
+	int64_t		lease = m->rule.lease_ms > 0 ? m->rule.lease_ms : view->settings.lease_ms;
+
+	add(t, "If %s hung: after %lld s its helper kills it, then as above.\n", leader,
+		(long long) view->settings.hang_budget_ms / 1000);
+	add(t, "If its host was lost: %d of %d standbys promise", rg_rules_recruit_size(standbys), standbys);
+	if (rg_rule_is_sync(&m->rule))
+		add(t, ", %d that hold every acknowledged commit",
+			rg_rules_history_size(standbys, m->rule.quorum > 0 ? m->rule.quorum : 1));
+	add(t, "; its lease runs out (%lld ms after its last answer); then as above from 4.\n",
+		(long long) (rg_rules_lease_bound_ms(0, lease)));
+	add(t, "If only this watchdog is cut off from it, or from everything: an alarm, nothing else.\n");
 }
 
 unsigned long
@@ -93,7 +126,7 @@ rg_explain(const RgView *view, const RgDecision *d, char *buf, unsigned long siz
 	add(&t, "If %s was stopped on purpose: wait up to %lld s for it, then as above.\n",
 		d->leader >= 0 ? view->nodes[d->leader].name : "the leader",
 		(long long) view->settings.restart_budget_ms / 1000);
-	add(&t, "If its host were silent, hung or cut off: an alarm only; without a proven fence nobody is promoted.\n");
+	explain_lost(&t, view, d);
 	add(&t, "Candidates:\n");
 	for (int i = 0; i < view->nnodes; i++)
 		if (i != d->leader)

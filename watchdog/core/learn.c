@@ -59,9 +59,26 @@ learn_rules(const RgView *view, RgMemory *m)
 	}
 }
 
+/* It says, or said in this loss, that somebody stops it; it answers again: that is over. */
 static void
-learn_node(const RgNodeView *n, RgNodeMemory *mem)
+learn_purpose(const RgView *view, const RgMemory *m, int node, RgNodeMemory *mem)
 {
+	const RgNodeView *n = &view->nodes[node];
+	bool		leads = strcmp(m->rule.leader, n->name) == 0;
+
+	if (rg_view_answers(view, node))
+		mem->purpose_ms = 0;
+	else if (leads && mem->purpose_ms == 0 && n->purpose_ms != 0 && m->lost_ms != 0 &&
+			 n->purpose_ms >= m->lost_ms - 2000)
+		mem->purpose_ms = n->purpose_ms;
+}
+
+static void
+learn_node(const RgView *view, const RgMemory *m, int node, RgNodeMemory *mem)
+{
+	const RgNodeView *n = &view->nodes[node];
+
+	learn_purpose(view, m, node, mem);
 	if (!n->facts.valid)
 		return;
 	if (n->probe.valid && n->probe.postmaster == RG_PM_ALIVE &&
@@ -71,17 +88,41 @@ learn_node(const RgNodeView *n, RgNodeMemory *mem)
 	mem->ungated = n->facts.gate == RG_GATEV_OFF || n->facts.gate == RG_GATEV_OVERRIDE;
 }
 
+/*
+ * A journal that may be an old one counts again when more than half of the voters
+ * have answered: they obey this watchdog and know of no later start of it (F1).
+ */
+static void
+learn_confirmed(const RgView *view, RgMemory *m)
+{
+	int			answered = 0;
+
+	if (!view->maybe_restored)
+		m->confirmed = true;
+	if (m->confirmed)
+		return;
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		const RgNodeView *n = &view->nodes[i];
+
+		if (n->sql == RG_SQL_LOWER_COUNTER)
+			return;
+		answered += rg_rule_has_voter(&m->rule, n->name) && rg_view_answers(view, i) &&
+			n->facts_ms >= view->started_ms;
+	}
+	m->confirmed = answered > m->rule.nvoters / 2 && m->rule.nvoters > 0;
+}
+
 void
 rg_learn(const RgView *view, RgMemory *m)
 {
 	learn_rules(view, m);
 	for (int i = 0; i < view->nnodes; i++)
-		learn_node(&view->nodes[i], &m->nodes[i]);
+		learn_node(view, m, i, &m->nodes[i]);
 	learn_terms(view, m);
 	if (!rg_phase_is_failover(m->phase))
 		m->term = m->rule.term;
-	if (!view->maybe_restored)
-		m->confirmed = true;
+	learn_confirmed(view, m);
 }
 
 bool
@@ -93,17 +134,41 @@ rg_learn_all_tried(const RgView *view)
 	return true;
 }
 
-/* A server start may have leases once nobody shows more than it holds (F10). */
+/*
+ * A server start may have leases once nobody shows more than it holds (F10).  The
+ * answers of two nodes are of two moments: only what stays so counts against it.
+ */
 static void
 learn_admitted(const RgView *view, RgMemory *m, int leader)
 {
 	const RgFacts *f = &view->nodes[leader].facts;
+	bool		is_admitted = rg_start_equal(&m->nodes[leader].admitted, &f->start);
 
 	if (rg_phase_is_failover(m->phase) || f->rule.term != m->rule.term ||
-		rg_start_equal(&m->nodes[leader].admitted, &f->start) || !rg_learn_all_tried(view))
+		(is_admitted && f->ahead[0] == '\0'))
+	{
+		m->behind_ms = 0;
 		return;
-	if (!rg_choose_is_behind(view, m, leader))
+	}
+	if (!rg_learn_all_tried(view))
+		return;
+	if (strcmp(m->accept_loss, m->rule.leader) == 0)
+	{
+		/* the operator wants this very one to go on, whatever was seen elsewhere */
+		m->newest = rg_choose_position(view, m, leader);
 		m->nodes[leader].admitted = f->start;
+		rg_text(m->failover.given_up, sizeof(m->failover.given_up),
+				"%s goes on by order with what it holds", m->rule.leader);
+		m->accept_loss[0] = '\0';
+		m->behind_ms = 0;
+	}
+	else if (!rg_choose_is_behind(view, m, leader))
+	{
+		m->nodes[leader].admitted = f->start;
+		m->behind_ms = 0;
+	}
+	else if (m->behind_ms == 0)
+		m->behind_ms = view->now_ms;
 }
 
 /* Under the rule in force, as the leader shows it, no longer lease is in force any more. */
@@ -125,11 +190,89 @@ learn_lease(const RgView *view, RgMemory *m, int leader)
 	m->lease_ms = wanted;
 }
 
+/*
+ * The most that any node has shown: of the leader what is flushed, of a standby
+ * what it has received.  At most one line of the journal per lease.
+ */
+static void
+learn_newest(const RgView *view, RgMemory *m)
+{
+	RgPosition	newest = m->newest;
+
+	if (rg_phase_is_failover(m->phase))
+		return;
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		const RgFacts *f = &view->nodes[i].facts;
+		RgPosition	p = {f->rule.term, f->rule.seq, f->timeline, f->flush_lsn};
+
+		if (!f->valid || rg_rules_is_half_promoted(f->promoting_term, f->rule.term) ||
+			(!f->in_recovery && strcmp(m->rule.leader, view->nodes[i].name) != 0))
+			continue;
+		if (f->in_recovery)
+			p.lsn = f->receive_lsn > f->replay_lsn ? f->receive_lsn : f->replay_lsn;
+		if (rg_rules_compare_position(&p, &newest) > 0)
+			newest = p;
+	}
+	if (rg_rules_compare_position(&newest, &m->newest) == 0 ||
+		(m->newest_ms != 0 && newest.rule_term == m->newest.rule_term &&
+		 view->now_ms - m->newest_ms < rg_lease_longest_ms(view, m)))
+		return;
+	m->newest = newest;
+	m->newest_ms = view->now_ms;
+}
+
+/* Which standbys were left behind for longer than a lease while the leader went on. */
+static void
+learn_stale(const RgView *view, RgMemory *m, int leader)
+{
+	uint32_t	streaming = view->nodes[leader].facts.streaming_from_us;
+
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		RgNodeMemory *mem = &m->nodes[i];
+		RgPosition	p = rg_choose_position(view, m, i);
+		bool		lacks = p.rule_term == 0 || rg_rules_compare_position(&p, &m->newest) < 0;
+
+		if (i == leader)
+			mem->stale = false;
+		if (i == leader || (streaming >> i & 1) != 0)
+			mem->apart_ms = 0;
+		else if (mem->apart_ms == 0)
+			mem->apart_ms = view->now_ms;
+		if (!lacks)
+			mem->stale = false;
+		else if (mem->apart_ms != 0 && view->now_ms - mem->apart_ms > rg_lease_longest_ms(view, m))
+			mem->stale = true;
+	}
+}
+
+/* An answer that says "closed" although it came after a grant that was still in force then. */
+static void
+learn_gate(const RgView *view, RgMemory *m, int leader)
+{
+	int64_t		term;
+	int64_t		until_ms;
+
+	if (view->nodes[leader].facts.gate != RG_GATEV_CLOSED ||
+		!rg_lease_grant(view, m, leader, &term, &until_ms))
+		m->closed_ms = 0;
+	else if (m->closed_ms == 0)
+		m->closed_ms = view->now_ms;
+}
+
 void
 rg_learn_leader(const RgView *view, RgMemory *m, int leader)
 {
+	learn_newest(view, m);
 	if (leader < 0 || !rg_view_is_primary(view, leader))
+	{
+		m->behind_ms = m->closed_ms = 0;
 		return;
+	}
 	learn_admitted(view, m, leader);
 	learn_lease(view, m, leader);
+	learn_gate(view, m, leader);
+	if (!rg_phase_is_failover(m->phase))
+		learn_stale(view, m, leader);
 }

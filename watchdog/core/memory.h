@@ -72,7 +72,7 @@ typedef struct RgNodeMemory
 	RgNodeState state;			/* as last told */
 	int			rebuilds;		/* automatic ones since the last failover */
 	RgServerStart admitted;		/* this start may have leases: it is not behind (F10) */
-	int64_t		purpose_ms;		/* it said that it is being stopped, in the loss at hand; 0 = no */
+	int64_t		purpose_ms;		/* when it said that it is being stopped, until it answers again; 0 = no */
 	bool		ungated;		/* its gate was off or overridden when it last answered */
 	bool		stale;			/* it had not streamed for a lease when the leader was last seen */
 	char		intruder[96];	/* the other watchdog that it showed, told already */
@@ -105,6 +105,8 @@ typedef struct RgMemory
 	bool		confirmed;		/* our journal was not old, or was found to be the newest all the same */
 	int64_t		newest_ms;		/* when newest was last set; not journalled */
 	int64_t		closed_ms;		/* since when the leader's gate is closed though granted; not journalled */
+	int64_t		told_ms;		/* when that was told; not journalled */
+	int64_t		behind_ms;		/* since when others show more than the leader; not journalled */
 	RgFailover	failover;		/* at hand, or the last one */
 	int			nnodes;			/* those of the view, then those of which more below */
 

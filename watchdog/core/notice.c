@@ -14,26 +14,25 @@
 #include "choose.h"
 #include "decide.h"
 #include "diagnose.h"
+#include "learn.h"
+#include "order.h"
 #include "plan.h"
+#include "recruit.h"
+#include "switch.h"
 
-/* A standby that could take over, so that ending the leader is of use. */
+/*
+ * A standby that could take over, so that ending the leader is of use; one that we
+ * fenced can be started for it.
+ */
 static bool
 somebody_could_take_over(const RgView *view, const RgMemory *m)
 {
 	for (int i = 0; i < view->nnodes; i++)
-		if (rg_view_is_standby(view, i) && view->nodes[i].priority > 0 &&
-			!rg_memory_is_rebuilding(m, view->nodes[i].name))
+		if (view->nodes[i].priority > 0 &&
+			!rg_memory_is_rebuilding(m, view->nodes[i].name) &&
+			(rg_view_is_standby(view, i) || rg_plan_may_start(view, m, i, m->highest_term + 1)))
 			return true;
 	return false;
-}
-
-static bool
-everybody_was_tried(const RgView *view)
-{
-	for (int i = 0; i < view->nnodes; i++)
-		if (rg_view_is_untried(view, i))
-			return false;
-	return true;
 }
 
 /*
@@ -80,17 +79,43 @@ refuse_beside_other_primary(const RgView *view, RgDecision *d)
 	return true;
 }
 
-/* The diagnosis calls for a failover: may it begin? */
+/*
+ * Without the end of a lease to wait for: the gate of the leader was off, or
+ * overridden by somebody who knows why; NULL = the diagnosis may be acted on.
+ */
+static const char *
+gate_trouble(const RgView *view, const RgMemory *m, int leader)
+{
+	bool		is_override;
+
+	if (leader < 0 || !m->nodes[leader].ungated)
+		return NULL;
+	is_override = view->nodes[leader].facts.valid && view->nodes[leader].facts.gate == RG_GATEV_OVERRIDE;
+	if (m->diagnosis == RG_DIAG_HOST_LOST || m->diagnosis == RG_DIAG_OVERDUE)
+		return "the leader's gate was off or overridden when it was last seen: the end of its lease proves nothing";
+	if (is_override && m->diagnosis == RG_DIAG_HUNG)
+		return "the leader's gate is overridden by a superuser";
+	return NULL;
+}
+
+/* The diagnosis calls for a failover, or an operator does: may it begin? */
 static RgInput
 notice_death(const RgView *view, RgDecision *d)
 {
-	if (!everybody_was_tried(view))
+	RgMemory   *m = &d->memory;
+	bool		by_order = m->accept_loss[0] != '\0';
+
+	if (!rg_learn_all_tried(view))
 		return RG_INPUT_NOTHING;
-	if (!view->settings.auto_failover)
+	if (!m->confirmed)
+		refuse(d, "our journal may be an old one: waiting for more than half of the voters, or regent takeover");
+	else if (!view->settings.auto_failover && !by_order)
 		refuse(d, "auto_failover is off");
 	else if (refuse_beside_other_primary(view, d))
 		return RG_INPUT_LEADER_ALIVE;
-	else if (!somebody_could_take_over(view, &d->memory))
+	else if (!by_order && gate_trouble(view, m, d->leader) != NULL)
+		refuse(d, gate_trouble(view, m, d->leader));
+	else if (!somebody_could_take_over(view, m))
 		refuse(d, "no standby answers that may be promoted");
 	else
 		return RG_INPUT_FAILOVER_CALLED;
@@ -98,15 +123,50 @@ notice_death(const RgView *view, RgDecision *d)
 }
 
 static RgInput
-notice_leader(const RgView *view, RgDecision *d)
+notice_well(const RgView *view, RgDecision *d)
 {
 	RgMemory   *m = &d->memory;
 
-	switch (rg_diagnosis_verdict(m->diagnosis))
+	m->refusal[0] = '\0';
+	if (m->accept_loss[0] != '\0')
 	{
-		case RG_VERDICT_WELL:
-			m->refusal[0] = '\0';
-			return RG_INPUT_LEADER_WELL;
+		rg_decision_note(d, RG_EVENT_FAILOVER_REFUSED, d->leader, 0, false,
+						 "%s is well again: nothing is given up for %s", m->rule.leader, m->accept_loss);
+		m->accept_loss[0] = '\0';
+	}
+	if (m->phase == RG_PHASE_STEADY && m->target[0] != '\0' && rg_switch_may_begin(view, d))
+		return RG_INPUT_SWITCHOVER_ASKED;
+	return RG_INPUT_LEADER_WELL;
+}
+
+/* The order came just before the leader was doubted. */
+static void
+drop_switchover(const RgView *view, RgDecision *d)
+{
+	char		why[RG_TEXT_MAX];
+
+	if (d->memory.target[0] == '\0')
+		return;
+	rg_text(why, sizeof(why), "the leader is not well: %.180s", d->evidence);
+	rg_decision_note(d, RG_EVENT_SWITCHOVER_REFUSED, d->leader, 0, true, "switchover to %s: %.180s",
+					 d->memory.target, why);
+	rg_switch_end(view, &d->memory, false, why);
+}
+
+static RgInput
+notice_leader(const RgView *view, RgDecision *d)
+{
+	RgMemory   *m = &d->memory;
+	RgVerdict	verdict = rg_diagnosis_verdict(m->diagnosis);
+
+	if (verdict == RG_VERDICT_WELL)
+		return notice_well(view, d);
+	if (m->phase != RG_PHASE_STARTING)
+		drop_switchover(view, d);
+	if (m->accept_loss[0] != '\0' && m->diagnosis != RG_DIAG_NOT_OBEYED)
+		return notice_death(view, d);
+	switch (verdict)
+	{
 		case RG_VERDICT_WAIT:
 			m->refusal[0] = '\0';
 			return RG_INPUT_LEADER_WAITED;
@@ -115,6 +175,7 @@ notice_leader(const RgView *view, RgDecision *d)
 			return RG_INPUT_LEADER_ALIVE;
 		case RG_VERDICT_LOOK:
 			return m->diagnosis == RG_DIAG_SUSPECT ? RG_INPUT_LEADER_DOUBTED : RG_INPUT_NOTHING;
+		case RG_VERDICT_WELL:
 		case RG_VERDICT_FAILOVER:
 			break;
 	}
@@ -134,15 +195,19 @@ fence_holds(const RgView *view, const RgMemory *m, int node)
 /*
  * A promise ends the authority of a standby, once it has seen it waiting at the
  * end of its WAL: one that was a candidate may still have its promotion before it.
+ * A primary's promise closes its gate, unless nobody minds that gate.
  */
 static bool
 promise_ends(const RgView *view, const RgMemory *m, int node)
 {
-	return rg_view_is_standby(view, node) && rg_is_recruited(view, node, m->term) &&
-		view->nodes[node].promise.complete;
+	const RgPromise *p = &view->nodes[node].promise;
+
+	if (!rg_is_recruited(view, node, m->term))
+		return false;
+	return p->by_primary ? !m->nodes[node].ungated : rg_view_is_standby(view, node) && p->complete;
 }
 
-/* Ends of authority: by promise of a standby, or by fence. */
+/* Ends of authority: by fence, by promise, or because its standbys outlasted its lease. */
 static bool
 authorities_have_ended(const RgView *view, RgDecision *d)
 {
@@ -168,6 +233,11 @@ authorities_have_ended(const RgView *view, RgDecision *d)
 		}
 		else if (is_configured && promise_ends(view, m, i))
 			mem->ended = true;
+		else if (is_configured && rg_recruit_outlast(view, m, i) == RG_OUTLAST_DONE)
+		{
+			mem->ended = true;
+			m->failover.bound_ms = view->now_ms - m->failover.times.called_ms;
+		}
 		else
 			all = false;
 	}
@@ -175,8 +245,23 @@ authorities_have_ended(const RgView *view, RgDecision *d)
 }
 
 /*
- * One whose authority was to end answers as a primary, and was not fenced: it
- * goes on, unless another one's authority has not ended either.
+ * It answers as a primary that could go on: its newest session, too (old ones of a
+ * hung server still answer), and in a start that lacks nothing that others show.
+ */
+static bool
+could_go_on(const RgView *view, const RgMemory *m, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+
+	return rg_view_is_primary(view, node) && n->facts_ms > m->phase_ms && n->fresh != RG_SQL_SILENT &&
+		(m->failover.diagnosis != RG_DIAG_HUNG || n->fresh == RG_SQL_OK) &&
+		n->ops[RG_STEP_FENCE].state != RG_OP_RUNNING && !fence_holds(view, m, node) &&
+		!rg_plan_lacks_something(view, m, node);
+}
+
+/*
+ * One whose authority was to end could go on: it does, unless another one's
+ * authority has not ended either.
  */
 static int
 leader_that_is_back(const RgView *view, const RgMemory *m)
@@ -184,9 +269,7 @@ leader_that_is_back(const RgView *view, const RgMemory *m)
 	int			back = -1;
 
 	for (int i = 0; i < view->nnodes; i++)
-		if (m->nodes[i].must_end && rg_view_is_primary(view, i) &&
-			view->nodes[i].facts_ms > m->phase_ms &&
-			view->nodes[i].ops[RG_STEP_FENCE].state != RG_OP_RUNNING && !fence_holds(view, m, i) &&
+		if (m->nodes[i].must_end && could_go_on(view, m, i) &&
 			(back < 0 || (m->nodes[back].ended && !m->nodes[i].ended)))
 			back = i;
 	for (int i = 0; i < m->nnodes; i++)
@@ -195,45 +278,92 @@ leader_that_is_back(const RgView *view, const RgMemory *m)
 	return back;
 }
 
+/* Not refused: it is only a matter of time.  Told in status, not as an event. */
+static void
+wait_for(RgDecision *d, const char *why)
+{
+	rg_text(d->memory.refusal, sizeof(d->memory.refusal), "%s", why);
+}
+
+/* What keeps this fence from being done. */
+static const char *
+fence_trouble(const RgView *view, const RgMemory *m, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+	const RgOp *op = &n->ops[RG_STEP_FENCE];
+
+	if (rg_view_refuses_us(view, node))
+		return n->sql_text;
+	if (op->term == m->term && op->text[0])
+		return op->text;
+	if (n->ssh != RG_SSHV_READY)
+		return n->ssh_text[0] ? n->ssh_text : "no SSH session";
+	return rg_view_is_standby(view, node) ? "it has not promised yet, or could not replay all its WAL"
+		: "its helper has not confirmed it yet";
+}
+
 /* Whose authority has not ended, and why. */
 static void
 tell_unended(const RgView *view, RgDecision *d)
 {
 	const RgMemory *m = &d->memory;
 	char		why[RG_TEXT_MAX];
+	char		outlast[RG_TEXT_MAX];
 
 	for (int i = 0; i < m->nnodes; i++)
 	{
-		const RgNodeView *n = &view->nodes[i];
-		const RgOp *op = &n->ops[RG_STEP_FENCE];
-
 		if (!m->nodes[i].must_end || m->nodes[i].ended)
 			continue;
 		if (i >= view->nnodes)
+		{
 			rg_text(why, sizeof(why), "%s may still be a primary, but is not in the configuration: put it back",
 					m->nodes[i].name);
-		else if (op->state == RG_OP_RUNNING)
+			refuse(d, why);
+			return;
+		}
+		if (view->nodes[i].ops[RG_STEP_FENCE].state == RG_OP_RUNNING)
 			continue;
+		rg_recruit_outlast_text(view, m, i, outlast);
+		rg_text(why, sizeof(why), "%s is not fenced (%.90s), and %.110s", m->nodes[i].name,
+				fence_trouble(view, m, i), outlast);
+		if (rg_recruit_outlast(view, m, i) == RG_OUTLAST_TIME)
+			wait_for(d, why);
 		else
-			rg_text(why, sizeof(why), "%s is not fenced yet: %.150s", m->nodes[i].name,
-					rg_view_refuses_us(view, i) ? n->sql_text
-					: op->term == m->term && op->text[0] ? op->text
-					: n->ssh != RG_SSHV_READY && n->ssh_text[0] ? n->ssh_text
-					: rg_view_is_standby(view, i) ? "it has not promised yet, or could not replay all its WAL"
-					: "its helper has not confirmed it yet");
-		refuse(d, why);
+			refuse(d, why);
 		return;
 	}
+}
+
+/*
+ * Somebody has promised more than our journal knew: in this term he would refuse
+ * the fence and the promise for ever.  No candidate is chosen yet, so the term may
+ * just be a higher one.
+ */
+static void
+raise_term(const RgView *view, RgDecision *d)
+{
+	RgMemory   *m = &d->memory;
+
+	if (m->highest_term <= m->term)
+		return;
+	m->highest_term++;
+	m->term = m->failover.term = m->highest_term;
+	m->phase_ms = view->now_ms;
+	rg_decision_note(d, RG_EVENT_FAILOVER_AGAIN, -1, 0, false,
+					 "term %lld: a node has promised more than was known here", (long long) m->term);
 }
 
 static RgInput
 notice_recruiting(const RgView *view, RgDecision *d)
 {
 	RgMemory   *m = &d->memory;
-	int			back = leader_that_is_back(view, m);
-	bool		late = rg_memory_phase_age_ms(m, view) > RG_RECRUIT_DEADLINE_MS;
+	int			back;
+	bool		late;
 	RgChoice	choice;
 
+	raise_term(view, d);
+	back = leader_that_is_back(view, m);
+	late = rg_memory_phase_age_ms(m, view) > RG_RECRUIT_DEADLINE_MS;
 	if (back >= 0)
 	{
 		rg_text(m->candidate, sizeof(m->candidate), "%s", m->nodes[back].name);
@@ -257,6 +387,8 @@ notice_recruiting(const RgView *view, RgDecision *d)
 	rg_text(m->candidate, sizeof(m->candidate), "%s", view->nodes[choice.node].name);
 	rg_decision_note(d, RG_EVENT_CANDIDATE_CHOSEN, choice.node, 0, false, "term %lld: %.200s",
 					 (long long) m->term, choice.summary);
+	if (m->accept_loss[0] != '\0')
+		rg_order_loss(view, m, choice.node, m->failover.given_up);
 	return RG_INPUT_CANDIDATE_CHOSEN;
 }
 
@@ -302,7 +434,7 @@ notice_promoting(const RgView *view, RgDecision *d)
 static RgInput
 notice_ruling(const RgView *view, RgDecision *d)
 {
-	const RgMemory *m = &d->memory;
+	RgMemory   *m = &d->memory;
 	int			node = find_candidate(view, d);
 
 	if (node < 0)
@@ -312,8 +444,13 @@ notice_ruling(const RgView *view, RgDecision *d)
 		 strcmp(view->nodes[node].facts.rule.leader, m->candidate) == 0))
 		return RG_INPUT_RULE_WRITTEN;
 	if (m->phase == RG_PHASE_UNDOING)
-		return rg_diagnosis_verdict(m->diagnosis) == RG_VERDICT_FAILOVER ? notice_death(view, d)
+	{
+		raise_term(view, d);
+		/* a stop that we sent ourselves in a switchover came through late */
+		return rg_diagnosis_verdict(m->diagnosis) == RG_VERDICT_FAILOVER ||
+			(m->failover.planned && m->diagnosis == RG_DIAG_STOPPED) ? notice_death(view, d)
 			: RG_INPUT_NOTHING;
+	}
 	return candidate_is_lost(view, m, node) ? RG_INPUT_CANDIDATE_LOST : RG_INPUT_NOTHING;
 }
 
@@ -329,12 +466,13 @@ rg_notice(const RgView *view, RgDecision *d)
 		case RG_PHASE_RULING:
 		case RG_PHASE_UNDOING:
 			return notice_ruling(view, d);
+		case RG_PHASE_SWITCHING:
+			return rg_switch_notice(view, d);
 		case RG_PHASE_STARTING:
 		case RG_PHASE_STEADY:
 		case RG_PHASE_SUSPECTING:
 		case RG_PHASE_WAITING:
 		case RG_PHASE_ALARMED:
-		case RG_PHASE_SWITCHING:
 		case RG_PHASE_COUNT:
 			break;
 	}

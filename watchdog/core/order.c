@@ -22,15 +22,6 @@
 #define LSN_FORMAT "%X/%X"
 #define LSN_ARGS(lsn) (unsigned) ((lsn) >> 32), (unsigned) ((lsn) & 0xFFFFFFFF)
 
-static bool
-is_voter(const RgRule *rule, const char *name)
-{
-	for (int i = 0; i < rule->nvoters; i++)
-		if (strcmp(rule->voters[i], name) == 0)
-			return true;
-	return false;
-}
-
 /* ---- switchover ---- */
 
 /* What is in the way whoever the target is; NULL = nothing. */
@@ -83,7 +74,7 @@ target_trouble(const RgView *view, const RgMemory *m, int leader, int node, char
 
 	if (node == leader)
 		rg_text(why, RG_TEXT_MAX, "%s leads already", n->name);
-	else if (!is_voter(&m->rule, n->name))
+	else if (!rg_rule_has_voter(&m->rule, n->name))
 		rg_text(why, RG_TEXT_MAX, "%s is no voter of rule %lld", n->name, (long long) m->rule.term);
 	else if (n->priority == 0)
 		rg_text(why, RG_TEXT_MAX, "%s has priority 0: it is never promoted", n->name);
@@ -184,9 +175,8 @@ rg_order_switchover(const RgView *view, RgMemory *memory, const char *node, int6
 
 /* ---- failover with accepted loss ---- */
 
-/* What may be lost when this node goes on: who is declared lost, and positions. */
-static void
-tell_loss(const RgView *view, const RgMemory *m, int node, char *why)
+void
+rg_order_loss(const RgView *view, const RgMemory *m, int node, char *why)
 {
 	RgPosition	has = rg_choose_position(view, m, node);
 	char		lost[120] = "";
@@ -234,7 +224,7 @@ rg_order_accept_loss_refusal(const RgView *view, const RgMemory *memory, const c
 		rg_text(ret_why, RG_TEXT_MAX, "%s leads and is well: regent switchover %s", memory->rule.leader, name);
 	else if (memory->diagnosis == RG_DIAG_NOT_OBEYED)
 		rg_text(ret_why, RG_TEXT_MAX, "the cluster does not obey this watchdog: regent takeover first");
-	else if (!is_voter(&memory->rule, name))
+	else if (!rg_rule_has_voter(&memory->rule, name))
 		rg_text(ret_why, RG_TEXT_MAX, "%s is no voter of rule %lld", name, (long long) memory->rule.term);
 	else if (view->nodes[i].priority == 0)
 		rg_text(ret_why, RG_TEXT_MAX, "%s has priority 0: it is never promoted", name);
@@ -245,7 +235,7 @@ rg_order_accept_loss_refusal(const RgView *view, const RgMemory *memory, const c
 		rg_text(ret_why, RG_TEXT_MAX, "%s does not answer as a standby: start it first", name);
 	else
 	{
-		tell_loss(view, memory, i, ret_why);
+		rg_order_loss(view, memory, i, ret_why);
 		return NULL;
 	}
 	return ret_why;

@@ -31,6 +31,9 @@ extern const char *rg_order_accept_loss_refusal(const RgView *view, const RgMemo
 extern bool rg_order_accept_loss(const RgView *view, RgMemory *memory, const char *node,
 								 char *ret_why);
 
+/* What may be lost when this node goes on: who is declared lost, positions, bytes. */
+extern void rg_order_loss(const RgView *view, const RgMemory *memory, int node, char *ret_text);
+
 /* regent takeover: nodes that obey another watchdog shall obey this one. */
 extern const char *rg_order_takeover_refusal(const RgView *view, const RgMemory *memory,
 											 char *ret_why);

@@ -13,6 +13,8 @@
 
 #include "choose.h"
 #include "decide.h"
+#include "recruit.h"
+#include "switch.h"
 
 #define MANY 1000000
 #define SSH_LATER_MS 100
@@ -28,6 +30,8 @@ probe_spacing(const RgView *view, const RgDecision *d, int node)
 	if (rg_view_answers(view, node))
 	{
 		if (!rg_start_equal(&m->nodes[node].shown, &n->facts.start))
+			return 500;
+		if (n->fresh == RG_SQL_SILENT)
 			return 500;
 		return n->facts.in_recovery == false && node != d->leader ? 1000 : 30000;
 	}
@@ -47,6 +51,9 @@ is_left_to_the_fence(const RgView *view, const RgDecision *d, int node)
 {
 	const RgNodeView *n = &view->nodes[node];
 
+	/* what a stopped leader holds is read beside its fence */
+	if (d->memory.phase == RG_PHASE_SWITCHING)
+		return false;
 	if (n->sql == RG_SQL_CLOSED && rg_view_said_it_died(view, node) &&
 		view->now_ms - n->lost_ms < RECONNECT_MS)
 		return true;
@@ -82,13 +89,19 @@ rg_plan_probes(const RgView *view, RgDecision *d)
 /*
  * Does this one's authority end by a fence now?  Not while it answers, with
  * facts or with an error: it is alive.  Only a standby that can't promise
- * completely is fenced all the same: a promotion may still be before it.
+ * completely is fenced all the same: a promotion may still be before it.  And a
+ * hung server, whose old sessions answer and which takes no new one.
  */
 static bool
 ends_by_fence(const RgView *view, const RgMemory *m, int node)
 {
-	if (rg_view_refuses_us(view, node) || rg_view_is_primary(view, node))
+	const RgNodeView *n = &view->nodes[node];
+
+	if (rg_view_refuses_us(view, node))
 		return false;
+	if (rg_view_is_primary(view, node))
+		return m->failover.diagnosis == RG_DIAG_HUNG && n->fresh == RG_SQL_SILENT &&
+			rg_start_equal(&m->nodes[node].shown, &n->facts.start);
 	return !rg_view_is_standby(view, node) ||
 		rg_memory_phase_age_ms(m, view) > RG_RECRUIT_DEADLINE_MS;
 }
@@ -135,11 +148,64 @@ plan_promise(const RgView *view, RgDecision *d, int node)
 		(void) rg_decision_step(d, RG_STEP_PROMISE, node, -1, d->memory.term);
 }
 
+bool
+rg_plan_lacks_something(const RgView *view, const RgMemory *m, int node)
+{
+	bool		counted[RG_CORE_NODES_MAX] = {false};
+	RgPosition	has = rg_choose_position(view, m, node);
+	bool		all = true;
+
+	if (rg_start_equal(&m->nodes[node].admitted, &view->nodes[node].facts.start) &&
+		view->nodes[node].facts.ahead[0] == '\0')
+		return false;
+	if (strcmp(m->accept_loss, m->nodes[node].name) == 0)
+		return false;
+	if (!rg_choose_is_behind(view, m, node))
+		return false;
+	/* what was once shown may have been lost by all: those that are asked now say what there is */
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		if (i == node || !rg_rule_has_voter(&m->rule, view->nodes[i].name))
+			continue;
+		counted[i] = rg_recruit_is_complete(view, m, i);
+		all = all && counted[i];
+		if (counted[i] && rg_rules_compare_position(&view->nodes[i].promise.position, &has) > 0)
+			return true;
+	}
+	return !all && !(rg_rule_is_sync(&m->rule) && rg_recruit_meets_history(view, m, counted, NULL));
+}
+
+/*
+ * A primary that was restored from an older copy promises: so it is out of office
+ * for good.  Asked when somebody was found who holds more, or by order.
+ */
+static bool
+must_promise_as_primary(const RgView *view, const RgMemory *m, int node)
+{
+	RgPosition	has = rg_choose_position(view, m, node);
+
+	if (!m->nodes[node].must_end || m->nodes[node].ended || !rg_view_is_primary(view, node) ||
+		!rg_plan_lacks_something(view, m, node) || m->nodes[node].ungated)
+		return false;
+	if (m->accept_loss[0] != '\0')
+		return true;
+	for (int i = 0; i < view->nnodes; i++)
+		if (i != node && rg_recruit_is_complete(view, m, i) &&
+			rg_rules_compare_position(&view->nodes[i].promise.position, &has) > 0)
+			return true;
+	return false;
+}
+
 static void
 plan_promises(const RgView *view, RgDecision *d)
 {
 	for (int i = 0; i < view->nnodes; i++)
+	{
 		plan_promise(view, d, i);
+		if (must_promise_as_primary(view, &d->memory, i) &&
+			rg_op_may_try(&view->nodes[i].ops[RG_STEP_PROMISE], d->memory.term, view->now_ms, MANY))
+			(void) rg_decision_step(d, RG_STEP_PROMISE, i, -1, d->memory.term);
+	}
 }
 
 /* A standby that can't be asked right now, but shows that it is about to be back. */
@@ -153,9 +219,22 @@ is_on_its_way(const RgView *view, const RgMemory *m, int node)
 	return rg_view_is_untried(view, node) || n->sql == RG_SQL_STARTING || n->sql == RG_SQL_CLOSED;
 }
 
+/* A switchover failed half way: the leader that we stopped holds everything, and is on its way. */
+static bool
+waits_for_stopped_leader(const RgView *view, const RgMemory *m)
+{
+	int			node = m->failover.planned ? rg_view_find(view, m->failover.from) : -1;
+
+	return node >= 0 && m->nodes[node].fenced_term != 0 && m->accept_loss[0] == '\0' &&
+		!rg_recruit_is_complete(view, m, node) &&
+		rg_memory_phase_age_ms(m, view) < RG_SWITCH_DEADLINE_MS;
+}
+
 bool
 rg_plan_waits_for_promises(const RgView *view, const RgDecision *d)
 {
+	if (waits_for_stopped_leader(view, &d->memory))
+		return true;
 	if (rg_memory_phase_age_ms(&d->memory, view) >= RG_RECRUIT_DEADLINE_MS)
 		return false;
 	for (int i = 0; i < view->nnodes; i++)
@@ -277,7 +356,10 @@ rg_plan_rule(const RgView *view, const RgMemory *m, bool undone, RgRule *ret_rul
 	rg_text(ret_rule->leader, sizeof(ret_rule->leader), "%s", m->candidate);
 	rg_text(ret_rule->watchdog, sizeof(ret_rule->watchdog), "%s", view->watchdog);
 	if (undone)
-		rg_text(ret_rule->reason, sizeof(ret_rule->reason), "recruit undone: the leader was back");
+		rg_text(ret_rule->reason, sizeof(ret_rule->reason), m->failover.planned
+				? "switchover undone" : "recruit undone: the leader was back");
+	else if (m->failover.planned)
+		rg_text(ret_rule->reason, sizeof(ret_rule->reason), "switchover from %s", m->failover.from);
 	else
 		rg_text(ret_rule->reason, sizeof(ret_rule->reason), "failover from %s: %s",
 				m->failover.from, rg_diagnosis_name(m->failover.diagnosis));
@@ -308,7 +390,7 @@ rg_plan_failover(const RgView *view, RgDecision *d)
 		case RG_PHASE_RECRUITING:
 			plan_fences(view, d);
 			plan_promises(view, d);
-			if (!rg_plan_waits_for_promises(view, d))
+			if (!rg_plan_waits_for_promises(view, d) || d->memory.failover.planned)
 				plan_starts(view, d);
 			break;
 		case RG_PHASE_PROMOTING:
@@ -329,12 +411,14 @@ rg_plan_failover(const RgView *view, RgDecision *d)
 			if (candidate >= 0)
 				plan_rule_step(view, d, candidate);
 			break;
+		case RG_PHASE_SWITCHING:
+			rg_switch_plan(view, d);
+			break;
 		case RG_PHASE_STARTING:
 		case RG_PHASE_STEADY:
 		case RG_PHASE_SUSPECTING:
 		case RG_PHASE_WAITING:
 		case RG_PHASE_ALARMED:
-		case RG_PHASE_SWITCHING:
 		case RG_PHASE_COUNT:
 			break;
 	}

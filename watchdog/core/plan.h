@@ -23,6 +23,12 @@ extern void rg_plan_failover(const RgView *view, RgDecision *d);
 /* A standby whose promise is still to come; the choice waits for it. */
 extern bool rg_plan_waits_for_promises(const RgView *view, const RgDecision *d);
 
+/*
+ * This primary, whose authority is to end, has not been granted anything since it
+ * was started, and others show more than it holds: it can't go on.
+ */
+extern bool rg_plan_lacks_something(const RgView *view, const RgMemory *m, int node);
+
 /* The rule that the new leader (or, in an undo, the old one) is to write. */
 extern void rg_plan_rule(const RgView *view, const RgMemory *m, bool undone, RgRule *ret_rule);
 

@@ -18,6 +18,7 @@
 
 #include "choose.h"
 #include "job.h"
+#include "phase.h"
 #include "plan.h"
 
 #define LAGGING_BYTES (64 * 1024 * 1024)
@@ -147,7 +148,8 @@ rg_rejoin_states(const RgView *view, RgDecision *d)
 		if (state != mem->state)
 		{
 			bool		alarm = state != RG_STATE_OK && state != RG_STATE_REBUILDING &&
-				state != RG_STATE_UNKNOWN && state != RG_STATE_STARTING;
+				state != RG_STATE_UNKNOWN && state != RG_STATE_STARTING &&
+				!(d->memory.failover.planned && rg_phase_is_failover(d->memory.phase));
 
 			if (mem->state != RG_STATE_UNKNOWN || state != RG_STATE_OK)
 				rg_decision_note(d, RG_EVENT_NODE_STATE, i, 0, alarm, "%s is %s%s%.150s",
@@ -178,15 +180,6 @@ diverged(const RgView *view, RgDecision *d, int node, const char *why)
 	}
 }
 
-static bool
-is_voter(const RgRule *rule, const char *name)
-{
-	for (int i = 0; i < rule->nvoters; i++)
-		if (strcmp(rule->voters[i], name) == 0)
-			return true;
-	return false;
-}
-
 /*
  * It follows this term, but not at the leader: it came by way of another standby,
  * or its upstream is gone.  Pointing it at the leader (again) harms nothing.
@@ -201,7 +194,7 @@ plan_follow_again(const RgView *view, RgDecision *d, int node)
 	int64_t		term = d->memory.rule.term;
 
 	/* the leader has to be heard after the node: who has just connected is not in its older answer */
-	if (!view->settings.auto_rejoin || !is_voter(&d->memory.rule, n->name) ||
+	if (!view->settings.auto_rejoin || !rg_rule_has_voter(&d->memory.rule, n->name) ||
 		view->nodes[d->leader].facts_ms < n->facts_ms || f->terms[f->nterms - 1].term != term ||
 		rg_rules_may_follow(f->terms, f->nterms, f->promoting_term, f->timeline,
 							f->receive_lsn > f->replay_lsn ? f->receive_lsn : f->replay_lsn,

@@ -14,6 +14,15 @@ rg_rule_is_sync(const RgRule *rule)
 	return strcmp(rule->durability, "sync") == 0 || strcmp(rule->durability, "strict") == 0;
 }
 
+bool
+rg_rule_has_voter(const RgRule *rule, const char *name)
+{
+	for (int i = 0; i < rule->nvoters; i++)
+		if (strcmp(rule->voters[i], name) == 0)
+			return true;
+	return false;
+}
+
 int
 rg_view_find(const RgView *view, const char *name)
 {

@@ -230,6 +230,8 @@ typedef struct RgView
 /* Commits under this rule wait for its quorum: durability is sync or strict. */
 extern bool rg_rule_is_sync(const RgRule *rule);
 
+extern bool rg_rule_has_voter(const RgRule *rule, const char *name);
+
 /* The index of a node by name, or -1. */
 extern int	rg_view_find(const RgView *view, const char *name);
 
@@ -254,7 +256,7 @@ extern bool rg_view_said_it_died(const RgView *view, int node);
 /* It said so, and nobody listens any more: the server's word, better evidence than silence. */
 extern bool rg_view_says_it_died(const RgView *view, int node);
 
-/* When a standby last received something from its primary, in our clock; 0 = never seen. */
+/* When a standby last received something (WAL, a keepalive) from its primary, in our clock; 0 = never seen. */
 extern int64_t rg_view_received_ms(const RgView *view, int node);
 
 extern bool rg_start_equal(const RgServerStart *a, const RgServerStart *b);

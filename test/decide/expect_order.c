@@ -1,0 +1,111 @@
+/*
+ * expect_order.c
+ *	  What a case asks of leases and of people's orders: they are questions to the
+ *	  core beside the decision, with the memory that the decision left.
+ */
+#include <string.h>
+
+#include "scene.h"
+#include "watchdog/core/lease.h"
+#include "watchdog/core/order.h"
+
+/* expect grant NODE yes|no */
+static void
+expect_grant(Scene *s, const Line *line)
+{
+	int64_t		term;
+	int64_t		until_ms;
+	int			node;
+	bool		granted;
+
+	if (line->nwords != 4)
+		line_error(line, "expect grant NODE yes|no");
+	node = parse_node(line, s, line->words[2]);
+	granted = rg_lease_grant(&s->view, &s->decision.memory, node, &term, &until_ms);
+	if (granted != parse_bool(line, line->words[3]))
+		mismatch(s, line, "expected %s, found %s", line->text, granted ? "a grant" : "none");
+	else if (granted && until_ms != s->view.nodes[node].facts.boottime_ms + s->decision.memory.rule.lease_ms)
+		mismatch(s, line, "the grant does not end a lease after the node's own clock");
+}
+
+/* expect bound NODE TIME|never */
+static void
+expect_bound(Scene *s, const Line *line)
+{
+	int64_t		found;
+	int64_t		wanted;
+
+	if (line->nwords != 4)
+		line_error(line, "expect bound NODE TIME|never");
+	found = rg_lease_bound_ms(&s->view, &s->decision.memory, parse_node(line, s, line->words[2]));
+	wanted = strcmp(line->words[3], "never") == 0 ? INT64_MAX : parse_ms(line, line->words[3]);
+	if (found != wanted)
+		mismatch(s, line, "bound: expected %lld, found %lld", (long long) wanted, (long long) found);
+}
+
+/* expect ORDER [NODE] allowed|refused ["text"] */
+static void
+expect_order(Scene *s, const Line *line)
+{
+	const char *verb = line->words[1];
+	int			at = strcmp(verb, "takeover") == 0 ? 2 : 3;
+	const char *node = line->nwords > 2 ? line->words[2] : "";
+	char		target[RG_CORE_NAME_MAX];
+	char		why[RG_TEXT_MAX];
+	bool		refused;
+
+	if (line->nwords <= at || (strcmp(line->words[at], "allowed") != 0 && strcmp(line->words[at], "refused") != 0))
+		line_error(line, "expect %s NODE allowed|refused [text]", verb);
+	if (strcmp(verb, "switchover") == 0)
+		refused = rg_order_switchover_refusal(&s->view, &s->decision.memory, strcmp(node, "-") == 0 ? "" : node,
+											  target, why) != NULL;
+	else if (strcmp(verb, "takeover") == 0)
+		refused = rg_order_takeover_refusal(&s->view, &s->decision.memory, why) != NULL;
+	else
+		refused = rg_order_accept_loss_refusal(&s->view, &s->decision.memory, node, why) != NULL;
+	if (refused != (strcmp(line->words[at], "refused") == 0))
+		mismatch(s, line, "expected that it is %s, found: %s", line->words[at], why);
+	else if (line->nwords > at + 1 && strstr(why, line->words[at + 1]) == NULL)
+		mismatch(s, line, "expected \"…%s…\", found \"%s\"", line->words[at + 1], why);
+}
+
+static void
+expect_word(Scene *s, const Line *line, const char *found)
+{
+	if (line->nwords != 3)
+		line_error(line, "expect %s WORD", line->words[1]);
+	if (strcmp(line->words[2], found[0] ? found : "-") != 0)
+		mismatch(s, line, "%s: expected \"%s\", found \"%s\"", line->words[1], line->words[2], found);
+}
+
+bool
+scene_expect_order(Scene *s, const Line *line)
+{
+	const RgMemory *m = &s->decision.memory;
+	const char *what = line->words[1];
+
+	if (strcmp(what, "grant") == 0)
+		expect_grant(s, line);
+	else if (strcmp(what, "bound") == 0)
+		expect_bound(s, line);
+	else if (strcmp(what, "switchover") == 0 || strcmp(what, "accept-loss") == 0 || strcmp(what, "takeover") == 0)
+		expect_order(s, line);
+	else if (strcmp(what, "target") == 0)
+		expect_word(s, line, m->target);
+	else if (strcmp(what, "order") == 0)
+		expect_word(s, line, m->accept_loss);
+	else if (strcmp(what, "confirmed") == 0)
+		expect_word(s, line, m->confirmed ? "yes" : "no");
+	else if (strcmp(what, "planned") == 0)
+		expect_word(s, line, m->failover.planned ? "yes" : "no");
+	else if (strcmp(what, "given-up") == 0)
+	{
+		if (line->nwords != 3)
+			line_error(line, "expect given-up TEXT");
+		if (strstr(m->failover.given_up, line->words[2]) == NULL)
+			mismatch(s, line, "given up: expected \"…%s…\", found \"%s\"", line->words[2], m->failover.given_up);
+	}
+	else
+		return false;
+	return true;
+}
