@@ -78,6 +78,33 @@ is($rc, 0, 'a dry run');
 like($out, qr/from n1 to n2 could begin now/, 'names the target that priority chooses');
 is($c->status->{term}, 1, 'and changes nothing');
 
+# ---- what a reload may change, and what it may not ----
+
+my $good = slurp($c->{conf});
+
+sub reload_with
+{
+	my ($key, $value) = @_;
+	(my $text = $good) =~ s/^$key = .*/$key = $value/m;
+	spew($c->{conf}, $text, 0600);
+	kill 'HUP', $c->{regentd};
+}
+
+reload_with('quorum', 2);
+my $event = $c->wait_event('config_refused', 20);
+like($event->{message}, qr/durability sync with quorum 1 stands in the cluster's rule/, 'another quorum is refused, with the reason');
+is($c->status->{quorum}, 1, 'and does not count');
+for my $lease (4, 2)
+{
+	reload_with('lease', "${lease}s");
+	my $s = $c->wait_status(sub { $_[0]{lease_ms} == 1000 * $lease }, 20, "the lease of $lease s in the rule");
+	is("$s->{leader} $s->{term}", 'n1 1', "lease = ${lease}s by reload: a rule of the same term says so");
+	wait_until(sub { $c->sql('n1', "SELECT gate = 'open' AND lease_left_ms BETWEEN 1 AND 1000 * $lease FROM regent.node_status()") eq 't' }, 20, 'the lease to be in force');
+}
+ok((grep { $_->{event} eq 'rule_changed' } $c->events), 'event rule_changed');
+spew($c->{conf}, $good, 0600);
+$c->wait_ready;
+
 # ---- under load, to every node in turn ----
 
 my $leader = 'n1';
