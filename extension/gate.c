@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "postmaster/autovacuum.h"
 #include "postmaster/bgworker.h"
+#include "replication/logicalworker.h"
 #include "storage/ipc.h"
 
 #include "gate.h"
@@ -22,8 +23,7 @@
 #include "pg_regent.h"
 #include "shmem.h"
 
-/* How long a write waits for the worker's first look at regent.rule while adopting. */
-#define KNOW_WAIT_MS 5000
+#define WAIT_MS 5000
 
 void
 rg_gate_init(void)
@@ -188,15 +188,20 @@ hint(RgGate gate)
 	return "See \"regent status\".";
 }
 
-/* At its start a server that is being adopted only has to look first. */
+/*
+ * Two can wait a moment.  A server that is being adopted only has to look first,
+ * at its start.  And an apply worker would be started again at once after an
+ * error (wal_retrieve_retry_interval), and fill the log.
+ */
 static RgGate
-wait_until_known(RgGate gate)
+wait_if_worthwhile(RgGate gate)
 {
-	int64		deadline = rg_boottime_ms() + KNOW_WAIT_MS;
+	int64		deadline = rg_boottime_ms() + WAIT_MS;
 
-	while (gate == RG_GATE_UNKNOWN && rg_adopting_left_ms() > 0 && rg_boottime_ms() < deadline)
+	while (!rg_gate_is_open(gate) && rg_boottime_ms() < deadline &&
+		   (IsLogicalWorker() || (gate == RG_GATE_UNKNOWN && rg_adopting_left_ms() > 0)))
 	{
-		rg_wait_ms(5);
+		rg_wait_ms(10);
 		gate = rg_gate_now();
 	}
 	return gate;
@@ -210,7 +215,7 @@ rg_gate_require(void)
 
 	if (rg_gate_is_off() || RecoveryInProgress() || rg_gate_is_exempt())
 		return;
-	gate = wait_until_known(rg_gate_now());
+	gate = wait_if_worthwhile(rg_gate_now());
 	if (rg_gate_is_open(gate))
 		return;
 

@@ -26,7 +26,7 @@ refuse(const char *what)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("%s on a relation of schema \"%s\" is not allowed", what, RG_SCHEMA),
+			 errmsg("cannot %s a relation of schema \"%s\"", what, RG_SCHEMA),
 			 errdetail("It could keep this node from writing or reading the rules of its cluster.")));
 }
 
@@ -46,7 +46,7 @@ rg_gate_forbid_lock(const LockStmt *statement)
 		Oid			relation = RangeVarGetRelid(lfirst_node(RangeVar, cell), NoLock, true);
 
 		if (OidIsValid(relation) && get_rel_namespace(relation) == schema)
-			refuse("LOCK TABLE");
+			refuse("lock");
 	}
 }
 
@@ -71,12 +71,12 @@ void
 rg_gate_forbid_held_lock(void)
 {
 	if (rg_node_name[0] != '\0' && holds_lock(ShareUpdateExclusiveLock))
-		refuse("LOCK TABLE");
+		refuse("lock");
 }
 
 void
 rg_gate_forbid_prepared_lock(void)
 {
 	if (rg_node_name[0] != '\0' && holds_lock(AccessShareLock))
-		refuse("PREPARE TRANSACTION with a lock");
+		refuse("PREPARE a transaction that holds a lock on");
 }
