@@ -14,6 +14,7 @@
 
 #include "watchdog/core/choose.h"
 #include "watchdog/core/decide.h"
+#include "watchdog/core/lease.h"
 
 /* Who was the candidate of which term, over the whole life of a cluster. */
 typedef struct InvariantTrail
@@ -35,6 +36,63 @@ invariant_broken(char *buf, const char *fmt,...)
 	vsnprintf(buf, 300, fmt, ap);
 	va_end(ap);
 	return buf;
+}
+
+/* Complete recruits among the voters beside this leader; all voters beside it. */
+static void
+invariant_count(const RgView *view, const RgMemory *m, const char *leader, int *ret_recruits, int *ret_standbys)
+{
+	*ret_recruits = *ret_standbys = 0;
+	for (int i = 0; i < m->rule.nvoters; i++)
+	{
+		int			k = rg_view_find(view, m->rule.voters[i]);
+
+		if (strcmp(m->rule.voters[i], leader) == 0)
+			continue;
+		++*ret_standbys;
+		*ret_recruits += k >= 0 && rg_is_recruited(view, k, m->term) && view->nodes[k].promise.complete &&
+			!view->nodes[k].promise.by_primary;
+	}
+}
+
+/* In sync and strict a candidate is chosen only where nothing acknowledged can be missing. */
+static const char *
+invariant_of_choice(const RgView *view, const RgMemory *m, char *buf)
+{
+	int			leader = rg_view_find(view, m->rule.leader);
+	int			recruits;
+	int			standbys;
+
+	if ((strcmp(m->rule.durability, "sync") != 0 && strcmp(m->rule.durability, "strict") != 0) ||
+		m->accept_loss[0] != '\0' || m->failover.planned)
+		return NULL;
+	invariant_count(view, m, m->rule.leader, &recruits, &standbys);
+	if (recruits + m->rule.quorum <= standbys &&
+		!(leader >= 0 && rg_is_recruited(view, leader, m->term) && view->nodes[leader].promise.complete &&
+		  !view->nodes[leader].promise.by_primary))
+		return invariant_broken(buf, "%s is chosen by %d of %d standbys: with quorum %d commits may be missing",
+								m->candidate, recruits, standbys, m->rule.quorum);
+	return NULL;
+}
+
+/* Only the leader of the newest rule is granted leases, and nobody between two leaders. */
+static const char *
+invariant_of_grants(const RgView *view, const RgMemory *m, char *buf)
+{
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		int64_t		term;
+		int64_t		until_ms;
+
+		if (!rg_lease_grant(view, m, i, &term, &until_ms))
+			continue;
+		if (strcmp(view->nodes[i].name, m->rule.leader) != 0 || term != m->rule.term ||
+			m->phase == RG_PHASE_RECRUITING || m->phase == RG_PHASE_PROMOTING || m->phase == RG_PHASE_RULING ||
+			view->clock_jumped || view->nodes[i].facts.in_recovery)
+			return invariant_broken(buf, "%s is granted a lease in phase %s", view->nodes[i].name,
+									rg_phase_name(m->phase));
+	}
+	return NULL;
 }
 
 static const char *
@@ -156,7 +214,12 @@ invariant_of_memory(const RgView *view, const RgMemory *before, const RgDecision
 					InvariantTrail *trail, char *buf)
 {
 	const RgMemory *m = &d->memory;
+	const char *broken = invariant_of_grants(view, m, buf);
 
+	if (broken == NULL && m->phase == RG_PHASE_PROMOTING && before->phase == RG_PHASE_RECRUITING)
+		broken = invariant_of_choice(view, m, buf);
+	if (broken != NULL)
+		return broken;
 	if (m->term < before->term && before->phase >= RG_PHASE_RECRUITING)
 		return invariant_broken(buf, "the term went back from %lld to %lld", (long long) before->term,
 								(long long) m->term);
@@ -167,7 +230,8 @@ invariant_of_memory(const RgView *view, const RgMemory *before, const RgDecision
 	if (rg_rules_compare(m->rule.term, m->rule.seq, before->rule.term, before->rule.seq) < 0)
 		return invariant_broken(buf, "an older rule replaced a newer one");
 	if ((m->phase != before->phase || m->term != before->term || m->highest_term != before->highest_term ||
-		 strcmp(m->candidate, before->candidate) != 0) && !d->must_record)
+		 strcmp(m->candidate, before->candidate) != 0 || strcmp(m->target, before->target) != 0 ||
+		 m->lease_ms != before->lease_ms || m->confirmed != before->confirmed) && !d->must_record)
 		return invariant_broken(buf, "phase, term or candidate changed and is not recorded");
 	if (view->clock_jumped && (d->nsteps != 0 || m->phase != before->phase))
 		return invariant_broken(buf, "steps or a move although the clock jumped");

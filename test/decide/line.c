@@ -99,6 +99,7 @@ parse_step(const Line *line, const char *name)
 	}			short_names[] = {
 		{"promote-sql", RG_STEP_PROMOTE_SQL},
 		{"promote-ssh", RG_STEP_PROMOTE_SSH},
+		{"fence-sql", RG_STEP_FENCE_SQL},
 		{"write-rule", RG_STEP_WRITE_RULE},
 	};
 

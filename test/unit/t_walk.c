@@ -20,6 +20,7 @@
 #include "core_view.h"
 #include "test/decide/invariants.h"
 #include "watchdog/core/job.h"
+#include "watchdog/core/order.h"
 
 #define WALKS 200
 #define ROUNDS 350
@@ -98,7 +99,7 @@ change_facts(RgNodeView *n)
 	RgFacts    *f = &n->facts;
 	int			other = (int) pick((uint32_t) walk.w.view.nnodes);
 
-	switch (pick(9))
+	switch (pick(12))
 	{
 		case 0:
 			f->in_recovery = !f->in_recovery;
@@ -117,6 +118,7 @@ change_facts(RgNodeView *n)
 			break;
 		case 5:
 			f->rule.term = walk.w.memory.highest_term - (int64_t) pick(2);
+			f->rule.lease_ms = chance(80) ? 5000 : 9000;
 			memcpy(f->rule.leader, walk.w.view.nodes[other].name, sizeof(f->rule.leader));
 			break;
 		case 6:
@@ -124,6 +126,17 @@ change_facts(RgNodeView *n)
 			break;
 		case 7:
 			f->promoting_term = walk.w.memory.highest_term - (int64_t) pick(2);
+			break;
+		case 8:
+			f->gate = (RgGateView) pick(RG_GATEV_OFF + 1);
+			break;
+		case 9:
+			f->wal_age_ms = (int64_t) pick(8000) - 1;
+			f->message_age_ms = f->wal_age_ms;
+			break;
+		case 10:
+			snprintf(f->ahead, sizeof(f->ahead), "%s", chance(30) ? "n2" : "");
+			snprintf(f->intruder, sizeof(f->intruder), "%s", chance(10) ? "somebody counter 7" : "");
 			break;
 		default:
 			f->nterms = (int) pick(3);
@@ -184,12 +197,29 @@ take_effect(int node, RgStepKind kind)
 		case RG_STEP_PROMISE:
 			world_promise(&walk.w, node, n->ops[kind].term);
 			n->promise.complete = chance(80);
+			n->promise.by_primary = !f->in_recovery;
+			n->promise.at_ms = walk.w.view.now_ms;
+			n->promise.last_wal_age_ms = (int64_t) pick(8000) - 1;
 			f->receiver_streaming = false;
 			break;
 		case RG_STEP_PROMOTE_SQL:
 		case RG_STEP_PROMOTE_SSH:
 			f->in_recovery = false;
 			f->timeline++;
+			break;
+		case RG_STEP_FENCE_SQL:
+			f->gate = RG_GATEV_CLOSED;
+			break;
+		case RG_STEP_STOP:
+			lose(n, RG_SQL_REFUSED);
+			n->probe.valid = true;
+			n->probe.clean = chance(90);
+			n->probe.postmaster = RG_PM_ABSENT;
+			n->probe.checkpoint_lsn = 0x5000000 - 100;
+			n->probe_ms = walk.w.view.now_ms;
+			break;
+		case RG_STEP_TAKEOVER:
+			hear(n);
 			break;
 		case RG_STEP_WRITE_RULE:
 			f->rule = walk.asked[node];
@@ -243,6 +273,9 @@ restart_watchdog(void)
 		n->priority = 100;
 	}
 	walk.w.view.started_ms = walk.w.view.now_ms;
+	walk.w.view.maybe_restored = chance(20);
+	if (walk.w.view.maybe_restored)
+		walk.w.memory.confirmed = false;
 }
 
 static void
@@ -261,6 +294,29 @@ begin_steps(void)
 		if (step->kind == RG_STEP_WRITE_RULE)
 			walk.asked[step->node] = step->rule;
 		steps[step->kind]++;
+	}
+}
+
+static void
+give_order(void)
+{
+	RgView	   *v = &walk.w.view;
+	const char *name = v->nodes[pick((uint32_t) v->nnodes)].name;
+	char		why[RG_TEXT_MAX];
+
+	switch (pick(4))
+	{
+		case 0:
+			(void) rg_job_add(&walk.w.memory, v, name, false, 0);
+			break;
+		case 1:
+			(void) rg_order_switchover(v, &walk.w.memory, chance(50) ? "" : name, 0, why);
+			break;
+		case 2:
+			(void) rg_order_accept_loss(v, &walk.w.memory, name, why);
+			break;
+		default:
+			(void) rg_order_takeover(v, &walk.w.memory, why);
 	}
 }
 
@@ -284,9 +340,23 @@ change_world(void)
 		if (chance(8))
 			change_node(&v->nodes[i]);
 	}
-	if (chance(1))
-		(void) rg_job_add(&walk.w.memory, v, v->nodes[pick((uint32_t) v->nnodes)].name, false, 0);
+	if (chance(2))
+		v->settings.lease_ms = chance(80) ? 5000 : 2000;
+	if (chance(4))
+		give_order();
 	end_steps();
+}
+
+static void
+set_durability(const char *durability, int quorum)
+{
+	for (int i = -1; i < walk.w.view.nnodes; i++)
+	{
+		RgRule	   *rule = i < 0 ? &walk.w.memory.rule : &walk.w.view.nodes[i].facts.rule;
+
+		snprintf(rule->durability, sizeof(rule->durability), "%s", durability);
+		rule->quorum = quorum;
+	}
 }
 
 static void
@@ -300,6 +370,7 @@ walk_once(uint64_t seed)
 	memset(&trail, 0, sizeof(trail));
 	walk.random = seed * 0x9E3779B97F4A7C15u + 1;
 	world_healthy(&walk.w, 1 + (int) (seed % 5));
+	set_durability(seed % 3 == 0 ? "sync" : seed % 3 == 1 ? "async" : "strict", 1 + (int) (seed % 2));
 	for (int round = 0; round < ROUNDS; round++)
 	{
 		const char *broken;
@@ -330,13 +401,16 @@ static void
 test_the_walk_was_everywhere(void **state)
 {
 	(void) state;
-	for (int i = 1; i <= RG_PHASE_UNDOING; i++)
+	for (int i = 1; i < RG_PHASE_COUNT; i++)
 		if (phases[i] == 0)
 			fail_msg("phase %s was never reached", rg_phase_name((RgPhase) i));
 	for (int i = RG_STEP_PROBE; i <= RG_STEP_COPY; i++)
 		if (steps[i] == 0)
 			fail_msg("step %s was never decided", rg_step_name((RgStepKind) i));
-	for (int i = RG_DIAG_HEALTHY; i <= RG_DIAG_WRONG_SERVER; i++)
+	for (int i = RG_STEP_CHECKPOINT; i <= RG_STEP_TAKEOVER; i++)
+		if (steps[i] == 0)
+			fail_msg("step %s was never decided", rg_step_name((RgStepKind) i));
+	for (int i = RG_DIAG_HEALTHY; i < RG_DIAG_COUNT; i++)
 		if (diagnoses[i] == 0)
 			fail_msg("%s was never diagnosed", rg_diagnosis_name((RgDiagnosis) i));
 }
