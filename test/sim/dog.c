@@ -1,0 +1,574 @@
+/*
+ * dog.c
+ *	  The daemon: rounds, journal, deaths and restarts, and what people order.
+ *
+ * A round is view -> decide -> record -> act.  The daemon can die between any two
+ * of these; what it knows after its restart is what its journal holds: all that
+ * was written if only the process died, all that was synced if its host did.
+ */
+#include "dog.h"
+
+#include "watchdog/core/phase.h"
+
+#define JUMP_MS 3000
+
+static Dog dogs[DOGS_MAX];
+
+int64_t
+dog_now_ms(const World *w, const Dog *dog)
+{
+	return clock_ms(w, dog_host(w, dog->index));
+}
+
+bool
+dog_lives(const World *w, int dog, int life)
+{
+	return dog >= 0 && dog < DOGS_MAX && w->dog[dog]->up && w->dog[dog]->life == life;
+}
+
+bool
+dog_is_up(const World *w, int dog)
+{
+	return w->dog[dog]->up;
+}
+
+int64_t
+dog_interval_ms(const World *w, const Dog *dog)
+{
+	int64_t ms = w->c.heartbeat_ms;
+	int64_t lease_ms = w->c.lease_ms;
+
+	if (dog->memory.rule.lease_ms > 0 && dog->memory.rule.lease_ms < lease_ms)
+		lease_ms = dog->memory.rule.lease_ms;
+	if (ms > lease_ms / 10)
+		ms = lease_ms / 10;
+	return ms < 20 ? 20 : ms;
+}
+
+bool
+dog_has_slept(const World *w, const Dog *dog)
+{
+	return dog->last_round_ms == 0 || dog_now_ms(w, dog) - dog->last_round_ms > JUMP_MS;
+}
+
+/* ---- record ---- */
+
+static bool
+changes_grants(const RgMemory *a, const RgMemory *b)
+{
+	return a->lease_ms != b->lease_ms || a->rule.term != b->rule.term || a->rule.seq != b->rule.seq ||
+		a->highest_term != b->highest_term || a->takeover != b->takeover || a->confirmed != b->confirmed ||
+		strcmp(a->target, b->target) != 0 || strcmp(a->accept_loss, b->accept_loss) != 0;
+}
+
+static bool
+must_be_durable(const Dog *dog)
+{
+	const RgDecision *d = &dog->d;
+
+	for (int i = 0; i < d->nsteps; i++)
+		if (d->steps[i].kind != RG_STEP_PROBE)
+			return true;
+	return rg_phase_is_failover(d->memory.phase) || rg_phase_is_failover(dog->memory.phase) ||
+		changes_grants(&dog->memory, &d->memory);
+}
+
+/* What rg_record_memory() keeps; the rest is found again by looking. */
+static void
+record(World *w, Dog *dog, const RgMemory *memory, bool sync)
+{
+	RgMemory *m = &dog->written.memory;
+
+	*m = *memory;
+	m->phase_ms = memory->phase_ms;
+	m->refusal[0] = '\0';
+	m->newest_ms = m->closed_ms = 0;
+	for (int i = 0; i < m->nnodes; i++)
+	{
+		m->nodes[i].state = RG_STATE_UNKNOWN;
+		m->nodes[i].reason[0] = '\0';
+		m->nodes[i].apart_ms = 0;
+	}
+	dog->written.has_memory = true;
+	dog->written.boot = w->host[dog_host(w, dog->index)].boot;
+	if (sync)
+		dog->durable = dog->written;
+}
+
+/* An order is on disk before anything goes by it. */
+static void
+set_memory(World *w, Dog *dog, const RgMemory *m)
+{
+	record(w, dog, m, true);
+	dog->memory = *m;
+	dog_wake(w, dog);
+}
+
+/* rg_record_read() */
+static void
+read_journal(World *w, Dog *dog)
+{
+	RgMemory *m = &dog->memory;
+	int64_t now_ms = dog_now_ms(w, dog);
+
+	memset(m, 0, sizeof(*m));
+	if (!dog->written.has_memory)
+		return;
+	*m = dog->written.memory;
+	if (dog->written.boot != w->host[dog_host(w, dog->index)].boot)
+	{
+		m->phase_ms = now_ms;
+		m->lost_ms = 0;
+		memset(&m->failover.times, 0, sizeof(m->failover.times));
+		for (int i = 0; i < m->nnodes; i++)
+			m->nodes[i].purpose_ms = 0;
+		for (int i = 0; i < RG_JOBS_MAX; i++)
+			m->jobs[i].created_ms = m->jobs[i].phase_ms = now_ms;
+	}
+	if (!rg_phase_is_failover(m->phase))
+	{
+		m->phase = RG_PHASE_STARTING;
+		m->phase_ms = now_ms;
+	}
+}
+
+/* ---- rounds ---- */
+
+/* Is this the point at which it dies? */
+static bool
+dies_here(World *w, Dog *dog)
+{
+	if (dog->crash_at == 0 || ++dog->point < dog->crash_at)
+		return false;
+	dog->crash_at = 0;
+	dog_crash(w, dog->index, "in the middle of a round");
+	return true;
+}
+
+static void
+count_notes(World *w, int index, const RgDecision *d)
+{
+	for (int i = 0; i < d->nnotes; i++)
+	{
+		const RgNote *n = &d->notes[i];
+
+		w->failovers += n->event == RG_EVENT_FAILOVER_END;
+		w->undone += n->event == RG_EVENT_FAILOVER_UNDONE;
+		w->rebuilt += n->event == RG_EVENT_REBUILD_END;
+		w->switchovers += n->event == RG_EVENT_SWITCHOVER_END;
+		TRACE(w, "    %d %s: %s", index, rg_event_name(n->event), n->text);
+	}
+}
+
+/* What a decision must never say (README of the core). */
+static void
+check_decision(World *w, Dog *dog)
+{
+	const RgDecision *d = &dog->d;
+	int candidate = rg_view_find(&dog->view, d->memory.candidate);
+	uint32_t recruited = 0;
+
+	if (dog->view.clock_jumped && d->nsteps > 0)
+		violate(w, "C8: %d steps after a gap in which the watchdog did not run", d->nsteps);
+	if (d->memory.highest_term < dog->memory.highest_term)
+		violate(w, "C3: the highest term goes down");
+	for (int i = 0; i < d->nsteps; i++)
+	{
+		const RgStep *step = &d->steps[i];
+
+		if ((step->kind == RG_STEP_COPY || step->kind == RG_STEP_SWAP || step->kind == RG_STEP_UNSWAP) &&
+			strcmp(d->memory.rule.leader, dog->view.nodes[step->node].name) == 0)
+			violate(w, "C7: %s of %s, which leads", rg_step_name(step->kind), d->memory.rule.leader);
+		if (step->kind == RG_STEP_PROMOTE_SQL || step->kind == RG_STEP_PROMOTE_SSH)
+			check_promote_step(w, step->term, step->node);
+	}
+	if (d->memory.phase != RG_PHASE_PROMOTING || dog->memory.phase == RG_PHASE_PROMOTING || candidate < 0)
+		return;
+	for (int i = 0; i < w->c.nodes; i++)
+		if (rg_view_is_standby(&dog->view, i) && dog->view.nodes[i].promise.complete &&
+			dog->view.nodes[i].promise.term == d->memory.term &&
+			rg_start_equal(&dog->view.nodes[i].promise.start, &dog->view.nodes[i].facts.start))
+			recruited |= 1u << i;
+	check_candidate(w, candidate, recruited);
+}
+
+static void
+run_round(World *w, Dog *dog)
+{
+	int64_t now_ms = dog_now_ms(w, dog);
+	RgDecision *d = &dog->d;
+
+	if (dog->last_round_ms != 0 && now_ms - dog->last_round_ms > JUMP_MS)
+		dog->jumped_until_ms = now_ms + 1000 + 2 * dog_interval_ms(w, dog);
+	dog->last_round_ms = now_ms;
+	dog->view.now_ms = now_ms;
+	dog->view.settings.heartbeat_interval_ms = dog_interval_ms(w, dog);
+	dog->view.clock_jumped = now_ms < dog->jumped_until_ms;
+	rg_decide(&dog->view, &dog->memory, d);
+	dog->point = 0;
+	if (w->trace && (d->memory.phase != dog->memory.phase || d->memory.diagnosis != dog->memory.diagnosis))
+		tell(w, "    watchdog %d: %s, %s, term %lld, %s", dog->index, rg_phase_name(d->memory.phase),
+			 rg_diagnosis_name(d->memory.diagnosis), (long long) d->memory.term, d->evidence);
+	check_decision(w, dog);
+	if (dies_here(w, dog))
+		return;
+	if (d->must_record)
+		record(w, dog, &d->memory, must_be_durable(dog));
+	if (dies_here(w, dog))
+		return;
+	w->bounds += d->memory.failover.bound_ms != 0 && dog->memory.failover.bound_ms == 0;
+	dog->memory = d->memory;
+	count_notes(w, dog->index, d);
+	for (int i = 0; i < d->nsteps; i++)
+	{
+		dog_act(w, dog, &d->steps[i]);
+		if (d->steps[i].kind != RG_STEP_PROBE && dies_here(w, dog))
+			return;
+	}
+	for (int i = 0; i < w->c.nodes; i++)
+		dog_grant_now(w, dog, i);
+	(void) dies_here(w, dog);
+}
+
+static void
+on_round(World *w, const Event *e)
+{
+	Dog *dog = w->dog[e->a];
+
+	dog->round_pending = false;
+	run_round(w, dog);
+}
+
+void
+dog_wake(World *w, Dog *dog)
+{
+	Event *e;
+
+	if (dog->round_pending || !dog->up)
+		return;
+	dog->round_pending = true;
+	e = later(w, 20, on_round, dog_host(w, dog->index), BY_DOG);
+	e->life = dog->life;
+	e->a = dog->index;
+}
+
+static void
+on_tick(World *w, const Event *e)
+{
+	Dog *dog = w->dog[e->a];
+	int64_t since = dog_now_ms(w, dog) - dog->last_round_ms;
+	Event *next;
+
+	/* the daemon runs a round at every tick; one that ran just now says the same */
+	if (since * 2 >= w->c.tick_ms)
+		run_round(w, dog);
+	if (!dog->up || dog->life != e->life)
+		return;
+	next = later(w, w->c.tick_ms * MS, on_tick, e->host, BY_DOG);
+	next->life = e->life;
+	next->a = e->a;
+}
+
+/* ---- life ---- */
+
+static void
+fill_view(World *w, Dog *dog)
+{
+	RgView *v = &dog->view;
+	char uuid[40] = "00000000-0000-4000-8000-000000000000";
+
+	memset(v, 0, sizeof(*v));
+	v->started_ms = dog_now_ms(w, dog);
+	v->nnodes = w->c.nodes;
+	v->settings = (RgSettings) {
+		.heartbeat_interval_ms = w->c.heartbeat_ms, .lease_ms = w->c.lease_ms,
+		.restart_budget_ms = w->c.restart_budget_ms, .hang_budget_ms = w->c.hang_budget_ms,
+		.auto_failover = true, .auto_rejoin = w->c.auto_rejoin, .promote_sql = w->c.promote_sql,
+		.promote_ssh = w->c.promote_ssh, .quorum = w->c.quorum
+	};
+	uuid[34] = (char) ('0' + dog->watchdog / 10 % 10);
+	uuid[35] = (char) ('0' + dog->watchdog % 10);
+	memcpy(v->watchdog, uuid, sizeof(v->watchdog));
+	for (int i = 0; i < w->c.nodes; i++)
+	{
+		snprintf(v->nodes[i].name, sizeof(v->nodes[i].name), "n%d", i + 1);
+		v->nodes[i].priority = 100;
+		/* fields that say "unknown" by -1 */
+		v->nodes[i].facts.message_age_ms = v->nodes[i].facts.lease_left_ms = -1;
+	}
+}
+
+void
+dog_start(World *w, int index)
+{
+	Dog *dog = w->dog[index];
+	Event *e;
+
+	if (dog->up || dog->gone || w->host[dog_host(w, index)].down)
+		return;
+	/* the counter is on disk before anybody is told of it */
+	dog->counter += 1 + pick(w, 1000);
+	dog->up = true;
+	dog->life = ++w->life;
+	dog->round_pending = false;
+	dog->last_round_ms = dog->jumped_until_ms = 0;
+	dog->crash_at = 0;
+	memset(dog->n, 0, sizeof(dog->n));
+	read_journal(w, dog);
+	fill_view(w, dog);
+	if (dog->old_journal)
+		dog->written.doubted = dog->durable.doubted = true;
+	dog->old_journal = false;
+	dog->view.maybe_restored = dog->written.doubted && !dog->memory.confirmed;
+	if (dog->written.doubted)
+		dog->view.maybe_restored = true;
+	dog->memory.confirmed = !dog->view.maybe_restored;
+	TRACE(w, "watchdog %d starts: identity %d, counter %lld, phase %s%s", index, dog->watchdog,
+		  (long long) dog->counter, rg_phase_name(dog->memory.phase), dog->view.maybe_restored ? ", in doubt" : "");
+	dog_link_start(w, dog);
+	e = later(w, w->c.tick_ms * MS, on_tick, dog_host(w, index), BY_DOG);
+	e->life = dog->life;
+	e->a = index;
+}
+
+void
+dog_crash(World *w, int index, const char *why)
+{
+	Dog *dog = w->dog[index];
+
+	if (!dog->up)
+		return;
+	TRACE(w, "watchdog %d dies %s", index, why);
+	(void) why;
+	dog->up = false;
+	/* what was confirmed meanwhile is in the journal */
+	if (dog->memory.confirmed)
+		dog->written.doubted = dog->durable.doubted = false;
+	release_held(w, dog_host(w, index));
+}
+
+void
+dog_keep_image(World *w, int index)
+{
+	Dog *dog = w->dog[index];
+
+	(void) w;
+	dog->image = dog->durable;
+	dog->image_counter = dog->counter;
+}
+
+/* The directory is one of some time ago; the daemon notices by its age. */
+void
+dog_restore_journal(World *w, int index)
+{
+	Dog *dog = w->dog[index];
+
+	if (dog->up || !dog->image.has_memory)
+		return;
+	TRACE(w, "watchdog %d: its state directory is one of an earlier day, counter %lld instead of %lld", index,
+		  (long long) dog->image_counter, (long long) dog->counter);
+	dog->written = dog->durable = dog->image;
+	dog->counter = dog->image_counter;
+	dog->old_journal = true;
+}
+
+/* A lost journal is another identity. */
+void
+dog_lose_journal(World *w, int index)
+{
+	Dog *dog = w->dog[index];
+
+	if (dog->up)
+		return;
+	memset(&dog->written, 0, sizeof(dog->written));
+	memset(&dog->durable, 0, sizeof(dog->durable));
+	dog->watchdog = w->watchdogs++;
+	dog->counter = 0;
+	/* mutation 21: it keeps its name, so terms are given twice */
+	if (RG_MUTANT(21))
+	{
+		dog->watchdog = 0;
+		dog->counter = 100000;
+		w->watchdogs--;
+	}
+	TRACE(w, "watchdog %d has lost its journal: identity %d from now on", index, dog->watchdog);
+}
+
+void
+dogs_init(World *w)
+{
+	for (int i = 0; i < DOGS_MAX; i++)
+	{
+		Dog *dog = &dogs[i];
+
+		w->dog[i] = dog;
+		dog->index = i;
+		dog->up = dog->gone = dog->old_journal = false;
+		dog->life = dog->serial = 0;
+		dog->counter = 0;
+		dog->watchdog = i;
+		memset(&dog->written, 0, sizeof(dog->written));
+		memset(&dog->durable, 0, sizeof(dog->durable));
+		dog->image.has_memory = false;
+	}
+	w->watchdogs = DOGS_MAX;
+}
+
+/* ---- people ---- */
+
+void
+dog_order_switchover(World *w, int index, int node)
+{
+	Dog *dog = w->dog[index];
+	RgMemory m = dog->memory;
+	char why[RG_TEXT_MAX];
+
+	if (!dog->up)
+		return;
+	if (rg_order_switchover(&dog->view, &m, node < 0 ? "" : dog->view.nodes[node].name, 0, why))
+	{
+		TRACE(w, "somebody types: regent switchover %s", node < 0 ? "" : dog->view.nodes[node].name);
+		set_memory(w, dog, &m);
+	}
+}
+
+void
+dog_order_accept_loss(World *w, int index, int node)
+{
+	Dog *dog = w->dog[index];
+	RgMemory m = dog->memory;
+	char why[RG_TEXT_MAX];
+
+	if (!dog->up)
+		return;
+	if (rg_order_accept_loss(&dog->view, &m, dog->view.nodes[node].name, why))
+	{
+		TRACE(w, "somebody types: regent failover %s --accept-loss (%s)", dog->view.nodes[node].name, why);
+		w->loss_accepted = true;
+		set_memory(w, dog, &m);
+	}
+}
+
+void
+dog_order_takeover(World *w, int index)
+{
+	Dog *dog = w->dog[index];
+	RgMemory m = dog->memory;
+	char why[RG_TEXT_MAX];
+
+	if (!dog->up)
+		return;
+	if (rg_order_takeover(&dog->view, &m, why))
+	{
+		TRACE(w, "somebody types: regent takeover (%s)", why);
+		w->takeovers++;
+		set_memory(w, dog, &m);
+	}
+}
+
+/* Reads status once in a while, and does what it says. */
+void
+dog_person(World *w, int index)
+{
+	Dog *dog = w->dog[index];
+	char why[RG_TEXT_MAX];
+
+	if (!dog->up)
+		return;
+	for (int i = 0; i < w->c.nodes; i++)
+	{
+		const char *name = dog->view.nodes[i].name;
+		RgMemory m;
+
+		if (strstr(dog->d.reasons[i], "regent rebuild") == NULL ||
+			rg_job_refusal(&dog->view, &dog->memory, name, why) != NULL)
+			continue;
+		m = dog->memory;
+		TRACE(w, "somebody types: regent rebuild %s", name);
+		if (rg_job_add(&m, &dog->view, name, false, 0))
+			set_memory(w, dog, &m);
+	}
+}
+
+int
+dog_leader(const World *w, int index)
+{
+	const Dog *dog = w->dog[index];
+
+	return dog->up ? dog->d.leader : -1;
+}
+
+bool
+dog_all_is_well(World *w, int index)
+{
+	const Dog *dog = w->dog[index];
+
+	if (!dog->up || dog->d.memory.phase != RG_PHASE_STEADY || dog->d.leader < 0 ||
+		dog->d.memory.diagnosis != RG_DIAG_HEALTHY)
+		return false;
+	for (int i = 0; i < w->c.nodes; i++)
+		if (dog->d.states[i] != RG_STATE_OK && (int) i < w->c.voters)
+			return false;
+	return true;
+}
+
+void
+dog_tell(World *w, int index, FILE *out)
+{
+	const Dog *dog = w->dog[index];
+
+	fprintf(out, "watchdog %d: %s, %s, term %lld, rule %lld.%d of %s; %s; candidate \"%s\", target \"%s\", refusal \"%s\", ready: %s%s\n",
+			index, rg_phase_name(dog->memory.phase), rg_diagnosis_name(dog->memory.diagnosis),
+			(long long) dog->memory.term, (long long) dog->memory.rule.term, dog->memory.rule.seq,
+			dog->memory.rule.leader, dog->d.evidence, dog->memory.candidate, dog->memory.target,
+			dog->memory.refusal, dog->d.ready ? "yes " : "no ", dog->d.ready_reason);
+	for (int i = 0; i < w->c.nodes; i++)
+		fprintf(out, "  %s: %s: %s\n", dog->view.nodes[i].name, rg_node_state_name(dog->d.states[i]),
+				dog->d.reasons[i]);
+}
+
+void
+dog_die_in_round(World *w, int index, uint32_t point)
+{
+	(void) w;
+	w->dog[index]->crash_at = point;
+}
+
+/* What was not synced is gone. */
+void
+dog_lose_power(World *w, int index)
+{
+	Dog *dog = w->dog[index];
+
+	dog_crash(w, index, "with its host");
+	dog->written = dog->durable;
+	if (w->host[dog_host(w, index)].frozen)
+		thaw(w, dog_host(w, index));
+	w->host[dog_host(w, index)].boot++;
+	w->host[dog_host(w, index)].clock_us = SECOND;
+	w->host[dog_host(w, index)].true_us = w->now;
+}
+
+/* Another regentd with a copy of its state directory, on another machine. */
+void
+dog_make_clone(World *w, int from, int to)
+{
+	(void) w;
+	w->dog[to]->watchdog = w->dog[from]->watchdog;
+	w->dog[to]->counter = w->dog[from]->counter;
+	w->dog[to]->written = w->dog[to]->durable = w->dog[from]->durable;
+	w->dog[to]->old_journal = true;
+}
+
+int64_t
+dog_counter(const World *w, int index)
+{
+	return w->dog[index]->counter;
+}
+
+void
+dog_end(World *w, int index)
+{
+	dog_crash(w, index, "for good");
+	w->dog[index]->gone = true;
+}

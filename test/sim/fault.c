@@ -1,0 +1,445 @@
+/*
+ * fault.c
+ *	  What goes wrong: one fault after the other, each for a while, until they stop.
+ */
+#include "node.h"
+
+static int
+some_node(World *w)
+{
+	/* the leader is the more interesting victim */
+	int leader = w->dog[0] != NULL ? dog_leader(w, 0) : -1;
+
+	return leader >= 0 && chance(w, 450) ? leader : (int) pick(w, (uint32_t) w->c.nodes);
+}
+
+static int64_t
+a_while(World *w)
+{
+	return chance(w, 600) ? between(w, 100 * MS, 2 * w->c.lease_ms * MS)
+		: between(w, w->c.lease_ms * MS, 4 * w->c.lease_ms * MS + 6 * SECOND);
+}
+
+/* ---- ends of faults ---- */
+
+static void
+on_thaw(World *w, const Event *e)
+{
+	Host *h = &w->host[e->a];
+
+	if (!h->frozen)
+		return;
+	if (h->clock_stops && e->a < w->c.nodes)
+	{
+		w->tainted[e->a] = true;
+		w->tainted_until[e->a] = w->now + 2 * w->c.lease_ms * MS;
+	}
+	TRACE(w, "host %d goes on", e->a);
+	thaw(w, e->a);
+}
+
+static void
+on_heal_links(World *w, const Event *e)
+{
+	if (e->b >= 0)
+		cut(w, e->a, e->b, false);
+	else
+		for (int i = 0; i < w->nhosts; i++)
+		{
+			cut(w, e->a, i, false);
+			cut(w, i, e->a, false);
+		}
+}
+
+static void
+on_unblock(World *w, const Event *e)
+{
+	w->host[e->a].sshd_blocked = false;
+	w->slow_us[e->a] = 0;
+}
+
+static void
+on_unfreeze(World *w, const Event *e)
+{
+	Server *s = w->server[e->a];
+
+	s->pm_frozen = s->worker_frozen = s->backends_frozen = false;
+	release_held(w, e->a);
+}
+
+static void
+on_unstick(World *w, const Event *e)
+{
+	Server *s = w->server[e->a];
+
+	s->stuck = s->stuck_for_good = false;
+	s->disk_full = false;
+	stream_replay(w, e->a);
+}
+
+static void
+on_restart(World *w, const Event *e)
+{
+	server_start(w, e->a);
+}
+
+static void
+on_power(World *w, const Event *e)
+{
+	server_power_on(w, e->a, e->b != 0);
+}
+
+static void
+on_dog_restart(World *w, const Event *e)
+{
+	w->host[dog_host(w, e->a)].down = false;
+	dog_start(w, e->a);
+}
+
+static Event *
+end_later(World *w, EventFn fn, int a, int64_t delay_us)
+{
+	Event *e = later(w, delay_us, fn, 0, BY_WORLD);
+
+	e->a = a;
+	return e;
+}
+
+/* ---- faults ---- */
+
+static void
+fault_server(World *w)
+{
+	int node = some_node(w);
+	Server *s = w->server[node];
+
+	switch (pick(w, 6))
+	{
+		case 0:
+		case 1:
+			server_kill(w, node);
+			break;
+		case 2:
+			server_kill_postmaster(w, node);
+			break;
+		case 3:
+			server_stop(w, node);
+			if (s->run != RUN_NO)
+				s->by_hand = true;
+			end_later(w, on_restart, node, between(w, SECOND, 12 * SECOND));
+			return;
+		case 4:
+			s->disk_full = true;
+			end_later(w, on_unstick, node, a_while(w));
+			return;
+		default:
+			if (s->in_recovery)
+			{
+				s->stuck = true;
+				s->stuck_for_good = chance(w, 200);
+				TRACE(w, "%s: replay is stuck%s", node_name(node), s->stuck_for_good ? " for good" : "");
+				end_later(w, on_unstick, node, a_while(w));
+			}
+			return;
+	}
+	/* a service manager, or a person */
+	if (chance(w, 500))
+		end_later(w, on_restart, node, between(w, 20 * MS, 3 * SECOND));
+	else if (chance(w, 500))
+		end_later(w, on_restart, node, a_while(w));
+}
+
+static void
+fault_freeze(World *w)
+{
+	int node = some_node(w);
+	Server *s = w->server[node];
+
+	switch (pick(w, 5))
+	{
+		case 0:
+		case 1:
+			if (w->host[node].frozen || w->host[node].down)
+				return;
+			TRACE(w, "host %d freezes", node);
+			freeze(w, node, w->c.clock_stop && chance(w, 700));
+			end_later(w, on_thaw, node, a_while(w));
+			return;
+		case 2:
+			s->pm_frozen = true;
+			break;
+		case 3:
+			s->worker_frozen = true;
+			break;
+		default:
+			s->backends_frozen = true;
+	}
+	TRACE(w, "%s: %s frozen", node_name(node), s->backends_frozen ? "backends" : s->pm_frozen ? "postmaster" : "worker");
+	end_later(w, on_unfreeze, node, a_while(w));
+}
+
+static void
+fault_power(World *w)
+{
+	if (chance(w, 200))
+	{
+		TRACE(w, "everything loses its power");
+		for (int i = 0; i < w->c.nodes; i++)
+		{
+			Event *e;
+
+			server_lose_power(w, i);
+			e = end_later(w, on_power, i, between(w, 100 * MS, chance(w, 300) ? 15 * SECOND : 3 * SECOND));
+			e->b = 1;
+		}
+		if (chance(w, 500))
+		{
+			dog_crash(w, 0, "with everything else");
+			end_later(w, on_dog_restart, 0, between(w, 100 * MS, 8 * SECOND));
+		}
+	}
+	else
+	{
+		int node = some_node(w);
+		Event *e;
+
+		server_lose_power(w, node);
+		e = end_later(w, on_power, node, a_while(w));
+		e->b = chance(w, 800);
+	}
+}
+
+static void
+fault_network(World *w)
+{
+	int a = chance(w, 600) ? some_node(w) : (int) pick(w, (uint32_t) w->nhosts);
+	int b = (int) pick(w, (uint32_t) w->nhosts);
+
+	switch (pick(w, 7))
+	{
+		case 0:					/* alone in the world */
+		case 1:
+			TRACE(w, "host %d is cut off from all", a);
+			for (int i = 0; i < w->nhosts; i++)
+				if (i != a)
+				{
+					cut(w, a, i, true);
+					cut(w, i, a, true);
+				}
+			end_later(w, on_heal_links, a, a_while(w))->b = -1;
+			return;
+		case 2:					/* a group from the rest */
+			{
+				uint32_t group = pick(w, 1u << w->nhosts);
+				int64_t span = a_while(w);
+
+				TRACE(w, "the network falls apart: group %x", group);
+				for (int i = 0; i < w->nhosts; i++)
+					for (int k = 0; k < w->nhosts; k++)
+						if (i != k && ((group >> i ^ group >> k) & 1) != 0)
+						{
+							cut(w, i, k, true);
+							end_later(w, on_heal_links, i, span)->b = k;
+						}
+				return;
+			}
+		case 3:					/* one way, from all */
+			TRACE(w, "host %d hears nobody", a);
+			for (int i = 0; i < w->nhosts; i++)
+				if (i != a)
+					cut(w, i, a, true);
+			end_later(w, on_heal_links, a, a_while(w))->b = -1;
+			return;
+		case 4:
+			w->slow_us[a] = (int) between(w, 2 * MS, 400 * MS);
+			end_later(w, on_unblock, a, a_while(w));
+			return;
+		case 5:
+			if (a < w->c.nodes)
+				w->host[a].sshd_blocked = true;
+			end_later(w, on_unblock, a, a_while(w));
+			return;
+		default:
+			/* the watchdog's own link more often than not */
+			if (chance(w, 500))
+				b = dog_host(w, 0);
+			if (a == b)
+				return;
+			if (chance(w, 500))
+			{
+				int swap = a;
+
+				a = b;
+				b = swap;
+			}
+			TRACE(w, "link from host %d to %d is cut", a, b);
+			cut(w, a, b, true);
+			end_later(w, on_heal_links, a, a_while(w))->b = b;
+			if (chance(w, 500))
+			{
+				cut(w, b, a, true);
+				end_later(w, on_heal_links, b, a_while(w))->b = a;
+			}
+	}
+}
+
+static void
+fault_dog(World *w)
+{
+	int host = dog_host(w, 0);
+
+	switch (pick(w, 6))
+	{
+		case 0:
+			dog_crash(w, 0, "of SIGKILL");
+			break;
+		case 1:
+		case 2:
+			dog_die_in_round(w, 0, 1 + pick(w, 6));
+			end_later(w, on_dog_restart, 0, between(w, SECOND, 5 * SECOND));
+			return;
+		case 3:
+			if (w->host[host].frozen || w->host[host].down)
+				return;
+			TRACE(w, "the watchdog's host freezes");
+			freeze(w, host, false);
+			end_later(w, on_thaw, host, a_while(w));
+			return;
+		case 4:
+			dog_lose_power(w, 0);
+			break;
+		default:
+			dog_crash(w, 0, "of SIGKILL");
+			if (w->c.old_journal && chance(w, 400))
+				dog_lose_journal(w, 0);
+			else if (w->c.old_journal)
+				dog_restore_journal(w, 0);
+	}
+	end_later(w, on_dog_restart, 0, chance(w, 700) ? between(w, 50 * MS, 3 * SECOND) : a_while(w));
+}
+
+static void
+order(World *w)
+{
+	switch (pick(w, 5))
+	{
+		case 0:
+		case 1:
+		case 2:
+			dog_order_switchover(w, 0, chance(w, 500) ? -1 : (int) pick(w, (uint32_t) w->c.nodes));
+			break;
+		case 3:
+			if (chance(w, 150))
+				dog_order_accept_loss(w, 0, (int) pick(w, (uint32_t) w->c.nodes));
+			break;
+		default:
+			/* only where it is true: no other watchdog acts */
+			if (!w->c.second_dog && !w->c.clone)
+				dog_order_takeover(w, 0);
+	}
+}
+
+static void
+second_dog(World *w)
+{
+	if (!dog_is_up(w, 1))
+		dog_start(w, 1);
+	else if (chance(w, 300))
+	{
+		dog_crash(w, 1, "again");
+		end_later(w, on_dog_restart, 1, SECOND);
+	}
+}
+
+static void
+on_fault(World *w, const Event *e)
+{
+	(void) e;
+	if (w->quiet)
+		return;
+	for (int tries = 0; tries < 8; tries++)
+	{
+		uint32_t kind = pick(w, 16);
+
+		if (kind < 5 && w->c.server_faults)
+			fault_server(w);
+		else if (kind < 7 && w->c.freeze_faults)
+			fault_freeze(w);
+		else if (kind < 9 && w->c.power_faults)
+			fault_power(w);
+		else if (kind < 12 && w->c.network_faults)
+			fault_network(w);
+		else if (kind < 14 && w->c.dog_faults)
+			fault_dog(w);
+		else if (kind < 15 && w->c.orders)
+			order(w);
+		else if (kind == 15 && (w->c.second_dog || w->c.clone))
+			second_dog(w);
+		else
+			continue;
+		break;
+	}
+	later(w, between(w, 20 * MS, 2 * w->c.fault_gap_ms * MS), on_fault, 0, BY_WORLD);
+}
+
+void
+faults_init(World *w)
+{
+	later(w, 5 * SECOND + pick(w, 2000000), on_fault, 0, BY_WORLD);
+}
+
+/* Everything that can be mended is; who is off is started. */
+void
+faults_stop(World *w)
+{
+	TRACE(w, "--- the faults stop");
+	w->quiet = true;
+	for (int i = 0; i < w->nhosts; i++)
+	{
+		for (int k = 0; k < w->nhosts; k++)
+			if (w->cut[i][k])
+				cut(w, i, k, false);
+		w->host[i].sshd_blocked = false;
+		w->slow_us[i] = 0;
+		if (w->host[i].frozen)
+		{
+			Event e = {.a = i};
+
+			on_thaw(w, &e);
+		}
+	}
+	for (int i = 0; i < w->c.nodes; i++)
+	{
+		Event e = {.a = i};
+
+		server_power_on(w, i, false);
+		on_unfreeze(w, &e);
+		on_unstick(w, &e);
+		if (w->server[i]->run == RUN_NO && !w->server[i]->orphans)
+			server_start(w, i);
+	}
+	if (w->c.second_dog || w->c.clone)
+	{
+		/* of two copies the one goes on that was started last */
+		if (w->c.clone && dog_counter(w, 1) > dog_counter(w, 0))
+			w->chief = 1;
+		dog_end(w, 1 - w->chief);
+	}
+	dog_start(w, w->chief);
+}
+
+/* A person who starts what lies there. */
+void
+faults_person(World *w)
+{
+	for (int i = 0; i < w->c.nodes; i++)
+	{
+		Server *s = w->server[i];
+
+		if (s->run == RUN_NO && !s->orphans)
+			server_start(w, i);
+		/* regent-node settle: what an interrupted rebuild has left beside the directory */
+		if (s->run == RUN_UP)
+			s->has_old = false;
+	}
+}

@@ -1,0 +1,497 @@
+/*
+ * node_helper.c
+ *	  regent-node: what the helper does on a host, verb by verb.
+ *
+ * It works whether or not the server runs, and while it is frozen.  Between two of
+ * its acts the host can freeze or lose its power.
+ */
+#include "node.h"
+
+#define STOP_WAIT_MS 60000
+
+static void on_helper(World *w, const Event *e);
+
+static int64_t
+highest_of_file(const Data *d)
+{
+	return d->state_file == STATE_OK ? rg_state_effective_term(&d->state) : 0;
+}
+
+static void
+probe_of(World *w, int node, Shown *f)
+{
+	const Server *s = w->server[node];
+	const Data *d = s->data;
+
+	memset(f, 0, sizeof(*f));
+	f->rule = -1;
+	f->obeys = -1;
+	f->ahead = -1;
+	f->postmaster = s->run == RUN_NO ? PM_ABSENT : s->pm_frozen ? PM_FROZEN : PM_ALIVE;
+	if (s->run != RUN_NO)
+		f->start = s->id;
+	f->pidfile = d->pidfile;
+	f->fenced = d->standby_signal && d->source < 0;
+	f->clean = s->run == RUN_NO && !s->orphans && d->control == CONTROL_SHUT_DOWN;
+	f->in_recovery = s->run != RUN_NO && (s->in_recovery || s->run == RUN_STARTING);
+	f->checkpoint = d->checkpoint;
+	f->timeline = d->timeline;
+	f->promised_term = highest_of_file(d);
+}
+
+static void
+end(World *w, int node, int index, Outcome outcome, const char *why)
+{
+	Server *s = w->server[node];
+	Command *c = &s->commands[index];
+	Shown shown;
+
+	if (s->lock == index)
+		s->lock = -1;
+	probe_of(w, node, &shown);
+	node_answer(w, node, c->request, outcome, why, &shown);
+	message_free(w, c->request);
+	c->used = false;
+}
+
+/* ---- fence ---- */
+
+static const char *
+check_term(const Server *s, int64_t term)
+{
+	const Data *d = s->data;
+
+	if (highest_of_file(d) > term)
+		return "stale term";
+	if (d->state_file == STATE_OK && term > highest_of_file(d) + RG_TERM_JUMP_MAX)
+		return "term too high";
+	return NULL;
+}
+
+static const char *
+check_fence(const Server *s, int64_t term)
+{
+	const Data *d = s->data;
+	const char *why = check_term(s, term);
+
+	if (why == NULL && d->state_file == STATE_OK && d->state.has_rule && d->state.rule.term == term &&
+		strcmp(d->state.rule.leader, d->state.node) == 0)
+		why = "leads in that term itself";
+	return why;
+}
+
+static void
+store_fence(World *w, int node, int64_t term)
+{
+	Data *d = w->server[node]->data;
+
+	if (d->state_file == STATE_OK && d->state.promise_term < term)
+	{
+		d->state.promise_term = term;
+		if (d->state.watchdog[0] != '\0')
+			memcpy(d->state.promise_watchdog, d->state.watchdog, sizeof(d->state.promise_watchdog));
+		data_store_state(w, d);
+	}
+	d->source = -1;
+	d->standby_signal = true;
+}
+
+static int64_t
+fence_stage(World *w, int node, int index)
+{
+	Server *s = w->server[node];
+	Command *c = &s->commands[index];
+	int64_t term = c->request->term;
+	const char *why = c->stage < 4 ? check_fence(s, term) : NULL;
+
+	if (why != NULL)
+	{
+		end(w, node, index, OUT_REFUSED, why);
+		return -1;
+	}
+	switch (c->stage)
+	{
+		case 1:
+			if (s->lock < 0)
+				s->lock = index;
+			return between(w, 200, 5 * MS);
+		case 2:
+			/* mutation 18: the backends are left alive */
+			if (RG_MUTANT(18))
+				server_kill_postmaster(w, node);
+			else
+				server_kill(w, node);
+			s->lock = index;
+			return between(w, 500, 15 * MS);
+		case 3:
+			store_fence(w, node, term);
+			return between(w, 500, 8 * MS);
+		default:
+			if (!RG_MUTANT(18))
+				server_kill(w, node);
+			TRACE(w, "%s is fenced for term %lld", node_name(node), (long long) term);
+			end(w, node, index, OUT_OK, NULL);
+			return -1;
+	}
+}
+
+/* ---- start and stop ---- */
+
+static int64_t
+start_stage(World *w, int node, int index)
+{
+	Server *s = w->server[node];
+
+	if (s->commands[index].stage == 1)
+	{
+		server_start(w, node);
+		if (s->run == RUN_NO)
+		{
+			end(w, node, index, OUT_REFUSED, "the server does not start");
+			return -1;
+		}
+		return between(w, 50 * MS, 300 * MS);
+	}
+	if (s->run == RUN_STARTING && s->commands[index].stage < 30)
+		return 100 * MS;
+	end(w, node, index, s->run == RUN_NO ? OUT_REFUSED : OUT_OK, s->run == RUN_NO ? "it died again" : NULL);
+	return -1;
+}
+
+static int64_t
+stop_stage(World *w, int node, int index)
+{
+	Server *s = w->server[node];
+	Command *c = &s->commands[index];
+
+	if (c->stage == 1)
+	{
+		server_stop(w, node);
+		return between(w, 20 * MS, 60 * MS);
+	}
+	if (s->run == RUN_NO && !s->orphans)
+		end(w, node, index, OUT_OK, NULL);
+	else if (clock_ms(w, node) > c->began_ms + STOP_WAIT_MS)
+		end(w, node, index, OUT_REFUSED, "the server did not stop");
+	else
+		return between(w, 20 * MS, 100 * MS);
+	return -1;
+}
+
+/* ---- copies ---- */
+
+static int64_t
+copy_stage(World *w, int node, int index)
+{
+	Server *s = w->server[node];
+	Command *c = &s->commands[index];
+	int from = c->request->leader;
+	const Server *leader = w->server[from];
+
+	if (c->stage == 1)
+	{
+		const char *why = s->has_old ? "unsettled"
+			: s->run != RUN_NO && !s->in_recovery ? "is a primary" : check_term(s, c->request->term);
+
+		if (why == NULL && (!server_is_up(w, from) || leader->in_recovery))
+			why = "the leader does not answer";
+		if (why != NULL)
+		{
+			end(w, node, index, OUT_REFUSED, why);
+			return -1;
+		}
+		s->has_copy = false;
+		c->request->life = leader->life;
+		return between(w, 300 * MS, 2500 * MS);
+	}
+	if (!server_is_up(w, from) || leader->life != c->request->life || !can_reach(w, from, node) ||
+		!can_reach(w, node, from))
+	{
+		end(w, node, index, OUT_REFUSED, "copy failed");
+		return -1;
+	}
+	data_copy(s->copy, leader->data);
+	data_truncate(s->copy, leader->data->flushed);
+	s->copy->restartpoint = leader->data->checkpoint < s->copy->len ? leader->data->checkpoint : s->copy->len;
+	s->copy->consistent = s->copy->len;
+	s->copy->control = CONTROL_PRODUCTION;
+	s->copy->pidfile = false;
+	s->has_copy = true;
+	s->copied_from = from;
+	end(w, node, index, OUT_OK, NULL);
+	return -1;
+}
+
+/* The copy's state under this node's name, with the higher promise (F9). */
+static const char *
+take_state(World *w, Server *s, int64_t term)
+{
+	RgState *new = &s->copy->state;
+	const RgState *own = &s->data->state;
+
+	if (s->copy->state_file != STATE_OK)
+		return "the copy's state file can't be used";
+	if (rg_state_effective_term(new) > term)
+		return "stale term";
+	strcpy(new->node, node_name(s->node));
+	new->promoting = 0;
+	if (s->data->state_file == STATE_OK)
+	{
+		if (strcmp(own->watchdog, new->watchdog) == 0 && own->counter > new->counter)
+			new->counter = own->counter;
+		/* mutation 27: the copy's promise replaces the node's own */
+		if (own->promise_term > new->promise_term && !RG_MUTANT(27))
+		{
+			new->promise_term = own->promise_term;
+			memcpy(new->promise_watchdog, new->watchdog, sizeof(new->promise_watchdog));
+		}
+	}
+	data_store_state(w, s->copy);
+	return NULL;
+}
+
+static void
+exchange(Data **a, Data **b)
+{
+	Data *d = *a;
+
+	*a = *b;
+	*b = d;
+}
+
+static int64_t
+swap_stage(World *w, int node, int index)
+{
+	Server *s = w->server[node];
+	Command *c = &s->commands[index];
+	const char *why = NULL;
+
+	if (c->stage == 1)
+	{
+		if (s->has_old)
+			why = "unsettled";
+		else if (!s->has_copy || s->copied_from != c->request->leader)
+			why = "no copy";
+		else if (!s->data->standby_signal || (s->run != RUN_NO && !s->in_recovery))
+			why = "not fenced";
+		else
+			why = check_term(s, c->request->term);
+		if (why == NULL)
+			server_kill(w, node);
+		if (why == NULL)
+			return between(w, 50 * MS, 400 * MS);
+		end(w, node, index, OUT_REFUSED, why);
+		return -1;
+	}
+	if (c->stage == 2)
+	{
+		server_kill(w, node);
+		why = check_term(s, c->request->term);
+		if (why == NULL)
+			why = take_state(w, s, c->request->term);
+		if (why != NULL)
+		{
+			end(w, node, index, OUT_REFUSED, why);
+			return -1;
+		}
+		s->copy->standby_signal = true;
+		s->copy->source = c->request->leader;
+		s->copy->flushed = s->copy->written = s->copy->len;
+		exchange(&s->data, &s->copy);
+		exchange(&s->copy, &s->old);
+		s->has_old = true;
+		s->has_copy = false;
+		TRACE(w, "%s has a fresh copy of %s: len %d", node_name(node), node_name(c->request->leader), s->data->len);
+		return between(w, 5 * MS, 50 * MS);
+	}
+	server_start(w, node);
+	end(w, node, index, OUT_OK, NULL);
+	return -1;
+}
+
+static int64_t
+unswap_stage(World *w, int node, int index)
+{
+	Server *s = w->server[node];
+
+	if (s->has_old)
+	{
+		const RgState *newer = &s->data->state;
+
+		if (!s->data->standby_signal || (s->run != RUN_NO && !s->in_recovery))
+		{
+			end(w, node, index, OUT_REFUSED, "not fenced");
+			return -1;
+		}
+		server_kill(w, node);
+		if (s->data->state_file == STATE_OK && s->old->state_file == STATE_OK &&
+			newer->promise_term > s->old->state.promise_term)
+		{
+			s->old->state.promise_term = newer->promise_term;
+			memcpy(s->old->state.promise_watchdog, newer->promise_watchdog, sizeof(newer->promise_watchdog));
+			data_store_state(w, s->old);
+		}
+		exchange(&s->data, &s->old);
+		s->has_old = false;
+	}
+	s->has_copy = false;
+	end(w, node, index, OUT_OK, NULL);
+	return -1;
+}
+
+static int64_t
+small_stage(World *w, int node, int index)
+{
+	Server *s = w->server[node];
+	Verb verb = s->commands[index].request->verb;
+
+	if (verb == V_SETTLE && s->has_old && s->run == RUN_NO)
+	{
+		end(w, node, index, OUT_REFUSED, "no server runs");
+		return -1;
+	}
+	if (verb == V_SETTLE)
+		s->has_old = false;
+	if (verb == V_DISCARD)
+		s->has_copy = false;
+	end(w, node, index, OUT_OK, NULL);
+	return -1;
+}
+
+/* ---- all of them ---- */
+
+static int64_t
+run_stage(World *w, int node, int index)
+{
+	switch (w->server[node]->commands[index].request->verb)
+	{
+		case V_FENCE:
+			return fence_stage(w, node, index);
+		case V_START:
+			return start_stage(w, node, index);
+		case V_STOP:
+			return stop_stage(w, node, index);
+		case V_COPY:
+			return copy_stage(w, node, index);
+		case V_SWAP:
+			return swap_stage(w, node, index);
+		case V_UNSWAP:
+			return unswap_stage(w, node, index);
+		default:
+			return small_stage(w, node, index);
+	}
+}
+
+static void
+on_helper(World *w, const Event *e)
+{
+	Server *s = w->server[e->host];
+	Command *c = &s->commands[e->a];
+	int64_t wait;
+
+	if (!c->used || c->request->serial != e->b)
+		return;
+	c->stage++;
+	wait = run_stage(w, e->host, e->a);
+	if (wait >= 0 && c->used)
+	{
+		Event *next = later(w, wait, on_helper, e->host, BY_HOST);
+
+		next->a = e->a;
+		next->b = e->b;
+	}
+}
+
+void
+helper_run(World *w, int node, Message *m)
+{
+	int index;
+	Event *e;
+
+	if (m->verb == V_PROMOTE_SSH)
+	{
+		if (w->server[node]->run != RUN_UP || w->server[node]->data->state_file != STATE_OK ||
+			w->server[node]->pm_frozen)
+			node_answer(w, node, m, OUT_REFUSED, "the server is not running", NULL);
+		else
+			command_run(w, node, m);
+		return;
+	}
+	index = command_new(w, node, m);
+	if (index < 0)
+		return;
+	if (m->verb == V_PROBE)
+	{
+		end(w, node, index, OUT_OK, NULL);
+		return;
+	}
+	e = later(w, between(w, MS, 20 * MS), on_helper, node, BY_HOST);
+	e->a = index;
+	e->b = m->serial;
+}
+
+/* ---- arrivals ---- */
+
+static void
+connect_to(World *w, int node, Message *m)
+{
+	Server *s = w->server[node];
+	Outcome outcome = OUT_OK;
+
+	if (s->run == RUN_NO)
+		outcome = OUT_NOBODY;
+	else if (s->pm_frozen)
+		return;					/* accepted by the kernel, and then silence */
+	else if (s->run == RUN_STARTING)
+		outcome = OUT_STARTING;
+	else if (s->run == RUN_STOPPING)
+		outcome = OUT_STOPPING;
+	m->life = s->life;
+	node_answer(w, node, m, outcome, NULL, NULL);
+}
+
+static void
+keep_for_later(World *w, const Event *e, int64_t delay_us, Proc proc)
+{
+	Event *kept = later(w, delay_us, node_receive, e->host, proc);
+
+	kept->life = w->server[e->host]->life;
+	kept->msg = message_new(w);
+	memcpy(kept->msg, e->msg, sizeof(*e->msg));
+}
+
+void
+node_receive(World *w, const Event *e)
+{
+	Message *m = e->msg;
+	Server *s = w->server[e->host];
+
+	if (m->verb >= V_SSH)
+	{
+		if (w->host[e->host].sshd_blocked)
+		{
+			/* what was sent in a session is sent again; a new session is not opened */
+			if (m->verb != V_SSH)
+				keep_for_later(w, e, 300 * MS, BY_HOST);
+			return;
+		}
+		if (m->verb == V_SSH)
+		{
+			Shown shown = {.rule = -1, .obeys = -1, .ahead = -1, .start.boot = w->host[e->host].boot};
+
+			node_answer(w, e->host, m, OUT_OK, NULL, &shown);
+		}
+		else if (m->life != w->host[e->host].boot)
+			node_answer(w, e->host, m, OUT_CLOSED, NULL, NULL); /* a session of an earlier boot */
+		else
+			helper_run(w, e->host, m);
+	}
+	else if (m->verb == V_CONNECT)
+		connect_to(w, e->host, m);
+	else if (s->run == RUN_NO || s->life != m->life)
+		node_answer(w, e->host, m, OUT_CLOSED, NULL, NULL);	/* RST */
+	else if (s->run == RUN_UP && s->backends_frozen)
+		keep_for_later(w, e, 1, BY_BACKEND);	/* it waits in the socket until the backend runs again */
+	else if (s->run == RUN_UP)
+		command_run(w, e->host, m);
+}

@@ -1,0 +1,205 @@
+/*
+ * node_lease.c
+ *	  Where a lease comes from, on the node: grants, markers, and counted votes.
+ *
+ * A marker is written with the clock read before it, flushed, and counts when as
+ * many voters as the lease quorum have flushed it.
+ */
+#include "node.h"
+
+static bool
+is_voter(const Server *s, int node)
+{
+	for (int i = 0; i < s->shm.rule.nvoters; i++)
+		if (strcmp(s->shm.rule.voters[i], node_name(node)) == 0)
+			return true;
+	return false;
+}
+
+static int
+standbys_of(const Server *s)
+{
+	int n = 0;
+
+	for (int i = 0; i < s->shm.rule.nvoters; i++)
+		n += strcmp(s->shm.rule.voters[i], s->shm.node) != 0;
+	return n;
+}
+
+/*
+ * What each voter has flushed of ours (votes.c).  One that shows more than we have
+ * tells that we are stale; what the watchdog has judged is not noted again.
+ */
+static int
+positions(World *w, int node, uint64_t *ret)
+{
+	Server *s = w->server[node];
+	int n = 0;
+
+	for (int i = 0; i < w->c.nodes; i++)
+	{
+		Sender *sender = &s->senders[i];
+
+		if (i == node || !sender->connected || !s->shm.has_rule || !is_voter(s, i))
+			continue;
+		if (sender->flush <= s->data->flushed)
+		{
+			ret[n++] = (uint64_t) sender->flush;
+			continue;
+		}
+		if (sender->ahead >= sender->flush)
+			continue;
+		TRACE(w, "%s: %s shows %d, we have %d: stale", node_name(node), node_name(i), sender->flush,
+			  s->data->flushed);
+		sender->ahead = sender->flush;
+		s->ahead = i;
+		s->stale_since_ms = clock_ms(w, node) + 1;
+	}
+	return n;
+}
+
+void
+lease_look(World *w, int node)
+{
+	uint64_t flushed[NODES_MAX];
+
+	(void) positions(w, node, flushed);
+}
+
+int
+votes_flushed(World *w, int node, int pos)
+{
+	uint64_t flushed[NODES_MAX];
+	int n = positions(w, node, flushed);
+	int votes = 0;
+
+	for (int i = 0; i < n; i++)
+		votes += flushed[i] >= (uint64_t) pos;
+	return votes;
+}
+
+/* rg_lease_grant() of the extension; who asks was checked before. */
+void
+lease_grant(World *w, int node, const Message *m)
+{
+	Server *s = w->server[node];
+	const RgRule *rule = &s->shm.rule;
+	int64_t now_ms = clock_ms(w, node);
+
+	if (!m->grants || !m->names_start || s->in_recovery || s->state_bad || !rg_state_leads(&s->shm) ||
+		m->term != rule->term || m->until_ms <= now_ms)
+		return;
+	if (s->stale_since_ms > 0)
+	{
+		if (m->until_ms - rule->lease_ms < s->stale_since_ms)
+			return;
+		s->stale_since_ms = 0;
+		s->ahead = -1;
+	}
+	s->lease_until_ms = rg_rules_extend_lease(s->lease_until_ms, m->until_ms, now_ms, rule->lease_ms);
+	check_open(w, node);
+}
+
+void
+lease_rule_changed(World *w, int node)
+{
+	Server *s = w->server[node];
+
+	if (s->lease_until_ms == 0)
+		return;
+	if (s->state_bad || !rg_state_leads(&s->shm))
+		s->lease_until_ms = 0;
+	else
+		s->lease_until_ms = rg_rules_cut_lease(s->lease_until_ms, clock_ms(w, node), s->shm.rule.lease_ms);
+}
+
+/* The newest marker that enough standbys have flushed (marker.c). */
+static void
+take_lease(World *w, int node)
+{
+	Server *s = w->server[node];
+	uint64_t flushed[NODES_MAX];
+	int n = positions(w, node, flushed);
+	uint64_t quorum = rg_rules_quorum_lsn(flushed, n, rg_rules_lease_quorum(standbys_of(s)));
+	int64_t now_ms = clock_ms(w, node);
+	int64_t until_ms;
+	int count = 0;
+
+	while (count < s->nmarkers && (uint64_t) s->markers[count].pos <= quorum)
+		count++;
+	if (count == 0)
+		return;
+	until_ms = s->markers[count - 1].at_ms + s->shm.rule.lease_ms;
+	s->nmarkers -= count;
+	memmove(&s->markers[0], &s->markers[count], sizeof(s->markers[0]) * (size_t) s->nmarkers);
+	if (!w->c.from_standbys || s->stale_since_ms != 0 || until_ms <= now_ms)
+		return;
+	s->lease_until_ms = rg_rules_extend_lease(s->lease_until_ms, until_ms, now_ms, s->shm.rule.lease_ms);
+	w->marker_leases++;
+	check_open(w, node);
+}
+
+static bool
+leads(const Server *s)
+{
+	return s->run == RUN_UP && !s->in_recovery && !s->state_bad && rg_state_leads(&s->shm);
+}
+
+/* More was flushed somewhere; the worker looks every few milliseconds while it waits for that. */
+void
+lease_votes_changed(World *w, int node)
+{
+	Server *s = w->server[node];
+
+	if (s->nmarkers > 0 && leads(s) && !s->worker_frozen)
+		take_lease(w, node);
+}
+
+int64_t
+lease_work(World *w, int node)
+{
+	Server *s = w->server[node];
+	int64_t now_ms = clock_ms(w, node);
+	int64_t interval_ms;
+	int64_t quiet_since;
+	int64_t rule;
+
+	if (!leads(s))
+	{
+		s->leads_since_ms = 0;
+		s->nmarkers = 0;
+		s->marker_at_ms = 0;
+		return 500 * MS;
+	}
+	interval_ms = s->shm.rule.lease_ms / 5 > 10 ? s->shm.rule.lease_ms / 5 : 10;
+	rule = s->shm.rule.term * 1000 + s->shm.rule.seq;
+	if (s->leads_since_ms == 0)
+		s->leads_since_ms = now_ms;
+	if (s->markers_rule != rule)
+		s->nmarkers = 0;
+	s->markers_rule = rule;
+	quiet_since = s->leads_since_ms > s->seen_ms ? s->leads_since_ms : s->seen_ms;
+	if (now_ms - quiet_since < interval_ms)
+	{
+		lease_look(w, node);
+		s->nmarkers = 0;
+		s->marker_at_ms = 0;
+		return (interval_ms - (now_ms - quiet_since)) * MS;
+	}
+	take_lease(w, node);
+	if (now_ms - s->marker_at_ms >= interval_ms)
+	{
+		int pos = data_append(w, s->data, -1);
+
+		if (pos > 0)
+		{
+			if (s->nmarkers == MARKERS_MAX)
+				memmove(&s->markers[0], &s->markers[1], sizeof(s->markers[0]) * (size_t) --s->nmarkers);
+			s->markers[s->nmarkers].pos = pos;
+			s->markers[s->nmarkers++].at_ms = now_ms;
+			server_flush(w, node, between(w, 100, 5 * MS));
+		}
+		s->marker_at_ms = now_ms;
+	}
+	return (s->marker_at_ms + interval_ms - now_ms) * MS;
+}
