@@ -150,7 +150,7 @@ $c->wait_ready;
 $c->sql('n1', 'CREATE TABLE t (id bigserial, at text)');
 
 # A write on a host, through its own loopback path: acknowledged?
-sub acknowledges { return defined $c->sql($_[0], "INSERT INTO t (at) VALUES ('$_[0]')") }
+sub acknowledges { return ($c->sql($_[0], "INSERT INTO t (at) VALUES ('$_[0]') RETURNING 'yes'") // '') eq 'yes' }
 
 # Writes on $h for some seconds: how many were acknowledged, how many not.
 sub writes_for
