@@ -143,13 +143,16 @@ asks_for_count(XLogRecPtr lsn)
 		pg_atomic_read_u32(&rg_shared->gate_quorum) > 0 && lsn <= GetFlushRecPtr(NULL);
 }
 
-/* Returns false where waiting makes no sense any more. */
+/*
+ * Returns false where waiting makes no sense any more.  A cancel is no reason: what
+ * could be said then is neither that it is committed nor that it is not.
+ */
 static bool
 wait_a_moment(int times)
 {
 	int			events;
 
-	if (ProcDiePending || QueryCancelPending)
+	if (ProcDiePending)
 		return false;
 	events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_POSTMASTER_DEATH,
 					   times < LOOK_SOON_TIMES ? LOOK_SOON_MS : LOOK_MS, PG_WAIT_EXTENSION);
