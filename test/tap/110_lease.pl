@@ -290,6 +290,24 @@ subtest 'a restarted leader has none, and gets one from the standbys' => sub {
 	is(write_row('n1'), 1);
 };
 
+subtest 'their lease begins with the marker, not with their answer' => sub {
+	is(write_rule(lease => 20_000), 4);
+	$c->stop_server('n1', 'fast');
+	$c->start_server('n1');
+	wait_streaming('n1', 'n2', 'n3');
+	my @receivers = map { $c->sql($_, 'SELECT pid FROM pg_stat_wal_receiver') } 'n2', 'n3';
+	kill 'STOP', @receivers;
+	my $from = lsn('n1');
+	wait_until(sub { markers_since('n1', $from) >= 1 }, 20, 'a marker');
+	my $seen = time;
+	wait_until(sub { time > $seen + 2.5 }, 5, 'it to be old');
+	is(gate('n1'), 'closed', 'nobody has flushed it');
+	kill 'CONT', @receivers;
+	wait_gate('n1', 'open');
+	my $rest = lease_left('n1'); cmp_ok($rest, '<=', 17_500, "its age is gone ($rest ms)");
+	is(write_rule(lease => 1000), 4);
+};
+
 subtest 'one of one: a standby that is no voter does not count' => sub {
 	is(write_rule(voters => 'n1,n2'), 4);
 	ok(wait_gate('n1', 'open'));
