@@ -373,13 +373,14 @@ diagnose_by_standbys(const RgView *view, const RgMemory *memory, int leader, cha
 	int64_t		silence = silence_ms(view, leader);
 	int			node;
 	int64_t		received = last_received_ms(view, leader, &node);
+	int64_t		answered = n->facts_ms > view->started_ms ? n->facts_ms : view->started_ms;
 
 	if (silence < 0)
 	{
 		rg_text(text, size, "neither %s nor any other node answers", n->name);
 		return RG_DIAG_ISOLATED;
 	}
-	if (node >= 0 && received > n->facts_ms + 2 * view->settings.heartbeat_interval_ms &&
+	if (node >= 0 && received > answered + 2 * view->settings.heartbeat_interval_ms &&
 		view->now_ms - received <= half)
 	{
 		rg_text(text, size, "%s received from %s %lld ms ago, after our last answered heartbeat",

@@ -378,7 +378,8 @@ rg_job_plan(const RgView *view, RgDecision *d)
 	RgJob	   *next = NULL;
 	int			node;
 
-	if (d->leader < 0 || !rg_view_is_primary(view, d->leader))
+	if (d->leader < 0 || !rg_view_is_primary(view, d->leader) ||
+		!rg_start_equal(&d->memory.nodes[d->leader].admitted, &view->nodes[d->leader].facts.start))
 		return;
 	for (int i = 0; i < RG_JOBS_MAX; i++)
 	{

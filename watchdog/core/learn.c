@@ -59,26 +59,9 @@ learn_rules(const RgView *view, RgMemory *m)
 	}
 }
 
-/* It says, or said in this loss, that somebody stops it; it answers again: that is over. */
 static void
-learn_purpose(const RgView *view, const RgMemory *m, int node, RgNodeMemory *mem)
+learn_node(const RgNodeView *n, RgNodeMemory *mem)
 {
-	const RgNodeView *n = &view->nodes[node];
-	bool		leads = strcmp(m->rule.leader, n->name) == 0;
-
-	if (rg_view_answers(view, node))
-		mem->purpose_ms = 0;
-	else if (leads && mem->purpose_ms == 0 && n->purpose_ms != 0 && m->lost_ms != 0 &&
-			 n->purpose_ms >= m->lost_ms - 2000)
-		mem->purpose_ms = n->purpose_ms;
-}
-
-static void
-learn_node(const RgView *view, const RgMemory *m, int node, RgNodeMemory *mem)
-{
-	const RgNodeView *n = &view->nodes[node];
-
-	learn_purpose(view, m, node, mem);
 	if (!n->facts.valid)
 		return;
 	if (n->probe.valid && n->probe.postmaster == RG_PM_ALIVE &&
@@ -118,7 +101,7 @@ rg_learn(const RgView *view, RgMemory *m)
 {
 	learn_rules(view, m);
 	for (int i = 0; i < view->nnodes; i++)
-		learn_node(view, m, i, &m->nodes[i]);
+		learn_node(&view->nodes[i], &m->nodes[i]);
 	learn_terms(view, m);
 	if (!rg_phase_is_failover(m->phase))
 		m->term = m->rule.term;
@@ -261,10 +244,25 @@ learn_gate(const RgView *view, RgMemory *m, int leader)
 		m->closed_ms = view->now_ms;
 }
 
+/* It says, or said in this loss, that somebody stops it; it answers again: that is over. */
+static void
+learn_purpose(const RgView *view, RgMemory *m, int leader)
+{
+	const RgNodeView *n = &view->nodes[leader];
+
+	if (rg_view_answers(view, leader))
+		m->nodes[leader].purpose_ms = 0;
+	else if (m->nodes[leader].purpose_ms == 0 && n->purpose_ms != 0 && m->lost_ms != 0 &&
+			 n->purpose_ms >= m->lost_ms - 2000)
+		m->nodes[leader].purpose_ms = n->purpose_ms;
+}
+
 void
 rg_learn_leader(const RgView *view, RgMemory *m, int leader)
 {
 	learn_newest(view, m);
+	if (leader >= 0)
+		learn_purpose(view, m, leader);
 	if (leader < 0 || !rg_view_is_primary(view, leader))
 	{
 		m->behind_ms = m->closed_ms = 0;

@@ -10,7 +10,7 @@
 /* Rules, terms, lease lengths, which postmaster a helper has shown, what a node said of itself. */
 extern void rg_learn(const RgView *view, RgMemory *m);
 
-/* What the leader's answer says: its server start may have leases, the newest position. */
+/* What belongs to the leader: its server start may have leases, why it is gone, the newest position. */
 extern void rg_learn_leader(const RgView *view, RgMemory *m, int leader);
 
 /* Every node of the configuration was asked once, or was given the time for it. */

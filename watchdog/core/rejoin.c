@@ -328,6 +328,9 @@ rg_rejoin_plan(const RgView *view, RgDecision *d)
 	if (d->leader < 0 || !rg_view_is_primary(view, d->leader) ||
 		view->nodes[d->leader].facts.rule.term != d->memory.rule.term)
 		return;
+	/* who may hold more than the leader must not be pointed at it, nor be replaced by a copy of it */
+	if (!rg_start_equal(&d->memory.nodes[d->leader].admitted, &view->nodes[d->leader].facts.start))
+		return;
 	for (int i = 0; i < view->nnodes; i++)
 	{
 		if (i == d->leader || is_in_the_hands_of_a_job(&d->memory, view->nodes[i].name))
