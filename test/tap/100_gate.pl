@@ -6,6 +6,7 @@
 use strict;
 use warnings;
 
+use POSIX ();
 use RegentClient;
 use RegentCluster qw(wait_until run_command);
 use RegentGate;
@@ -31,6 +32,28 @@ sub acknowledged { return RegentClient::is_acknowledged($_[0]) }
 is(sql('SELECT gate, writable FROM regent.node_status()', may_fail => 1), undef, 'no extension yet');
 my $g = RegentGate->new(cluster => $c, node => 'n1', voters => '{n1,n2}');
 is($g->status('gate, writable, lease_left_ms'), 'open|t|', 'a server that is being adopted may write, without a lease');
+
+sub adopting
+{
+	my ($value) = @_;
+	sql("ALTER SYSTEM SET regent.adopting = '$value'");
+	sql('SELECT pg_reload_conf()');
+	wait_until(sub { sql('SHOW regent.adopting') eq $value }, 20, 'regent.adopting to be read');
+	return $g->status('gate');
+}
+sub ahead { return POSIX::strftime('%Y-%m-%d %H:%M:%S', gmtime(time() + 3600 * $_[0])) . ($_[1] // '+00') }
+is(adopting(''), 'closed', 'without regent.adopting a server that has no rule is closed');
+my $none = client()->query('CREATE TABLE early (a int)');
+is(RegentClient::sqlstate($none), '25006', 'and says so');
+like($none->{errors}[0]{D} . $none->{errors}[0]{H}, qr/because it holds no rule\.Make it a node of a cluster with "regent init"/, 'with a hint');
+is(adopting('2001-01-01 00:00:00+00'), 'closed', 'an end time that is over');
+is(adopting(ahead(48)), 'closed', 'an end time more than a day ahead does not count');
+is(adopting(ahead(12)), 'open', 'half a day ahead does');
+sql("ALTER SYSTEM SET log_timezone = 'UTC'");
+is(adopting(ahead(6, '')), 'open', 'without a zone it is in the zone of the log');
+is(sql("SELECT set_config('TimeZone', '<X>-140', false); SELECT gate FROM regent.node_status()"), "<X>-140\nopen",
+	'which a session does not change');
+is(adopting(RegentCluster::adopting_until()), 'open', 'and the first one again');
 
 sql(<<'END');
 CREATE TABLE t (id bigserial PRIMARY KEY, v text);

@@ -87,7 +87,3 @@ SET ROLE regress_monitor;
 SELECT count(*) FROM regent.jobs();
 
 RESET ROLE;
--- nobody gives this node a lease
-SELECT regent.override_gate('end of the tests', '1 minute');
-DROP EXTENSION pg_regent;
-DROP ROLE regress_watchdog, regress_operator, regress_monitor, regress_nobody;
