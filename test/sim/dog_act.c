@@ -88,7 +88,7 @@ take_probe(World *w, Dog *dog, int node, const Shown *s, int64_t probe_ms)
 	if (s->postmaster != PM_ABSENT)
 		dog_start_id(w, node, &s->start, &p->start);
 	p->system_identifier = 7300000000000000001;
-	p->checkpoint_lsn = (uint64_t) s->checkpoint;
+	p->checkpoint_lsn = s->checkpoint;
 	p->promised_term = s->promised_term;
 	v->probe_ms = probe_ms;
 }
@@ -109,7 +109,7 @@ take_promise(World *w, Dog *dog, int node, const Message *m)
 		p->position.rule_seq = w->rules[s->rule].seq;
 	}
 	p->position.timeline = s->timeline;
-	p->position.lsn = (uint64_t) (s->in_recovery ? s->replay : s->flush);
+	p->position.lsn = s->in_recovery ? s->replay : s->flush;
 	p->last_wal_age_ms = s->in_recovery ? s->wal_age_ms : 0;
 	p->nterms = s->nterms;
 	memcpy(p->terms, s->terms, sizeof(p->terms[0]) * (size_t) s->nterms);

@@ -84,11 +84,11 @@ take_facts(World *w, Dog *dog, int node, const Shown *s)
 	f->replay_paused = s->paused;
 	f->receiver_streaming = s->streaming;
 	f->timeline = s->timeline;
-	f->receive_lsn = (uint64_t) s->receive;
-	f->replay_lsn = (uint64_t) s->replay;
-	f->flush_lsn = (uint64_t) s->flush;
-	f->current_lsn = (uint64_t) s->current;
-	f->replay_lag_bytes = s->in_recovery && s->receive > 0 ? s->receive - s->replay : s->in_recovery ? -1 : 0;
+	f->receive_lsn = s->receive;
+	f->replay_lsn = s->replay;
+	f->flush_lsn = s->flush;
+	f->current_lsn = s->current;
+	f->replay_lag_bytes = s->in_recovery && s->receive > 0 ? (int64_t) (s->receive - s->replay) : s->in_recovery ? -1 : 0;
 	f->replay_lag_ms = -1;
 	f->message_age_ms = s->message_age_ms;
 	f->system_identifier = 7300000000000000001;

@@ -22,6 +22,7 @@ typedef struct Entry
 	uint32_t id;
 	uint16_t timeline;
 	int16_t rule;				/* index in w->rules; -1 = none */
+	uint32_t lsn;				/* where it ends; records have different sizes */
 	uint64_t hash;
 } Entry;
 
@@ -189,6 +190,7 @@ struct Server
 extern void data_init(Data *d, int node);
 extern void data_copy(Data *to, const Data *from);
 extern int data_append(World *w, Data *d, int rule);	/* the position after it; -1 when full */
+extern uint64_t data_lsn(const Data *d, int pos);
 extern void data_store_state(World *w, Data *d);	/* state -> durable */
 extern void data_switch(Data *d, uint32_t timeline);
 extern int data_end_of(const Data *d, uint32_t timeline);	/* -1 = not in its history */

@@ -103,8 +103,15 @@ data_append(World *w, Data *d, int rule)
 	e->id = ++w->entry_id;
 	e->timeline = (uint16_t) d->timeline;
 	e->rule = (int16_t) rule;
+	e->lsn = (d->len > 0 ? e[-1].lsn : 1000) + 24 + (e->id * 2654435761u >> 16) % 240;
 	e->hash = mix(mix(d->len > 0 ? e[-1].hash : 1, e->id), d->timeline);
 	return ++d->len;
+}
+
+uint64_t
+data_lsn(const Data *d, int pos)
+{
+	return pos <= 0 ? 0 : pos > d->len ? data_lsn(d, d->len) : d->log[pos - 1].lsn;
 }
 
 void
@@ -236,7 +243,7 @@ data_terms(const Data *d, const RgState *state, uint32_t timeline, RgTermEnd *re
 
 			if (end < 0)
 				continue;
-			e.end_lsn = (uint64_t) end;
+			e.end_lsn = data_lsn(d, end);
 		}
 		ret[n++] = e;
 	}

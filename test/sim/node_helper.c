@@ -34,7 +34,7 @@ probe_of(World *w, int node, Shown *f)
 	f->fenced = d->standby_signal && d->source < 0;
 	f->clean = s->run == RUN_NO && !s->orphans && d->control == CONTROL_SHUT_DOWN;
 	f->in_recovery = s->run != RUN_NO && (s->in_recovery || s->run == RUN_STARTING);
-	f->checkpoint = d->checkpoint;
+	f->checkpoint = data_lsn(d, d->checkpoint - 1); /* pg_controldata tells where the record begins */
 	f->timeline = d->timeline;
 	f->promised_term = highest_of_file(d);
 }

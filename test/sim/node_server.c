@@ -516,10 +516,10 @@ server_show(World *w, int node, Shown *f)
 	f->paused = s->stuck_for_good;
 	f->gate = server_gate(w, node);
 	f->timeline = timeline;
-	f->receive = s->in_recovery ? s->received : 0;
-	f->replay = s->in_recovery ? s->replay : 0;
-	f->flush = s->in_recovery ? s->received : d->flushed;
-	f->current = s->in_recovery ? 0 : d->written;
+	f->receive = s->in_recovery ? data_lsn(d, s->received) : 0;
+	f->replay = s->in_recovery ? data_lsn(d, s->replay) : 0;
+	f->flush = data_lsn(d, s->in_recovery ? s->received : d->flushed);
+	f->current = s->in_recovery ? 0 : data_lsn(d, d->written);
 	f->message_age_ms = s->in_recovery ? now_ms - s->last_message_ms : -1;
 	f->wal_age_ms = s->in_recovery ? now_ms - s->last_wal_ms : -1;
 	f->promised_term = rg_state_effective_term(&s->shm);

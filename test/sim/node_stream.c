@@ -102,6 +102,7 @@ send_wal(World *w, int node, int standby)
 		m->wal[i].id = entry->id;
 		m->wal[i].timeline = entry->timeline;
 		m->wal[i].rule = entry->rule;
+		m->wal[i].lsn = entry->lsn;
 		m->wal[i].hash = entry->hash;
 	}
 	sender->in_flight = true;
@@ -350,6 +351,7 @@ on_wal(World *w, const Event *e)
 		entry->id = m->wal[i].id;
 		entry->timeline = m->wal[i].timeline;
 		entry->rule = m->wal[i].rule;
+		entry->lsn = m->wal[i].lsn;
 		entry->hash = m->wal[i].hash;
 		d->len++;
 	}

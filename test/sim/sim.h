@@ -171,11 +171,11 @@ typedef struct Shown
 	Postmaster postmaster;
 	RgGate gate;
 	uint32_t timeline;
-	int receive;				/* 0 = none */
-	int replay;
-	int flush;
-	int current;
-	int checkpoint;
+	uint64_t receive;			/* 0 = none */
+	uint64_t replay;
+	uint64_t flush;
+	uint64_t current;
+	uint64_t checkpoint;
 	int64_t message_age_ms;		/* -1 = never */
 	int64_t wal_age_ms;
 	int64_t promised_term;
@@ -223,6 +223,7 @@ struct Message
 		uint32_t id;
 		uint16_t timeline;
 		int16_t rule;
+		uint32_t lsn;
 		uint64_t hash;
 	} wal[DATA_MESSAGE_MAX];
 };

@@ -341,6 +341,22 @@ rg_choose_prospect(const RgView *view, const RgMemory *memory, int leader, RgCho
 	choose_among(view, memory, leader, c, ret_choice);
 }
 
+bool
+rg_choose_has_lost_wal(const RgNodeView *node, const RgTermEnd *leader_terms, int count)
+{
+	const RgPromise *p = &node->promise;
+	const RgTermEnd *last = p->nterms > 0 ? &p->terms[p->nterms - 1] : NULL;
+
+	if (last == NULL || node->facts.rule.term != last->term ||
+		strcmp(node->facts.rule.leader, node->name) != 0)
+		return false;
+	for (int i = 0; i < count; i++)
+		if (leader_terms[i].term == last->term)
+			return leader_terms[i].end_lsn != 0 && p->position.timeline == leader_terms[i].timeline &&
+				p->position.lsn < leader_terms[i].end_lsn;
+	return false;
+}
+
 RgPosition
 rg_choose_position(const RgView *view, const RgMemory *memory, int node)
 {

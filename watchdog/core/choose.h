@@ -29,6 +29,13 @@ extern bool rg_is_recruited(const RgView *view, int node, int64_t term);
 extern bool rg_choose_is_behind(const RgView *view, const RgMemory *memory, int node);
 
 /*
+ * It led its last term and lies before the end of that term in the leader's history.
+ * A leader has all that it ever sent: so its disk is an older one, and what it wrote
+ * since are other rows on the same timeline (F10).  From its complete promise.
+ */
+extern bool rg_choose_has_lost_wal(const RgNodeView *node, const RgTermEnd *leader_terms, int count);
+
+/*
  * The most that a node is known to hold: its promise of this term, else its facts.
  * rule_term 0 = not known.
  */

@@ -117,6 +117,29 @@ rg_learn_all_tried(const RgView *view)
 	return true;
 }
 
+bool
+rg_learn_knows_enough(const RgView *view, const RgMemory *m)
+{
+	int			standbys = 0;
+	int			answering = 0;
+	int			heard = 0;
+
+	if (m->rule.watchdog[0] == '\0' || strcmp(m->rule.watchdog, view->watchdog) == 0)
+		return true;
+	for (int i = 0; i < m->rule.nvoters; i++)
+	{
+		int			k = rg_view_find(view, m->rule.voters[i]);
+
+		if (strcmp(m->rule.voters[i], m->rule.leader) == 0)
+			continue;
+		standbys++;
+		answering += k >= 0 && rg_view_answers(view, k);
+		heard += k >= 0 && rg_view_is_standby(view, k) && view->nodes[k].facts.promised_term <= m->rule.term;
+	}
+	/* whoever was to lead after this rule needed recruits: one of them would be among these */
+	return heard >= rg_rules_lease_quorum(standbys) || answering == standbys;
+}
+
 /*
  * A server start may have leases once nobody shows more than it holds (F10).  The
  * answers of two nodes are of two moments: only what stays so counts against it.
@@ -134,6 +157,8 @@ learn_admitted(const RgView *view, RgMemory *m, int leader)
 		return;
 	}
 	if (!rg_learn_all_tried(view))
+		return;
+	if (strcmp(m->accept_loss, m->rule.leader) != 0 && !rg_learn_knows_enough(view, m))
 		return;
 	if (strcmp(m->accept_loss, m->rule.leader) == 0)
 	{

@@ -13,6 +13,12 @@ extern void rg_learn(const RgView *view, RgMemory *m);
 /* What belongs to the leader: its server start may have leases, why it is gone, the newest position. */
 extern void rg_learn_leader(const RgView *view, RgMemory *m, int leader);
 
+/*
+ * The newest rule that we see was written for another watchdog: have enough of its
+ * standbys answered to tell that there is no newer one?
+ */
+extern bool rg_learn_knows_enough(const RgView *view, const RgMemory *m);
+
 /* Every node of the configuration was asked once, or was given the time for it. */
 extern bool rg_learn_all_tried(const RgView *view);
 

@@ -122,6 +122,29 @@ notice_death(const RgView *view, RgDecision *d)
 	return RG_INPUT_LEADER_ALIVE;
 }
 
+/*
+ * Somebody has promised more than the rule in force, to a watchdog that is gone or
+ * to a life of ours that no journal tells of: he would refuse to follow for ever.
+ */
+static bool
+has_been_promised_above(const RgView *view, const RgMemory *m)
+{
+	int			leader = rg_view_find(view, m->rule.leader);
+
+	if (leader < 0 || view->nodes[leader].facts.rule.term != m->rule.term ||
+		!rg_start_equal(&m->nodes[leader].admitted, &view->nodes[leader].facts.start))
+		return false;
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		const RgFacts *f = &view->nodes[i].facts;
+
+		if (rg_view_answers(view, i) && rg_rule_has_voter(&m->rule, view->nodes[i].name) &&
+			(f->promised_term > m->rule.term || f->promoting_term > m->rule.term))
+			return true;
+	}
+	return false;
+}
+
 static RgInput
 notice_well(const RgView *view, RgDecision *d)
 {
@@ -133,6 +156,12 @@ notice_well(const RgView *view, RgDecision *d)
 		rg_decision_note(d, RG_EVENT_FAILOVER_REFUSED, d->leader, 0, false,
 						 "%s is well again: nothing is given up for %s", m->rule.leader, m->accept_loss);
 		m->accept_loss[0] = '\0';
+	}
+	if (m->phase == RG_PHASE_STEADY && has_been_promised_above(view, m))
+	{
+		m->term = ++m->highest_term;
+		rg_text(m->candidate, sizeof(m->candidate), "%s", m->rule.leader);
+		return RG_INPUT_LEADER_BACK;
 	}
 	if (m->phase == RG_PHASE_STEADY && m->target[0] != '\0' && rg_switch_may_begin(view, d))
 		return RG_INPUT_SWITCHOVER_ASKED;
@@ -353,6 +382,16 @@ raise_term(const RgView *view, RgDecision *d)
 					 "term %lld: a node has promised more than was known here", (long long) m->term);
 }
 
+/* A leader of a newer rule than was known when the recruit began: its authority counts, too. */
+static void
+claim_newest_leader(const RgView *view, RgMemory *m)
+{
+	int			leader = rg_view_find(view, m->rule.leader);
+
+	if (leader >= 0 && !m->nodes[leader].must_end && !m->nodes[leader].ended)
+		m->nodes[leader].must_end = true;
+}
+
 static RgInput
 notice_recruiting(const RgView *view, RgDecision *d)
 {
@@ -361,6 +400,7 @@ notice_recruiting(const RgView *view, RgDecision *d)
 	bool		late;
 	RgChoice	choice;
 
+	claim_newest_leader(view, m);
 	raise_term(view, d);
 	back = leader_that_is_back(view, m);
 	late = rg_memory_phase_age_ms(m, view) > RG_RECRUIT_DEADLINE_MS;

@@ -17,6 +17,7 @@ static const RgMove moves[] = {
 	{20, RG_PHASE_STEADY,     RG_INPUT_LEADER_DOUBTED,   RG_PHASE_SUSPECTING, "silence is only a suspicion: ask the helper and the standbys"},
 	{21, RG_PHASE_STEADY,     RG_INPUT_LEADER_WAITED,    RG_PHASE_WAITING,    "the leader is expected back within restart_budget"},
 	{22, RG_PHASE_STEADY,     RG_INPUT_LEADER_ALIVE,     RG_PHASE_ALARMED,    "the leader has trouble that no failover may mend"},
+	{24, RG_PHASE_STEADY,     RG_INPUT_LEADER_BACK,      RG_PHASE_UNDOING,    "a node has promised more than the rule in force: the leader goes on with a rule above that"},
 	{23, RG_PHASE_STEADY,     RG_INPUT_FAILOVER_CALLED,  RG_PHASE_RECRUITING, "the leader is proven dead"},
 
 	{30, RG_PHASE_SUSPECTING, RG_INPUT_LEADER_WELL,      RG_PHASE_STEADY,     "the leader answers again"},

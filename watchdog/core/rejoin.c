@@ -18,6 +18,7 @@
 
 #include "choose.h"
 #include "job.h"
+#include "learn.h"
 #include "phase.h"
 #include "plan.h"
 
@@ -45,7 +46,13 @@ state_of_answering(const RgView *view, const RgDecision *d, int node, char *why)
 	if (!f->in_recovery)
 	{
 		if (node == d->leader)
+		{
+			if (!rg_learn_knows_enough(view, &d->memory))
+				rg_text(why, RG_TEXT_MAX,
+						"rule %lld was written for another watchdog: more of its standbys have to answer before %s may write; or regent failover %s --accept-loss",
+						(long long) d->memory.rule.term, n->name, n->name);
 			return RG_STATE_OK;
+		}
 		if (d->memory.rule.term == 0)
 		{
 			rg_text(why, RG_TEXT_MAX, "no rule yet: run regent init");
@@ -194,7 +201,8 @@ plan_follow_again(const RgView *view, RgDecision *d, int node)
 	int64_t		term = d->memory.rule.term;
 
 	/* the leader has to be heard after the node: who has just connected is not in its older answer */
-	if (!view->settings.auto_rejoin || !rg_rule_has_voter(&d->memory.rule, n->name) ||
+	if (!view->settings.auto_rejoin ||
+		(!rg_rule_has_voter(&d->memory.rule, n->name) && f->receiver_streaming) ||
 		view->nodes[d->leader].facts_ms < n->facts_ms || f->terms[f->nterms - 1].term != term ||
 		rg_rules_may_follow(f->terms, f->nterms, f->promoting_term, f->timeline,
 							f->receive_lsn > f->replay_lsn ? f->receive_lsn : f->replay_lsn,
@@ -265,6 +273,8 @@ plan_standby(const RgView *view, RgDecision *d, int node)
 								  leader->terms, leader->nterms);
 	if (verdict != RG_FOLLOW_OK)
 		diverged(view, d, node, rg_follow_verdict_text(verdict));
+	else if (rg_choose_has_lost_wal(n, leader->terms, leader->nterms))
+		diverged(view, d, node, "it led and lacks WAL that it had sent: its disk is an older copy");
 	else if (rg_op_may_try(&n->ops[RG_STEP_FOLLOW], term, view->now_ms, 1000) ||
 			 (rg_op_done(&n->ops[RG_STEP_FOLLOW], term) &&
 			  view->now_ms - n->ops[RG_STEP_FOLLOW].ended_ms >= 5000))
