@@ -141,9 +141,20 @@ rg_learn_knows_enough(const RgView *view, const RgMemory *m)
 }
 
 /*
- * A server start may have leases once nobody shows more than it holds (F10).  The
- * answers of two nodes are of two moments: only what stays so counts against it.
+ * What was shown more than a second before the leader's answer is more than the
+ * leader holds.  Answers that cross each other on the way prove nothing: a standby
+ * that was asked a moment later has received more.
  */
+static bool
+is_surely_behind(const RgView *view, const RgMemory *m, int leader)
+{
+	RgPosition	has = rg_choose_position(view, m, leader);
+
+	return rg_rules_compare_position(&m->newest, &has) > 0 &&
+		view->nodes[leader].facts_ms - m->newest_ms > 1000;
+}
+
+/* A server start may have leases once nobody shows more than it holds (F10). */
 static void
 learn_admitted(const RgView *view, RgMemory *m, int leader)
 {
@@ -175,6 +186,8 @@ learn_admitted(const RgView *view, RgMemory *m, int leader)
 		m->nodes[leader].admitted = f->start;
 		m->behind_ms = 0;
 	}
+	else if (!is_surely_behind(view, m, leader))
+		m->behind_ms = 0;
 	else if (m->behind_ms == 0)
 		m->behind_ms = view->now_ms;
 }
