@@ -127,6 +127,7 @@ sub server_conf
 	my $h = $self->host($name);
 	my $until = POSIX::strftime('%Y-%m-%d %H:%M:%S+00', gmtime(time() + 1800));
 	my $sync = $self->{durability} eq 'async' ? '' : "synchronous_standby_names = 'ANY 1 (" . join(', ', @nodes) . ")'\n";
+	# commit_delay: a tmpfs syncs in no time, a disk does not
 	return <<"END";
 # written by the test
 listen_addresses = '@{[ $h->address ]}'
@@ -146,6 +147,8 @@ wal_retrieve_retry_interval = 10ms
 wal_receiver_status_interval = 1s
 shared_buffers = 16MB
 max_wal_size = 128MB
+commit_delay = 8000
+commit_siblings = 0
 log_line_prefix = '%m [%p] %b %a '
 log_replication_commands = on
 lc_messages = C

@@ -24,6 +24,10 @@ my %verbs = (
 	off => \&do_off,
 	on => \&do_on,
 	start => \&do_start,
+	stop => \&do_stop,
+	restart => \&do_restart,
+	cancel => \&do_cancel,
+	unsync => \&do_unsync,
 	fill => \&do_fill,
 	free => \&do_free,
 	walswitch => \&do_walswitch,
@@ -151,6 +155,48 @@ sub do_start
 	return $h->name;
 }
 
+sub do_stop
+{
+	my ($self, $role, $mode) = @_;
+	my $h = $self->host($role);
+	$h->start([ "$RegentCluster::bindir/pg_ctl", '-D', $self->{cluster}->data($h->name), '-s', '-W', '-m', $mode, 'stop' ], $h->dir . '/by-hand.log');
+	return $h->name;
+}
+
+sub do_restart
+{
+	my ($self, $role, $mode) = @_;
+	my $h = $self->host($role);
+	$h->start([ "$RegentCluster::bindir/pg_ctl", '-D', $self->{cluster}->data($h->name), '-l', $h->dir . '/server.log', '-s', '-W', '-m', $mode, 'restart' ],
+		$h->dir . '/by-hand.log');
+	return $h->name;
+}
+
+# What an impatient superuser does to commits that wait for standbys.
+sub do_by_superuser
+{
+	my ($self, $role, @queries) = @_;
+	my $h = $self->host($role);
+	$h->start([ "$RegentCluster::bindir/psql", '-XqAt', '-h', $h->dir . '/run', '-U', 'postgres', '-d', 'postgres', map { ('-c', $_) } @queries ],
+		$h->dir . '/by-hand.log');
+	return $h->name;
+}
+
+sub do_cancel
+{
+	my ($self, $role) = @_;
+	return $self->do_by_superuser($role, "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE usename = 'chaos'");
+}
+
+# Only where the names are needed at all; peace sets them again.
+sub do_unsync
+{
+	my ($self, $role) = @_;
+	return 'async' if $self->{cluster}{durability} eq 'async';
+	push @{ $self->{unsynced} }, $self->host($role)->name;
+	return $self->do_by_superuser($role, "ALTER SYSTEM SET synchronous_standby_names = ''", 'SELECT pg_reload_conf()');
+}
+
 # ---- network ----
 
 sub disturb
@@ -236,10 +282,7 @@ sub do_free
 sub do_walswitch
 {
 	my ($self, $role) = @_;
-	my $h = $self->host($role);
-	my $query = join '; ', map { "SELECT pg_logical_emit_message(false, 'chaos', 'x'), pg_switch_wal()" } 1 .. 8;
-	$h->start([ "$RegentCluster::bindir/psql", '-XqAt', '-h', $h->dir . '/run', '-U', 'postgres', '-d', 'postgres', '-c', $query ], $h->dir . '/by-hand.log');
-	return $h->name;
+	return $self->do_by_superuser($role, map { "SELECT pg_logical_emit_message(false, 'chaos', 'x'), pg_switch_wal()" } 1 .. 8);
 }
 
 # ---- orders ----
@@ -290,7 +333,16 @@ sub peace
 	}
 	$c->start_regentd unless defined $c->regentd_pid;
 	delete $self->{regentd_back};
+	$self->resync;
 	push @{ $self->{acts} }, [ Util::now(), 'peace', '' ];
+}
+
+# Puts the names of synchronous standbys back, as soon as the node can be asked.
+sub resync
+{
+	my ($self) = @_;
+	my $c = $self->{cluster};
+	$self->{unsynced} = [ grep { !defined $c->sql($_, "ALTER SYSTEM RESET synchronous_standby_names;\nSELECT pg_reload_conf();", 5) } @{ $self->{unsynced} || [] } ];
 }
 
 1;

@@ -18,6 +18,8 @@ use Time::HiRes qw(time sleep);
 
 # kinds of transactions: txn.c
 my @load = ('iims', 'ip', 'ici', 'ims', 'iqi', 'its');
+# these hardly pause
+my @hot = ('i', 'm');
 my $first_id = 0;
 
 # new(cluster, dir): dir outlives the hosts
@@ -35,7 +37,8 @@ sub load_lines
 	my $base = "port=5432 user=chaos dbname=postgres target_session_attrs=read-write sslmode=disable gssencmode=disable application_name=load passfile="
 		. $c->host('c')->dir . '/pgpass';
 	my $n = 0;
-	return map { sprintf "load%d|%s|%d|2500|700|keep|%s|%s\n", ++$n, $_, 20, $hosts, $base } @load;
+	return ((map { sprintf "load%d|%s|20|2500|700|keep|%s|%s\n", ++$n, $_, $hosts, $base } @load),
+		map { sprintf "hot%d|%s|1|2500|700|keep|%s|%s\n", ++$n, $_, $hosts, $base } @hot);
 }
 
 sub observer_lines
@@ -48,6 +51,8 @@ sub observer_lines
 		my $base = 'port=5432 user=chaos dbname=postgres application_name=observer';
 		my $where = $c->host($name)->dir . '/run';
 		push @lines, sprintf "see%d-%s|%s|200|0|2000|%s|%s|%s\n", $_, $name, $_ == 3 ? 'ims' : 'i', $_ > 3 ? 'fresh' : 'keep', $where, $base for 1 .. 5;
+		# and three that are always in the middle of a commit where they may write
+		push @lines, sprintf "hot%d-%s|%s|1|0|2000|keep|%s|%s\n", $_, $name, $_ == 3 ? 't' : 'i', $where, $base for 1 .. 3;
 	}
 	return @lines;
 }

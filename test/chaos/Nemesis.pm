@@ -6,6 +6,7 @@
 #             server was restarted by us (I6); may: either is right
 #   loses     in async, commits of a primary that was lost may be missing
 #   calm      service is not interrupted at all
+#   restarts  the plan itself restarts the leader's server
 #   halts     writes may stop for as long as the fault lasts, by design
 # A plan is a list of [seconds, verb, arguments...] (Faults.pm); ['moved'] waits
 # until another node acknowledges, and later times count from there.  Everything
@@ -26,6 +27,8 @@ my @rows = (
 	{ name => 'kill_server', class => 'crash', failover => 'must', loses => 1, plan => sub { ([ 0, 'kill', 'L', 'server' ], ['moved']) } },
 	{ name => 'kill_backend', class => 'restart', failover => 'never', plan => sub { ([ 0, 'kill', 'L', 'backend' ]) } },
 	{ name => 'kill_worker', class => 'restart', failover => 'never', plan => sub { ([ 0, 'kill', 'L', 'worker' ]) } },
+	{ name => 'restart_leader', class => 'restart', failover => 'never', restarts => 1,
+		plan => sub { my ($r) = @_; ([ 0, 'restart', 'L', $r->pick('fast', 'immediate') ]) } },
 	{ name => 'kill_standby', class => 'standby', failover => 'never', calm => 1,
 		plan => sub { my ($r) = @_; ([ 0, 'kill', 'A', $r->pick('postmaster', 'server') ]) } },
 	{ name => 'kill_regentd', class => 'watchdog', failover => 'never', calm => 1,
@@ -41,6 +44,9 @@ my @rows = (
 	{ name => 'pause_host', class => 'host_lost', failover => 'must', loses => 1,
 		plan => sub { my ($r) = @_; ([ 0, 'cut', 'L', 'everyone', 'both', style($r) ], [ 0, 'freeze', 'L', 'host' ], ['moved'],
 			[ $r->between(0, 2), 'heal' ], [ 2, 'wake', 'L' ]) } },
+	{ name => 'freeze_in_commit', class => 'host_lost', failover => 'must', loses => 1,
+		plan => sub { my ($r, $l) = @_; my $s = style($r); ([ 0, 'cut', 'L', 'A', 'both', $s ], [ 0, 'cut', 'L', 'B', 'both', $s ], [ $l * $r->between(0.05, 0.4), 'freeze', 'L', 'host' ],
+			['moved'], [ 0, 'cut', 'L', 'w', 'both', $s ], [ $r->between(0, 0.5), 'wake', 'L' ], [ 2, 'heal' ]) } },
 	{ name => 'wake_in_failover', class => 'freeze', failover => 'may', loses => 1,
 		plan => sub { my ($r, $l) = @_; ([ 0, 'freeze', 'L', 'host' ], [ $l * $r->between(0.5, 1.8), 'wake', 'L' ]) } },
 	{ name => 'freeze_postmaster', class => 'hung', failover => 'must', loses => 1, plan => sub { ([ 0, 'freeze', 'L', 'postmaster' ], ['moved']) } },
@@ -62,6 +68,12 @@ my @rows = (
 		plan => sub { my ($r) = @_; (leader_alone($r, $r->pick('in', 'out')), ['moved'], [ $r->between(0, 4), 'heal' ]) } },
 	{ name => 'cut_off_leader_shortly', class => 'cut', failover => 'may', loses => 1,
 		plan => sub { my ($r, $l) = @_; (leader_alone($r, $r->pick('both', 'in', 'out')), [ $l * $r->between(0.2, 1.6), 'heal' ]) } },
+	{ name => 'cut_off_and_stop', class => 'host_lost', failover => 'must', loses => 1,
+		plan => sub { my ($r, $l) = @_; (leader_alone($r, 'both'), [ $l * $r->between(0.05, 1.2), 'stop', 'L', $r->pick('smart', 'fast', 'immediate') ], ['moved'],
+			[ $r->between(0, 3), 'heal' ]) } },
+	{ name => 'cut_off_and_cancel', class => 'host_lost', failover => 'must', loses => 1,
+		plan => sub { my ($r, $l) = @_; my $t = $r->between(0.05, 0.5); (leader_alone($r, 'both'), [ $t, 'unsync', 'L' ], [ $t, 'cancel', 'L' ],
+			[ $l, 'cancel', 'L' ], ['moved'], [ $r->between(0, 3), 'heal' ]) } },
 	{ name => 'cut_watchdog_from_leader', class => 'watchdog', failover => 'never', calm => 1,
 		plan => sub { my ($r, $l) = @_; ([ 0, 'cut', 'w', 'L', $r->pick('both', 'in', 'out'), style($r) ], [ $l * $r->between(0.5, 4), 'heal' ]) } },
 	{ name => 'cut_watchdog', class => 'watchdog', failover => 'never', calm => 1,

@@ -157,6 +157,7 @@ sub converge
 		if (Util::now() > $managed + 3)
 		{
 			start_dead_standbys($r);
+			$faults->resync;
 			$managed = Util::now();
 		}
 		$why = not_whole();
@@ -202,7 +203,7 @@ sub judge
 	if ($nemesis->{failover} eq 'never')
 	{
 		push @bad, "I6: needless failover from $r->{leader_before} to $leader" if $moved;
-		push @bad, "I6: the leader's server was restarted" if !$moved && $r->{start_before} ne $r->{start_after};
+		push @bad, "I6: the leader's server was restarted" if !$moved && !$nemesis->{restarts} && $r->{start_before} ne $r->{start_after};
 	}
 	my ($outage, $at) = Invariants::outage_ms($load, $faults->{first_at}, $r->{term_before});
 	$r->{resume_ms} = Invariants::resume_ms($load, $faults->{first_at}, $r->{term_before});
@@ -319,7 +320,7 @@ sub summary
 		my @of = @{ $class{$name} };
 		my ($outage, $resume, $whole) = map { my $k = $_; [ sort { $a <=> $b } map { $_->{$k} // () } @of ] } qw(outage_ms resume_ms converge_ms);
 		printf "%-18s %6d %6d | %9s %9s | %9s %9s | %9s %8d\n", $name, scalar @of, scalar(grep { $_->{moved} } @of),
-			(map { defined $_ ? int($_) : '-' } Util::median(@$outage), $outage->[-1], Util::median(@$resume), $resume->[-1], Util::median(@$whole)), sum(map { $_->{lost} // 0 } @of);
+			(map { defined $_ ? int($_) : '-' } (map { (Util::median(@$_), @$_ ? $_->[-1] : undef) } $outage, $resume), Util::median(@$whole)), sum(map { $_->{lost} // 0 } @of);
 	}
 	print "outage: longest time without service; resumed: from the fault to the first write on another node; whole: from peace to all well; ms, medians\n";
 	my @moved = grep { $_->{moved} && !$_->{halts} } @r;

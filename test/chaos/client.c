@@ -211,14 +211,14 @@ note_result(Client *c, const Journal *j, const PGresult *res)
 }
 
 static void
-end_transaction(Client *c)
+end_transaction(Client *c, int64_t pause_us)
 {
 	if (c->fresh || PQtransactionStatus(c->conn) != PQTRANS_IDLE)
-		go_away(c, c->pause_us);
+		go_away(c, pause_us);
 	else
 	{
 		c->state = CLIENT_IDLE;
-		c->next_at = client_now() + c->pause_us;
+		c->next_at = client_now() + pause_us;
 	}
 }
 
@@ -230,6 +230,8 @@ end_transaction(Client *c)
 static void
 after_refusal(Client *c)
 {
+	int64_t		pause_us = c->pause_us > BACKOFF_MAX_US ? c->pause_us : BACKOFF_MAX_US;
+
 	if (c->nhosts > 1)
 	{
 		c->first_host = (c->first_host + 1) % c->nhosts;
@@ -237,9 +239,9 @@ after_refusal(Client *c)
 		c->backoff_us = c->backoff_us * 2 > BACKOFF_MAX_US ? BACKOFF_MAX_US : c->backoff_us * 2;
 	}
 	else if (c->turn % 16 == 0)
-		go_away(c, c->pause_us);
+		go_away(c, pause_us);
 	else
-		end_transaction(c);
+		end_transaction(c, pause_us);
 }
 
 /* The server has said all about one statement. */
@@ -273,7 +275,7 @@ end_step(Client *c, const Journal *j)
 	if (++c->step < txn_steps(c->kind))
 		send_step(c, j);
 	else
-		end_transaction(c);
+		end_transaction(c, c->pause_us);
 }
 
 static void
