@@ -544,6 +544,9 @@ rg_worker_main(Datum arg)
 		long		marker_ms;
 		long		pause_ms;
 
+		/* called, perhaps after the wait had ended: look at everything */
+		if (MyLatch->is_set)
+			next_ms = 0;
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
@@ -565,8 +568,7 @@ rg_worker_main(Datum arg)
 			run(&database_step);
 		}
 		pause_ms = (long) Max(next_ms - rg_boottime_ms(), 0);
-		if (WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					  Min(pause_ms, marker_ms), PG_WAIT_EXTENSION) & WL_LATCH_SET)
-			next_ms = 0;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 Min(pause_ms, marker_ms), PG_WAIT_EXTENSION);
 	}
 }

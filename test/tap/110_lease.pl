@@ -304,7 +304,8 @@ subtest 'their lease begins with the marker, not with their answer' => sub {
 	is(gate('n1'), 'closed', 'nobody has flushed it');
 	kill 'CONT', @receivers;
 	wait_gate('n1', 'open');
-	my $rest = lease_left('n1'); cmp_ok($rest, '<=', 17_500, "its age is gone ($rest ms)");
+	my $rest = lease_left('n1');
+	cmp_ok($rest, '<=', 17_500, "its age is gone ($rest ms)");
 	is(write_rule(lease => 1000), 4);
 };
 
