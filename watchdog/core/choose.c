@@ -268,6 +268,21 @@ choose_by_order(const RgView *view, const RgMemory *memory, const Contender *c, 
 	rg_text(choice->summary, RG_TEXT_MAX, "%s: %.200s", view->nodes[node].name, choice->reasons[node]);
 }
 
+/*
+ * What lies on a timeline whose term has no rule here was begun by a promotion that
+ * never opened, or whose rule has not come: it counts up to where that began (F2).
+ */
+static void
+leave_unruled(RgPosition *p, const RgTermEnd *terms, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (terms[i].term == p->rule_term && terms[i].end_lsn != 0 && terms[i].timeline < p->timeline)
+		{
+			p->timeline = terms[i].timeline;
+			p->lsn = terms[i].end_lsn;
+		}
+}
+
 void
 rg_choose(const RgView *view, const RgMemory *memory, int64_t term, int leader,
 		  RgChoice *ret_choice)
@@ -293,6 +308,7 @@ rg_choose(const RgView *view, const RgMemory *memory, int64_t term, int leader,
 		{
 			c[i].present = true;
 			c[i].position = n->promise.position;
+			leave_unruled(&c[i].position, n->promise.terms, n->promise.nterms);
 		}
 	}
 	if (memory->accept_loss[0] != '\0')
@@ -376,6 +392,7 @@ rg_choose_position(const RgView *view, const RgMemory *memory, int node)
 		p.lsn = f->current_lsn > f->flush_lsn ? f->current_lsn : f->flush_lsn;
 	else
 		p.lsn = f->receive_lsn > f->replay_lsn ? f->receive_lsn : f->replay_lsn;
+	leave_unruled(&p, f->terms, f->nterms);
 	/* in one start of a server a position only grows; once promoted it is past its promise */
 	if (has_promised && rg_rules_compare_position(&n->promise.position, &p) > 0)
 		return n->promise.position;

@@ -245,6 +245,15 @@ enter(const RgView *view, RgDecision *d, const RgMove *move)
 			/* from here on it is this one that is looked after */
 			if (move->from == RG_PHASE_SWITCHING)
 				rg_text(m->candidate, sizeof(m->candidate), "%s", m->rule.leader);
+			/* a story of its own, not the end of the last one */
+			if (move->from == RG_PHASE_STEADY)
+			{
+				memset(&m->failover, 0, sizeof(m->failover));
+				m->failover.term = m->term;
+				m->failover.diagnosis = m->diagnosis;
+				m->failover.times.lost_ms = m->failover.times.called_ms = view->now_ms;
+				rg_text(m->failover.from, sizeof(m->failover.from), "%s", m->rule.leader);
+			}
 			m->lost_ms = 0;
 			d->leader = find_leader(view, m);
 			m->diagnosis = rg_diagnose(view, m, d->leader, d->evidence, sizeof(d->evidence));

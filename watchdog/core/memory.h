@@ -76,6 +76,8 @@ typedef struct RgNodeMemory
 	bool		ungated;		/* its gate was off or overridden when it last answered */
 	bool		stale;			/* it had not streamed for a lease when the leader was last seen */
 	char		intruder[96];	/* the other watchdog that it showed, told already */
+	RgServerStart met;			/* the start that was seen last; not journalled */
+	int64_t		met_ms;			/* when its first answer came; not journalled */
 	int64_t		apart_ms;		/* since when it does not stream; not journalled */
 	char		reason[RG_TEXT_MAX];
 } RgNodeMemory;

@@ -401,6 +401,8 @@ notice_recruiting(const RgView *view, RgDecision *d)
 	RgChoice	choice;
 
 	claim_newest_leader(view, m);
+	/* what has ended in this term has ended for the next one, too */
+	(void) authorities_have_ended(view, d);
 	raise_term(view, d);
 	back = leader_that_is_back(view, m);
 	late = rg_memory_phase_age_ms(m, view) > RG_RECRUIT_DEADLINE_MS;
