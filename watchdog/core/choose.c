@@ -394,8 +394,14 @@ rg_choose_position(const RgView *view, const RgMemory *memory, int node)
 		p.lsn = f->receive_lsn > f->replay_lsn ? f->receive_lsn : f->replay_lsn;
 	leave_unruled(&p, f->terms, f->nterms);
 	/* in one start of a server a position only grows; once promoted it is past its promise */
-	if (has_promised && rg_rules_compare_position(&n->promise.position, &p) > 0)
-		return n->promise.position;
+	if (has_promised)
+	{
+		RgPosition	promised = n->promise.position;
+
+		leave_unruled(&promised, n->promise.terms, n->promise.nterms);
+		if (rg_rules_compare_position(&promised, &p) > 0)
+			return promised;
+	}
 	return p;
 }
 

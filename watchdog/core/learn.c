@@ -69,6 +69,11 @@ learn_node(const RgNodeView *n, RgNodeMemory *mem)
 		rg_start_equal(&n->probe.start, &n->facts.start))
 		mem->shown = n->probe.start;
 	mem->ungated = n->facts.gate == RG_GATEV_OFF || n->facts.gate == RG_GATEV_OVERRIDE;
+	if (!rg_start_equal(&mem->met, &n->facts.start))
+	{
+		mem->met = n->facts.start;
+		mem->met_ms = n->facts_ms;
+	}
 }
 
 /*
@@ -154,6 +159,20 @@ is_surely_behind(const RgView *view, const RgMemory *m, int leader)
 		view->nodes[leader].facts_ms - m->newest_ms > 1000;
 }
 
+/*
+ * What a standby showed while the leader was still there is not all that it got: an
+ * answer from after the leader's new start counts, of whoever answers.
+ */
+static bool
+all_were_heard_since(const RgView *view, const RgMemory *m, int leader)
+{
+	for (int i = 0; i < view->nnodes; i++)
+		if (i != leader && rg_view_answers(view, i) &&
+			view->nodes[i].facts_ms < m->nodes[leader].met_ms)
+			return false;
+	return true;
+}
+
 /* A server start may have leases once nobody shows more than it holds (F10). */
 static void
 learn_admitted(const RgView *view, RgMemory *m, int leader)
@@ -169,7 +188,8 @@ learn_admitted(const RgView *view, RgMemory *m, int leader)
 	}
 	if (!rg_learn_all_tried(view))
 		return;
-	if (strcmp(m->accept_loss, m->rule.leader) != 0 && !rg_learn_knows_enough(view, m))
+	if (strcmp(m->accept_loss, m->rule.leader) != 0 &&
+		(!rg_learn_knows_enough(view, m) || !all_were_heard_since(view, m, leader)))
 		return;
 	if (strcmp(m->accept_loss, m->rule.leader) == 0)
 	{
