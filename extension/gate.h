@@ -4,8 +4,9 @@
  *
  * Every write is asked twice: before its commit record (refused, SQLSTATE 25006)
  * and before its client is told (then the connection ends, and the client knows
- * nothing).  The verdict is pure (rules.c); this module feeds it from shared
- * memory and settings.  gate_statement.c and gate_commit.c are the two checks.
+ * nothing).  The verdict is pure (rules.c); gate.c feeds it from shared memory and
+ * settings.  gate_statement.c and gate_commit.c are the first check, gate_commit.c
+ * and gate_output.c the second.
  *
  * Nothing here acts where regent.node_name is empty.
  */
@@ -73,10 +74,7 @@ extern void rg_gate_command_ends(void);
 /* It ended another transaction, whose record ends here: that one is counted. */
 extern void rg_gate_count(XLogRecPtr lsn);
 
-/*
- * A statement of the client begins, not inside a procedure: what earlier commits
- * of this message have to say is sent now, while the gate is known to be open.
- */
-extern void rg_gate_send_answers(void);
+/* A write is about to be told: ends this session without a word if the gate is closed. */
+extern void rg_gate_before_answer(void);
 
 #endif							/* RG_GATE_H */

@@ -6,20 +6,12 @@
  * which is only where we usually wait: it can be cancelled, it forgets its list for
  * a moment after a reload, and pg_receivewal can pose as a standby.  So in sync and
  * strict the voters that have flushed the commit are counted here.  If only the
- * count is missing, the commit waits while the lease lasts.
+ * count is missing, the commit waits while the lease lasts.  Who has no client (an
+ * apply worker, somebody's background worker) is asked here, too; a client's
+ * session is asked where the answer leaves (gate_output.c), which is later.
  *
- * Is the gate closed, the transaction stays committed here, and its client learns
- * nothing: output goes nowhere and the process ends at the next interrupt, as the
- * server does it when it is shut down in its own wait.  What still lies in the
- * output buffer is dropped with it, and that is wanted: it may be the answer to an
- * earlier commit of the same message.
- *
- * Such answers can also lie there for long while the gate is open ("COMMIT; SELECT
- * pg_sleep(3600)" in one message), or be given at the end of a procedure that
- * committed early.  So a commit leaves a mark.  The next statement of the same
- * message sends what is ready to go, after another check; and the end of the
- * message is checked, too, while the mark is there.  The mark goes when all output
- * has left: a later message of the session is not to blame.
+ * Is the gate closed, the transaction stays committed here and its client learns
+ * nothing: output goes nowhere and the process ends at the next interrupt.
  *
  * The callback runs after the commit: nothing in it may fail.
  */
@@ -32,13 +24,11 @@
 #include "pgstat.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
-#include "tcop/dest.h"
-#include "tcop/tcopprot.h"
 #include "utils/wait_event.h"
 
 #include "gate.h"
 #include "gate_lock.h"
-#include "output.h"
+#include "gate_output.h"
 #include "pg_regent.h"
 #include "shmem.h"
 #include "votes.h"
@@ -53,9 +43,6 @@ static bool is_marked = false;
 static int	command_depth = 0;
 static bool has_acted = false;
 static XLogRecPtr counted_lsn = InvalidXLogRecPtr;
-
-/* A commit of this message may not have been told yet. */
-static bool has_unsent_answer = false;
 
 void
 rg_gate_mark(void)
@@ -83,14 +70,14 @@ rg_gate_count(XLogRecPtr lsn)
 	counted_lsn = lsn;
 }
 
-/* ------------------------------------------------ the client is not told */
+/* ------------------------------------------------ nobody is told */
 
 static void
 keep_silent(const char *reason)
 {
 	static bool is_logged = false;
 
-	whereToSendOutput = DestNone;
+	rg_output_silence();
 	ProcDiePending = true;
 	InterruptPending = true;
 	if (!is_logged)
@@ -101,6 +88,15 @@ keep_silent(const char *reason)
 				 errdetail("It was stopped because %s. The transaction is committed on this node; its client has to find out whether it counts.",
 						   reason)));
 	is_logged = true;
+}
+
+void
+rg_gate_before_answer(void)
+{
+	RgGate		gate = rg_gate_now();
+
+	if (!rg_gate_is_open(gate))
+		keep_silent(rg_gate_text(gate));
 }
 
 /* ------------------------------------------------ counting */
@@ -163,26 +159,23 @@ wait_a_moment(int times)
 
 /* ------------------------------------------------ the two checks */
 
-/* lsn: the end of what was committed; Invalid if only the lease matters. */
+/*
+ * What was committed ends at lsn.  The count comes before the look at the clock:
+ * what is said last was true last.
+ */
 static void
-second_check(XLogRecPtr lsn)
+wait_for_count(XLogRecPtr lsn)
 {
-	bool		is_missing = asks_for_count(lsn);
-
-	for (int times = 0;; times++)
+	for (int times = 0; !is_counted(lsn); times++)
 	{
-		RgGate		gate;
+		RgGate		gate = rg_gate_now();
 
-		/* first the count, then the clock: what is said last was true last */
-		if (is_missing)
-			is_missing = !is_counted(lsn);
-		gate = rg_gate_now();
 		if (!rg_gate_is_open(gate))
 		{
 			keep_silent(rg_gate_text(gate));
 			return;
 		}
-		if (!is_missing || gate != RG_GATE_OPEN)
+		if (gate != RG_GATE_OPEN)
 			return;
 		if (!wait_a_moment(times))
 		{
@@ -192,9 +185,8 @@ second_check(XLogRecPtr lsn)
 	}
 }
 
-/* The transaction that is about to commit has to be asked. */
 static bool
-is_write(void)
+has_xid(void)
 {
 	return TransactionIdIsValid(GetTopTransactionIdIfAny());
 }
@@ -211,11 +203,15 @@ forget_transaction(void)
 static void
 after_commit(XLogRecPtr lsn)
 {
-	bool		wrote = is_write() || is_marked;
-
-	if (!rg_gate_is_off() && !rg_gate_is_exempt() && (wrote || has_unsent_answer))
-		second_check(lsn);
-	has_unsent_answer |= wrote && !rg_gate_is_exempt() && MyProcPort != NULL;
+	if ((has_xid() || is_marked) && !rg_gate_is_off() && !rg_gate_is_exempt())
+	{
+		if (asks_for_count(lsn))
+			wait_for_count(lsn);
+		if (MyProcPort != NULL)
+			rg_output_expect_answer();
+		else
+			rg_gate_before_answer();
+	}
 	forget_transaction();
 }
 
@@ -225,7 +221,7 @@ on_transaction_event(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
-			if (is_write() && !has_acted)
+			if (has_xid() && !has_acted)
 				rg_gate_require();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
@@ -233,7 +229,7 @@ on_transaction_event(XactEvent event, void *arg)
 			rg_gate_forbid_prepared_lock();
 			break;
 		case XACT_EVENT_COMMIT:
-			after_commit(is_write() ? XactLastCommitEnd : counted_lsn);
+			after_commit(has_xid() ? XactLastCommitEnd : counted_lsn);
 			break;
 		case XACT_EVENT_PREPARE:
 			/* its record has been flushed, and is forgotten by now */
@@ -251,29 +247,8 @@ on_transaction_event(XactEvent event, void *arg)
 }
 
 void
-rg_gate_send_answers(void)
-{
-	if (!has_unsent_answer)
-		return;
-	if (rg_output_is_pending() && !rg_gate_is_off())
-	{
-		second_check(InvalidXLogRecPtr);
-		CHECK_FOR_INTERRUPTS();
-		rg_output_send();
-	}
-	has_unsent_answer = rg_output_is_pending();
-}
-
-/* All of it has left: what is pending later belongs to a later message. */
-static void
-forget_answer(void)
-{
-	has_unsent_answer = false;
-}
-
-void
 rg_gate_watch_commits(void)
 {
 	RegisterXactCallback(on_transaction_event, NULL);
-	rg_output_watch(forget_answer);
+	rg_output_watch();
 }

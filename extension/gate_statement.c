@@ -32,9 +32,6 @@ static ExecutorStart_hook_type prev_executor_start = NULL;
 static ProcessUtility_hook_type prev_process_utility = NULL;
 static object_access_hook_type prev_object_access = NULL;
 
-/* CALL and DO that this process is inside of. */
-static int	procedure_depth = 0;
-
 /* ------------------------------------------------ queries */
 
 static bool
@@ -47,8 +44,6 @@ query_writes(const PlannedStmt *statement)
 static void
 start_executor(QueryDesc *query, int eflags)
 {
-	if (procedure_depth == 0)
-		rg_gate_send_answers();
 	if (!(eflags & EXEC_FLAG_EXPLAIN_ONLY) && query_writes(query->plannedstmt))
 		rg_gate_require();
 	if (prev_executor_start)
@@ -154,25 +149,6 @@ run_command(PlannedStmt *statement, const char *query, bool is_read_only_tree,
 								dest, completion);
 }
 
-/* Commits inside of it are answered when it has ended. */
-static void
-run_procedure(PlannedStmt *statement, const char *query, bool is_read_only_tree,
-			  ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *environment,
-			  DestReceiver *dest, QueryCompletion *completion)
-{
-	procedure_depth++;
-	PG_TRY();
-	{
-		run_command(statement, query, is_read_only_tree, context, params, environment, dest,
-					completion);
-	}
-	PG_FINALLY();
-	{
-		procedure_depth--;
-	}
-	PG_END_TRY();
-}
-
 static void
 run_writing_command(Kind kind, PlannedStmt *statement, const char *query, bool is_read_only_tree,
 					ProcessUtilityContext context, ParamListInfo params,
@@ -203,8 +179,6 @@ process_utility(PlannedStmt *statement, const char *query, bool is_read_only_tre
 	const Node *command = statement->utilityStmt;
 	Kind		kind = READS;
 
-	if (procedure_depth == 0)
-		rg_gate_send_answers();
 	if (!rg_gate_is_off() && !RecoveryInProgress() && !rg_gate_is_exempt())
 		kind = command_kind(command);
 	if (IsA(command, LockStmt))
@@ -213,9 +187,6 @@ process_utility(PlannedStmt *statement, const char *query, bool is_read_only_tre
 	if (kind != READS)
 		run_writing_command(kind, statement, query, is_read_only_tree, context, params,
 							environment, dest, completion);
-	else if (IsA(command, CallStmt) || IsA(command, DoStmt))
-		run_procedure(statement, query, is_read_only_tree, context, params, environment, dest,
-					  completion);
 	else
 		run_command(statement, query, is_read_only_tree, context, params, environment, dest,
 					completion);
