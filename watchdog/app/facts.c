@@ -192,6 +192,7 @@ take_gate(const PGresult *res, RgHeartbeat *hb)
 	f->boottime_ms = column_int(res, "boottime_ms", 0);
 	f->lease_left_ms = column_int(res, "lease_left_ms", -1);
 	f->wal_age_ms = column_int(res, "wal_age_ms", -1);
+	f->start_lsn = column_lsn(res, "start_lsn");
 	column_text(res, "ahead", f->ahead, sizeof(f->ahead));
 	column_text(res, "intruder", f->intruder, sizeof(f->intruder));
 	f->intruder_age_ms = column_int(res, "intruder_age_ms", -1);

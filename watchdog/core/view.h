@@ -84,6 +84,7 @@ typedef struct RgFacts
 	char		ahead[RG_CORE_NAME_MAX];	/* on a primary: a standby that showed WAL beyond its own */
 	char		intruder[96];	/* another watchdog, or an older life of this one, that it refused */
 	int64_t		intruder_age_ms;	/* when; -1 = never */
+	uint64_t	start_lsn;		/* on a primary: where its WAL ended when this server was started; 0 = it came up as a standby, or is not known */
 } RgFacts;
 
 /* The newest outcome of speaking SQL to a node. */
