@@ -22,6 +22,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
+#include "utils/pg_lsn.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -33,11 +34,12 @@
 #include "pg_regent.h"
 #include "requests.h"
 #include "shmem.h"
+#include "start.h"
 #include "status.h"
 #include "votes.h"
 
 #define COUNTER_WAIT_MS 500
-#define EXTRA_COLUMNS 11
+#define EXTRA_COLUMNS 12
 #define HEARTBEAT_COLUMNS (RG_STATUS_COLUMNS + EXTRA_COLUMNS)
 
 /* Is it this very start of the server that the watchdog means? */
@@ -198,6 +200,7 @@ regent_heartbeat(PG_FUNCTION_ARGS)
 	bool	   *extra_nulls = nulls + RG_STATUS_COLUMNS;
 	RgState    *state = palloc(sizeof(RgState));
 	RgCommand	command;
+	XLogRecPtr	start_lsn;
 
 	rg_leave_snapshot();
 	rg_node_require();
@@ -229,5 +232,8 @@ regent_heartbeat(PG_FUNCTION_ARGS)
 	extra[5] = Int64GetDatum(state->promoting);
 	extra[6] = standbys_jsonb();
 	warning_values(extra + 7, extra_nulls + 7);
+	start_lsn = rg_start_lsn();
+	extra_nulls[11] = XLogRecPtrIsInvalid(start_lsn);
+	extra[11] = LSNGetDatum(start_lsn);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls)));
 }

@@ -26,6 +26,7 @@
 #include "nodestate.h"
 #include "park.h"
 #include "shmem.h"
+#include "start.h"
 
 RgShared   *rg_shared = NULL;
 char		rg_boot_id[RG_UUID_SIZE];
@@ -87,6 +88,7 @@ rg_shmem_startup(void)
 		rg_shared->receipt.last_wal_ms = rg_boottime_ms();
 		rg_shared->receipt.last_message_ms = rg_shared->receipt.last_wal_ms;
 		read_boot_id();
+		rg_start_init();
 		rg_history_drop_dangling();
 		rg_node_load();
 		rg_park_init();
@@ -279,16 +281,19 @@ rg_receipt_update(RgReceipt *ret_receipt)
 	RgReceipt  *receipt = &rg_shared->receipt;
 	XLogRecPtr	flushed;
 	TimestampTz message;
+	bool		is_connected;
 
 	SpinLockAcquire(&WalRcv->mutex);
 	flushed = WalRcv->flushedUpto;
 	message = WalRcv->lastMsgReceiptTime;
+	is_connected = WalRcv->ready_to_display;
 	SpinLockRelease(&WalRcv->mutex);
 
 	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
 	if (flushed > receipt->flushed)
 		receipt->last_wal_ms = now;
-	if (flushed > receipt->flushed || message != receipt->message)
+	/* a walreceiver that is started sets the time, too, before it has reached anybody */
+	if (flushed > receipt->flushed || (is_connected && message != receipt->message))
 		receipt->last_message_ms = now;
 	receipt->flushed = flushed;
 	receipt->message = message;

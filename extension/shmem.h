@@ -120,6 +120,11 @@ typedef struct RgShared
 	char		intruder[RG_INTRUDER_SIZE];
 	int64		intruder_ms;
 
+	/* What is known of this start (start.c); the last one is protected by lock. */
+	bool		start_as_standby;
+	XLogRecPtr	start_checkpoint;	/* the newest one then */
+	XLogRecPtr	start_lsn;		/* Invalid: not looked for yet */
+
 	/* Milliseconds of CLOCK_BOOTTIME; 0: no heartbeat since the start. */
 	pg_atomic_uint64 watchdog_seen_ms;
 

@@ -54,6 +54,7 @@
 #include "settings.h"
 #include "shmem.h"
 #include "slots.h"
+#include "start.h"
 #include "worker.h"
 
 #define HURRY_MS 20
@@ -428,6 +429,7 @@ work(void)
 	Todo		todo;
 	bool		is_hurry;
 
+	(void) rg_start_lsn();
 	rg_node_refresh();
 	get_todo(&todo);
 	if (todo.is_missing && !rg_node_judge_missing())

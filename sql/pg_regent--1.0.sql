@@ -216,7 +216,8 @@ CREATE FUNCTION regent.heartbeat(
 	OUT ahead pg_catalog.text,
 	OUT intruder pg_catalog.text,
 	OUT intruder_age_ms pg_catalog.int8,
-	OUT wal_age_ms pg_catalog.int8)
+	OUT wal_age_ms pg_catalog.int8,
+	OUT start_lsn pg_catalog.pg_lsn)
 RETURNS pg_catalog.record
 AS 'MODULE_PATHNAME', 'regent_heartbeat'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;

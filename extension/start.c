@@ -1,0 +1,109 @@
+/*
+ * start.c
+ *	  Where this server's WAL ended when it was started.
+ *
+ * A leader that comes back with an older copy of its data is found by comparing
+ * positions with the standbys'.  Its current one does not tell: it writes WAL of
+ * its own from the first moment on, a checkpoint at least, and soon looks as if it
+ * had everything.  So the position of its start counts.
+ *
+ * After a clean stop that is the end of the shutdown checkpoint, where nothing was
+ * replayed.  After a crash it is where the checkpoint at the end of recovery
+ * begins.  That is not always the end of the last record that was replayed: a
+ * record that was cut off had been sent to the standbys as well, and the server
+ * goes on behind its torn part.
+ */
+#include "postgres.h"
+
+#include <unistd.h>
+
+#include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "access/xlogrecord.h"
+#include "access/xlogrecovery.h"
+#include "catalog/pg_control.h"
+#include "common/controldata_utils.h"
+#include "miscadmin.h"
+
+#include "shmem.h"
+#include "start.h"
+
+/* A checkpoint's record: its header and one short piece of data. */
+#define CHECKPOINT_RECORD_SIZE \
+	(SizeOfXLogRecord + SizeOfXLogRecordDataHeaderShort + sizeof(CheckPoint))
+
+void
+rg_start_init(void)
+{
+	bool		is_good;
+	ControlFileData *control = get_controlfile(DataDir, &is_good);
+
+	rg_shared->start_checkpoint = is_good ? control->checkPoint : InvalidXLogRecPtr;
+	rg_shared->start_as_standby = access(STANDBY_SIGNAL_FILE, F_OK) == 0 ||
+		access(RECOVERY_SIGNAL_FILE, F_OK) == 0;
+	pfree(control);
+}
+
+/* A record continues behind the header of the next page. */
+static XLogRecPtr
+end_of_record(XLogRecPtr start, uint32 size)
+{
+	XLogRecPtr	end = start;
+	uint32		rest = size;
+
+	while (rest > XLOG_BLCKSZ - end % XLOG_BLCKSZ)
+	{
+		rest -= XLOG_BLCKSZ - end % XLOG_BLCKSZ;
+		end += XLOG_BLCKSZ - end % XLOG_BLCKSZ;
+		end += XLogSegmentOffset(end, wal_segment_size) == 0 ? SizeOfXLogLongPHD : SizeOfXLogShortPHD;
+	}
+	return MAXALIGN64(end + rest);
+}
+
+static XLogRecPtr
+find_start(XLogRecPtr start_checkpoint)
+{
+	XLogRecPtr	replayed = GetXLogReplayRecPtr(NULL);
+	XLogRecPtr	start = replayed;
+	ControlFileData *control;
+	bool		is_good;
+
+	if (XLogRecPtrIsInvalid(replayed))
+		return XLogRecPtrIsInvalid(start_checkpoint) ? InvalidXLogRecPtr :
+			end_of_record(start_checkpoint, CHECKPOINT_RECORD_SIZE);
+
+	/* the newest one is that of the recovery, unless there was another since */
+	control = get_controlfile(DataDir, &is_good);
+	if (!is_good)
+		start = InvalidXLogRecPtr;
+	else if (control->checkPoint == control->checkPointCopy.redo && control->checkPoint > replayed)
+		start = control->checkPoint;
+	pfree(control);
+	return start;
+}
+
+XLogRecPtr
+rg_start_lsn(void)
+{
+	XLogRecPtr	start;
+	XLogRecPtr	checkpoint;
+	bool		was_standby;
+
+	if (RecoveryInProgress())
+		return InvalidXLogRecPtr;
+	LWLockAcquire(rg_shared->lock, LW_SHARED);
+	start = rg_shared->start_lsn;
+	checkpoint = rg_shared->start_checkpoint;
+	was_standby = rg_shared->start_as_standby;
+	LWLockRelease(rg_shared->lock);
+	if (was_standby || !XLogRecPtrIsInvalid(start))
+		return was_standby ? InvalidXLogRecPtr : start;
+
+	start = find_start(checkpoint);
+	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
+	if (XLogRecPtrIsInvalid(rg_shared->start_lsn))
+		rg_shared->start_lsn = start;
+	start = rg_shared->start_lsn;
+	LWLockRelease(rg_shared->lock);
+	return start;
+}

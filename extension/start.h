@@ -1,0 +1,21 @@
+/*
+ * start.h
+ *	  Where this server's WAL ended when it was started.
+ */
+#ifndef RG_START_H
+#define RG_START_H
+
+#include "postgres.h"
+
+#include "access/xlogdefs.h"
+
+/* In the shared memory startup hook, in the postmaster. */
+extern void rg_start_init(void);
+
+/*
+ * Where it ended; Invalid on a server that was a standby in this start, and while
+ * it is not known.
+ */
+extern XLogRecPtr rg_start_lsn(void);
+
+#endif							/* RG_START_H */
