@@ -1,18 +1,22 @@
 # What must be told before it is needed: wrong host key, wrong key, no helper,
 # a node of another cluster, RSA keys; and a second watchdog on one state directory.
+# Without SSH a leader is not fenced but outlived: only when its lease has run out.
 use strict;
 use warnings;
 use RegentCluster qw(wait_until spew slurp);
 use Test::More;
+use Time::HiRes qw(time);
 
-my $c = RegentCluster->new(nodes => 2);
+my $budget = 10;
+my $c = RegentCluster->new(nodes => 2, regent => { lease => '2s', restart_budget => "${budget}s" });
 $c->up;
 my $d = $c->dir;
 
-sub not_ready_like
+# Whether ready (by the lease's end) or not: what is in the way of a fence is told.
+sub told_like
 {
 	my ($pattern, $what) = @_;
-	my $s = $c->wait_status(sub { !$_[0]{auto_failover}{ready} && $_[0]{auto_failover}{reason} =~ $pattern }, 30, $what);
+	my $s = $c->wait_status(sub { $_[0]{auto_failover}{reason} =~ $pattern }, 30, $what);
 	like($s->{auto_failover}{reason}, $pattern, $what);
 }
 
@@ -29,25 +33,25 @@ my ($type, $key) = split / /, slurp("$d/other.pub");
 (my $changed = $known) =~ s/ssh-ed25519 \S+/$type $key/g;
 spew("$d/known_hosts", $changed);
 restart_regentd();
-not_ready_like(qr/n1 could not be fenced.*host key/i, 'changed host key');
+told_like(qr/n1 could not be fenced.*host key/i, 'changed host key');
 like(slurp("$d/regentd.log"), qr/ssh-keygen/, 'the log names the command that mends it');
 
 # an unknown host
 spew("$d/known_hosts", "");
 restart_regentd();
-not_ready_like(qr/n1 could not be fenced.*host key/i, 'unknown host key');
+told_like(qr/n1 could not be fenced.*host key/i, 'unknown host key');
 spew("$d/known_hosts", $known);
 restart_regentd();
-$c->wait_ready;
-pass('mended: ready again');
+$c->wait_status(sub { $_[0]{auto_failover}{ready} && $_[0]{auto_failover}{reason} !~ /fenced/ }, 30, 'SSH to be ready again');
+pass('mended: nothing is in the way');
 
 # the server does not take our key
 my $authorized = slurp("$d/authorized_keys");
 spew("$d/authorized_keys", "", 0600);
 restart_regentd();
-not_ready_like(qr/n1 could not be fenced/, 'key not authorized');
+told_like(qr/n1 could not be fenced/, 'key not authorized');
 
-# a crash without any way to prove it: nobody is promoted, people are told
+# a crash without any way to prove it: nobody is promoted at once, people are told
 $c->kill_primary('n1');
 my $s = $c->wait_status(sub { $_[0]{diagnosis} eq 'unproven' }, 20, 'diagnosis unproven');
 pass("crash without SSH: $s->{diagnosis_text}");
@@ -57,12 +61,27 @@ $s = $c->wait_failover('n1', 60);
 is($s->{leader}, 'n2', 'SSH is back: the death is proven, n2 leads');
 $c->wait_node('n1', 'ok', 120);
 
+# ... nor ever: waited for, as long as a restart may take, then outlived
+spew("$d/authorized_keys", "", 0600);
+restart_regentd();
+told_like(qr/n2 could not be fenced/, 'key not authorized, again');
+$c->kill_primary('n2');
+my $t = time();
+$s = $c->wait_failover('n2', 90);
+is("$s->{leader} $s->{last_failover}{diagnosis}", 'n1 overdue', 'SSH does not come back: the lease of n2 has run out, n1 leads');
+cmp_ok(time() - $t, '>=', $budget - 1, 'after restart_budget');
+spew("$d/authorized_keys", $authorized, 0600);
+restart_regentd();
+$c->start_server('n2');    # as systemd would
+$c->wait_node('n2', 'ok', 120);
+is($c->sql('n2', 'SELECT pg_is_in_recovery()'), 't', 'the old leader is brought back as a standby');
+
 # no helper on the node
 my $moved = $authorized;
 $moved =~ s{command="\S+/regent-node}{command="/nonexistent/regent-node};
 spew("$d/authorized_keys", $moved, 0600);
 restart_regentd();
-not_ready_like(qr/regent-node is not installed|helper has not answered/, 'no helper');
+told_like(qr/regent-node is not installed|helper has not answered/, 'no helper');
 spew("$d/authorized_keys", $authorized, 0600);
 restart_regentd();
 $c->wait_ready;
@@ -91,17 +110,17 @@ wait_until(sub {
 	my ($r, $o) = RegentCluster::run_command([ "$RegentCluster::build/regent", '-c', "$d/second.conf", 'status' ]);
 	$o =~ /NO, because/ && $o =~ /watchdog/i }, 20, 'the second watchdog to say that it is not obeyed');
 pass('another watchdog is refused');
-is($c->status->{leader}, 'n2', 'the first one goes on');
+is($c->status->{leader}, 'n1', 'the first one goes on');
 kill 'TERM', $pid;
 RegentCluster::reap($pid, 10);
 delete $c->{pids}{second};
 
 # a server of another cluster at a node's address (F06)
-$c->stop_server('n1');
-rename($c->node('n1')->{dir}, $c->node('n1')->{dir} . '.mine');
-$c->make_primary('n1');
-$s = $c->wait_status(sub { RegentCluster::node_of($_[0], 'n1')->{reason} =~ /system identifier|extension|regent/ }, 20, 'n1 to be named');
-like(RegentCluster::node_of($s, 'n1')->{reason}, qr/system identifier|does not exist/, 'the foreign server is named: ' . RegentCluster::node_of($s, 'n1')->{reason});
-is($s->{leader}, 'n2', 'the cluster is undisturbed');
-is($c->sql('n1', 'SELECT pg_is_in_recovery()'), 'f', 'the foreign server was left alone');
+$c->stop_server('n2');
+rename($c->node('n2')->{dir}, $c->node('n2')->{dir} . '.mine');
+$c->make_primary('n2');
+$s = $c->wait_status(sub { RegentCluster::node_of($_[0], 'n2')->{reason} =~ /system identifier|extension|regent/ }, 20, 'n2 to be named');
+like(RegentCluster::node_of($s, 'n2')->{reason}, qr/system identifier|does not exist/, 'the foreign server is named: ' . RegentCluster::node_of($s, 'n2')->{reason});
+is($s->{leader}, 'n1', 'the cluster is undisturbed');
+is($c->sql('n2', 'SELECT pg_is_in_recovery()'), 'f', 'the foreign server was left alone');
 done_testing();

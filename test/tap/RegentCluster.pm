@@ -278,8 +278,9 @@ sub postmaster
 	my $text = slurp($self->node($name)->{dir} . '/postmaster.pid') or return undef;
 	my ($pid) = split /\n/, $text;
 	return undef unless $pid && $pid =~ /^\d+$/;
-	my $stat = slurp("/proc/$pid/stat") or return undef;
-	return $stat =~ /\) Z / ? undef : $pid;
+	# a zombie works nowhere, and its number may long be another process's
+	my $works_in = readlink("/proc/$pid/cwd") or return undef;
+	return $works_in eq $self->node($name)->{dir} ? $pid : undef;
 }
 
 # All processes of a server, zombies left out.
@@ -585,7 +586,9 @@ sub regentd_log_tail
 sub wait_ready
 {
 	my ($self, $timeout) = @_;
-	return $self->wait_status(sub { $_[0]{auto_failover}{ready} }, ($timeout || 30) * $slow, 'automatic failover to be ready');
+	# by a fence, that is: without one it is ready, too, but only by the end of a lease
+	return $self->wait_status(sub { my $f = $_[0]{auto_failover}; $f->{ready} && $f->{reason} !~ /could not be fenced/ },
+		($timeout || 30) * $slow, 'automatic failover to be ready');
 }
 
 # The leader is not $old, the phase is steady and its gate is open.
