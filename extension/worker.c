@@ -516,13 +516,9 @@ connect_database(void)
 			 errhint("Create the database, or set regent.database and restart the server.")));
 }
 
-void
-rg_worker_main(Datum arg)
+static void
+prepare(void)
 {
-	static Step database_step = {.what = "look for its database", .run = look_for_database};
-	int64		looked_ms = rg_boottime_ms();
-	int64		next_ms = 0;
-
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
@@ -540,7 +536,16 @@ rg_worker_main(Datum arg)
 	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
 	rg_shared->worker_latch = MyLatch;
 	LWLockRelease(rg_shared->lock);
+}
 
+void
+rg_worker_main(Datum arg)
+{
+	static Step database_step = {.what = "look for its database", .run = look_for_database};
+	int64		looked_ms = rg_boottime_ms();
+	int64		next_ms = 0;
+
+	prepare();
 	for (;;)
 	{
 		long		marker_ms;

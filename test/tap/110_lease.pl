@@ -283,11 +283,28 @@ subtest 'two of two standbys are needed; a promise of one ends it' => sub {
 };
 
 subtest 'a restarted leader has none, and gets one from the standbys' => sub {
+	my $flushed = sub { $c->sql('n2', 'SELECT flush_lsn FROM regent.node_status()') };
 	$c->stop_server('n1', 'fast');
+	my $end = $flushed->();
 	$c->start_server('n1');
 	is(gate('n1'), 'closed', 'closed at its start');
+	beat('n1');
+	is($answer{n1}{start_lsn}, $end, 'its WAL ends where the standbys have it');
 	wait_gate('n1', 'open', 20);
 	is(write_row('n1'), 1);
+	beat('n1');
+	is($answer{n1}{start_lsn}, $end, 'wherever it is now');
+
+	$c->stop_server('n1', 'immediate');
+	wait_until(sub { $c->sql('n2', 'SELECT count(*) FROM pg_stat_wal_receiver') == 0 }, 10, 'the receiver to end');
+	$end = lsn_number($flushed->());
+	$c->start_server('n1');
+	beat('n1');
+	cmp_ok(lsn_number($answer{n1}{start_lsn}), '>=', $end, 'after a crash, too');
+	cmp_ok(lsn_number($answer{n1}{start_lsn}), '<', lsn_number($answer{n1}{current_lsn}), 'before its own checkpoint');
+	beat('n2');
+	is($answer{n2}{start_lsn}, undef, 'a standby has no such place');
+	wait_gate('n1', 'open', 20);
 };
 
 subtest 'their lease begins with the marker, not with their answer' => sub {
@@ -448,7 +465,10 @@ subtest 'a leader that is older than its standbys closes, until the watchdog has
 	rename $dir, "$dir.newer";
 	rename "$dir.older", $dir;
 	my $seen = length slurp($log);
+	my $there = lsn_number($c->sql('n2', 'SELECT replay_lsn FROM regent.node_status()'));
 	$c->start_server('n1');
+	beat('n1');
+	cmp_ok(lsn_number($answer{n1}{start_lsn}), '<', $there, 'its start tells');
 	wait_until(sub { beat('n1'); $answer{n1}{ahead} }, 20, 'a standby to show that it is ahead');
 	like($answer{n1}{ahead}, qr/^n[23]$/, 'its name');
 	like(substr(slurp($log), $seen), qr/shows WAL that node "n1" does not have/, 'and the log');
