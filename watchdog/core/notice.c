@@ -138,7 +138,7 @@ has_been_promised_above(const RgView *view, const RgMemory *m)
 	{
 		const RgFacts *f = &view->nodes[i].facts;
 
-		if (rg_view_answers(view, i) && rg_rule_has_voter(&m->rule, view->nodes[i].name) &&
+		if (rg_view_answers(view, i) &&
 			(f->promised_term > m->rule.term || f->promoting_term > m->rule.term))
 			return true;
 	}

@@ -153,6 +153,7 @@ rg_plan_lacks_something(const RgView *view, const RgMemory *m, int node)
 {
 	bool		counted[RG_CORE_NODES_MAX] = {false};
 	RgPosition	has = rg_choose_position(view, m, node);
+	RgPosition	other;
 	bool		all = true;
 
 	if (rg_start_equal(&m->nodes[node].admitted, &view->nodes[node].facts.start) &&
@@ -169,10 +170,22 @@ rg_plan_lacks_something(const RgView *view, const RgMemory *m, int node)
 			continue;
 		counted[i] = rg_recruit_is_complete(view, m, i);
 		all = all && counted[i];
-		if (counted[i] && rg_rules_compare_position(&view->nodes[i].promise.position, &has) > 0)
+		other = rg_choose_position(view, m, i);
+		if (counted[i] && rg_rules_compare_position(&other, &has) > 0)
 			return true;
 	}
 	return !all && !(rg_rule_is_sync(&m->rule) && rg_recruit_meets_history(view, m, counted, NULL));
+}
+
+/* It was promoted and never got its rule, and the leader of the rule in force is a primary, too. */
+static bool
+is_beside_the_leader(const RgView *view, const RgMemory *m, int node)
+{
+	const RgFacts *f = &view->nodes[node].facts;
+	int			leader = rg_view_find(view, m->rule.leader);
+
+	return leader >= 0 && leader != node && rg_view_is_primary(view, leader) &&
+		rg_rules_is_half_promoted(f->promoting_term, f->rule.term);
 }
 
 /*
@@ -183,16 +196,23 @@ static bool
 must_promise_as_primary(const RgView *view, const RgMemory *m, int node)
 {
 	RgPosition	has = rg_choose_position(view, m, node);
+	RgPosition	other;
 
 	if (!m->nodes[node].must_end || m->nodes[node].ended || !rg_view_is_primary(view, node) ||
-		!rg_plan_lacks_something(view, m, node) || m->nodes[node].ungated)
+		m->nodes[node].ungated)
+		return false;
+	if (is_beside_the_leader(view, m, node))
+		return true;
+	if (!rg_plan_lacks_something(view, m, node))
 		return false;
 	if (m->accept_loss[0] != '\0')
 		return true;
 	for (int i = 0; i < view->nnodes; i++)
-		if (i != node && rg_recruit_is_complete(view, m, i) &&
-			rg_rules_compare_position(&view->nodes[i].promise.position, &has) > 0)
+	{
+		other = rg_choose_position(view, m, i);
+		if (i != node && rg_recruit_is_complete(view, m, i) && rg_rules_compare_position(&other, &has) > 0)
 			return true;
+	}
 	return false;
 }
 
@@ -201,9 +221,13 @@ plan_promises(const RgView *view, RgDecision *d)
 {
 	for (int i = 0; i < view->nnodes; i++)
 	{
+		const RgOp *op = &view->nodes[i].ops[RG_STEP_PROMISE];
+
 		plan_promise(view, d, i);
+		/* what it promised as a standby, before its promotion came to an end, closes nothing */
 		if (must_promise_as_primary(view, &d->memory, i) &&
-			rg_op_may_try(&view->nodes[i].ops[RG_STEP_PROMISE], d->memory.term, view->now_ms, MANY))
+			(rg_op_may_try(op, d->memory.term, view->now_ms, MANY) ||
+			 (op->state == RG_OP_OK && !view->nodes[i].promise.by_primary && view->now_ms - op->ended_ms >= 200)))
 			(void) rg_decision_step(d, RG_STEP_PROMISE, i, -1, d->memory.term);
 	}
 }
