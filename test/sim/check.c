@@ -45,6 +45,14 @@ check_history(World *w, int node)
 	}
 }
 
+/* Async: its rule is in force, so what it lacks is given up, whether it opens or not. */
+void
+check_ruled(World *w, int node)
+{
+	if (w->c.durability == D_ASYNC)
+		check_history(w, node);
+}
+
 void
 check_open(World *w, int node)
 {

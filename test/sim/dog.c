@@ -82,12 +82,13 @@ record(World *w, Dog *dog, const RgMemory *memory, bool sync)
 	*m = *memory;
 	m->phase_ms = memory->phase_ms;
 	m->refusal[0] = '\0';
-	m->newest_ms = m->closed_ms = 0;
+	m->newest_ms = m->closed_ms = m->behind_ms = 0;
 	for (int i = 0; i < m->nnodes; i++)
 	{
 		m->nodes[i].state = RG_STATE_UNKNOWN;
 		m->nodes[i].reason[0] = '\0';
-		m->nodes[i].apart_ms = 0;
+		memset(&m->nodes[i].met, 0, sizeof(m->nodes[i].met));
+		m->nodes[i].met_ms = m->nodes[i].apart_ms = 0;
 	}
 	dog->written.has_memory = true;
 	dog->written.boot = w->host[dog_host(w, dog->index)].boot;
@@ -455,15 +456,39 @@ dog_order_takeover(World *w, int index)
 	Dog *dog = w->dog[index];
 	RgMemory m = dog->memory;
 	char why[RG_TEXT_MAX];
+	bool others = false;
 
 	if (!dog->up)
 		return;
+	for (int i = 0; i < w->c.nodes; i++)
+		others |= dog->view.nodes[i].sql == RG_SQL_OTHER_WATCHDOG;
+	/* that an old journal is the newest is only said by who sees every node */
+	for (int i = 0; i < w->c.nodes && !others; i++)
+		if (!rg_view_answers(&dog->view, i))
+			return;
 	if (rg_order_takeover(&dog->view, &m, why))
 	{
 		TRACE(w, "somebody types: regent takeover (%s)", why);
 		w->takeovers++;
 		set_memory(w, dog, &m);
 	}
+}
+
+/* Our journal is old and nobody obeys it: a new one, and then a takeover. */
+static bool
+begin_anew(World *w, Dog *dog)
+{
+	bool is_old = false;
+
+	for (int i = 0; i < w->c.nodes; i++)
+		is_old |= dog->view.nodes[i].sql == RG_SQL_LOWER_COUNTER;
+	if (!is_old)
+		return false;
+	TRACE(w, "somebody stops the watchdog with the old journal, and removes its state directory");
+	dog_crash(w, dog->index, "by hand");
+	dog_lose_journal(w, dog->index);
+	dog_start(w, dog->index);
+	return true;
 }
 
 /* Reads status once in a while, and does what it says. */
@@ -473,8 +498,18 @@ dog_person(World *w, int index)
 	Dog *dog = w->dog[index];
 	char why[RG_TEXT_MAX];
 
-	if (!dog->up)
+	if (!dog->up || begin_anew(w, dog))
 		return;
+	for (int i = 0; i < w->c.nodes; i++)
+	{
+		const char *name = dog->view.nodes[i].name;
+		size_t length = strlen(name);
+
+		/* "n2 runs as a primary although n1 leads: stop it or make it a standby first" */
+		if (strncmp(dog->memory.refusal, name, length) == 0 &&
+			strncmp(dog->memory.refusal + length, " runs as a primary although", 27) == 0)
+			node_fence_by_hand(w, i);
+	}
 	for (int i = 0; i < w->c.nodes; i++)
 	{
 		const char *name = dog->view.nodes[i].name;

@@ -262,6 +262,7 @@ extern void node_answer(World *w, int node, const Message *request, Outcome outc
 /* ---- check.c ---- */
 
 extern void check_open(World *w, int node);	/* its gate may have opened */
+extern void check_ruled(World *w, int node);	/* its rule is in force */
 extern void check_ack(World *w, int node, uint32_t id, int pos);
 extern void check_promoted(World *w, int node);
 extern bool check_rows(World *w, int leader);	/* everybody streams and holds the same */

@@ -439,6 +439,7 @@ rule_stage(World *w, int node, int index)
 			TRACE(w, "%s wrote rule %lld.%d", node_name(node), (long long) m->rule.term, m->rule.seq);
 			lease_rule_changed(w, node);
 			server_worker_soon(w, node);
+			check_ruled(w, node);
 			command_end(w, node, index, OUT_OK, NULL);
 			check_open(w, node);
 			return -1;

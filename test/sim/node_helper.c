@@ -96,6 +96,18 @@ store_fence(World *w, int node, int64_t term)
 	d->standby_signal = true;
 }
 
+void
+node_fence_by_hand(World *w, int node)
+{
+	Server *s = w->server[node];
+
+	TRACE(w, "somebody makes %s a standby", node_name(node));
+	server_kill(w, node);
+	s->data->source = -1;
+	s->data->standby_signal = true;
+	server_start(w, node);
+}
+
 static int64_t
 fence_stage(World *w, int node, int index)
 {

@@ -414,6 +414,8 @@ extern void nodes_init(World *w);
 extern bool server_accepts(World *w, const Event *e);	/* may this event of a node's process run now? */
 extern bool server_waits(World *w, const Event *e); /* the process is frozen */
 
+extern void node_fence_by_hand(World *w, int node);	/* and starts it again, as a standby */
+
 /* A message from a watchdog has arrived at the node's host. */
 extern void node_receive(World *w, const Event *e);
 
