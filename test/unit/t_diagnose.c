@@ -286,7 +286,7 @@ test_silence_is_counted_from_the_last_answer(void **state)
 	(void) state;
 	show(&row);
 	for (int i = 1; i < 3; i++)
-		w.view.nodes[i].facts.message_age_ms = 29000;
+		w.view.nodes[i].facts.message_age_ms = w.view.nodes[i].facts.wal_age_ms = 29000;
 	assert_int_equal(diagnose(), RG_DIAG_SUSPECT);
 	w.view.nodes[0].facts_ms = NOW - 2501;
 	assert_int_equal(diagnose(), RG_DIAG_HOST_LOST);

@@ -49,9 +49,8 @@ count_recruits(const RgView *view, const RgMemory *memory, const char *leader)
 
 		if (strcmp(name, leader) == 0)
 			continue;
-		if (k >= 0 && rg_is_recruited(view, k, memory->term) && !view->nodes[k].promise.by_primary)
-			n++;
-		else if (memory->accept_loss[0] != '\0' && (k < 0 || !rg_view_answers(view, k)))
+		if ((k >= 0 && rg_is_recruited(view, k, memory->term) && !view->nodes[k].promise.by_primary) ||
+			(memory->accept_loss[0] != '\0' && (k < 0 || !rg_view_answers(view, k))))
 			n++;
 	}
 	return n;

@@ -106,9 +106,11 @@ rg_view_received_ms(const RgView *view, int node)
 {
 	const RgNodeView *n = &view->nodes[node];
 
-	if (!n->facts.valid || n->facts.message_age_ms < 0)
+	if (!n->facts.valid)
 		return 0;
-	return n->facts_ms - n->facts.message_age_ms;
+	if (n->facts.wal_age_ms >= 0)
+		return n->facts_ms - n->facts.wal_age_ms;
+	return n->facts.message_age_ms < 0 ? 0 : n->facts_ms - n->facts.message_age_ms;
 }
 
 /*

@@ -257,7 +257,10 @@ extern bool rg_view_said_it_died(const RgView *view, int node);
 /* It said so, and nobody listens any more: the server's word, better evidence than silence. */
 extern bool rg_view_says_it_died(const RgView *view, int node);
 
-/* When a standby last received something (WAL, a keepalive) from its primary, in our clock; 0 = never seen. */
+/*
+ * When a standby last received WAL from its primary, in our clock; by its own clock,
+ * or, where that is not told, by the age of the last message; 0 = never seen.
+ */
 extern int64_t rg_view_received_ms(const RgView *view, int node);
 
 extern bool rg_start_equal(const RgServerStart *a, const RgServerStart *b);
