@@ -405,6 +405,18 @@ rg_choose_position(const RgView *view, const RgMemory *memory, int node)
 	return p;
 }
 
+RgPosition
+rg_choose_start_position(const RgView *view, const RgMemory *memory, int node)
+{
+	const RgFacts *f = &view->nodes[node].facts;
+	RgPosition	p = rg_choose_position(view, memory, node);
+
+	if (f->valid && !f->in_recovery && f->start_lsn != 0 &&
+		!rg_start_equal(&memory->nodes[node].admitted, &f->start))
+		p.lsn = f->start_lsn;
+	return p;
+}
+
 bool
 rg_choose_is_behind(const RgView *view, const RgMemory *memory, int node)
 {
@@ -422,5 +434,6 @@ rg_choose_is_behind(const RgView *view, const RgMemory *memory, int node)
 		if (rg_rules_compare_position(&other, &has) > 0)
 			return true;
 	}
+	has = rg_choose_start_position(view, memory, node);
 	return rg_rules_compare_position(&memory->newest, &has) > 0;
 }

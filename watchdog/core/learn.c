@@ -153,10 +153,11 @@ rg_learn_knows_enough(const RgView *view, const RgMemory *m)
 static bool
 is_surely_behind(const RgView *view, const RgMemory *m, int leader)
 {
-	RgPosition	has = rg_choose_position(view, m, leader);
+	RgPosition	has = rg_choose_start_position(view, m, leader);
 
+	/* where a server began does not change between two answers */
 	return rg_rules_compare_position(&m->newest, &has) > 0 &&
-		view->nodes[leader].facts_ms - m->newest_ms > 1000;
+		(view->nodes[leader].facts.start_lsn != 0 || view->nodes[leader].facts_ms - m->newest_ms > 1000);
 }
 
 /*
@@ -236,11 +237,14 @@ learn_lease(const RgView *view, RgMemory *m, int leader)
  * what it has received.  At most one line of the journal per lease.
  */
 static void
-learn_newest(const RgView *view, RgMemory *m)
+learn_newest(const RgView *view, RgMemory *m, int leader)
 {
 	RgPosition	newest = m->newest;
+	bool		leads = leader >= 0 && rg_view_is_primary(view, leader);
 
-	if (rg_phase_is_failover(m->phase))
+	/* what a server writes, and others receive from it, before it is admitted proves nothing (F10) */
+	if (rg_phase_is_failover(m->phase) ||
+		(leads && !rg_start_equal(&m->nodes[leader].admitted, &view->nodes[leader].facts.start)))
 		return;
 	for (int i = 0; i < view->nnodes; i++)
 	{
@@ -250,13 +254,17 @@ learn_newest(const RgView *view, RgMemory *m)
 		if (!f->valid || rg_rules_is_half_promoted(f->promoting_term, f->rule.term) ||
 			(!f->in_recovery && strcmp(m->rule.leader, view->nodes[i].name) != 0))
 			continue;
+		/* nor what came since the leader was lost: it may be of a start that we have not met yet */
+		if (!leads && f->in_recovery && f->receiver_streaming &&
+			view->nodes[i].facts_ms - f->wal_age_ms > m->lost_ms)
+			continue;
 		if (f->in_recovery)
 			p.lsn = f->receive_lsn > f->replay_lsn ? f->receive_lsn : f->replay_lsn;
 		if (rg_rules_compare_position(&p, &newest) > 0)
 			newest = p;
 	}
 	if (rg_rules_compare_position(&newest, &m->newest) == 0 ||
-		(m->newest_ms != 0 && newest.rule_term == m->newest.rule_term &&
+		(leads && m->newest_ms != 0 && newest.rule_term == m->newest.rule_term &&
 		 view->now_ms - m->newest_ms < rg_lease_longest_ms(view, m)))
 		return;
 	m->newest = newest;
@@ -318,7 +326,7 @@ learn_purpose(const RgView *view, RgMemory *m, int leader)
 void
 rg_learn_leader(const RgView *view, RgMemory *m, int leader)
 {
-	learn_newest(view, m);
+	learn_newest(view, m, leader);
 	if (leader >= 0)
 		learn_purpose(view, m, leader);
 	if (leader < 0 || !rg_view_is_primary(view, leader))

@@ -152,7 +152,7 @@ bool
 rg_plan_lacks_something(const RgView *view, const RgMemory *m, int node)
 {
 	bool		counted[RG_CORE_NODES_MAX] = {false};
-	RgPosition	has = rg_choose_position(view, m, node);
+	RgPosition	has = rg_choose_start_position(view, m, node);
 	RgPosition	other;
 	bool		all = true;
 
@@ -195,7 +195,7 @@ is_beside_the_leader(const RgView *view, const RgMemory *m, int node)
 static bool
 must_promise_as_primary(const RgView *view, const RgMemory *m, int node)
 {
-	RgPosition	has = rg_choose_position(view, m, node);
+	RgPosition	has = rg_choose_start_position(view, m, node);
 	RgPosition	other;
 
 	if (!m->nodes[node].must_end || m->nodes[node].ended || !rg_view_is_primary(view, node) ||
