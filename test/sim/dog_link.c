@@ -88,6 +88,7 @@ take_facts(World *w, Dog *dog, int node, const Shown *s)
 	f->replay_lsn = s->replay;
 	f->flush_lsn = s->flush;
 	f->current_lsn = s->current;
+	f->start_lsn = s->start_lsn;
 	f->replay_lag_bytes = s->in_recovery && s->receive > 0 ? (int64_t) (s->receive - s->replay) : s->in_recovery ? -1 : 0;
 	f->replay_lag_ms = -1;
 	f->message_age_ms = s->message_age_ms;

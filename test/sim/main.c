@@ -196,7 +196,8 @@ survives_restore(World *w)
 		return true;
 	server_lose_power(w, leader);
 	server_restore_image(w, leader);
-	run_until(w, w->now + between(w, 50 * MS, 2 * SECOND));
+	/* while it is away somebody looks at the others: what nobody has seen nobody can miss */
+	run_until(w, w->now + (3 * w->c.heartbeat_ms + 500) * MS + between(w, 0, 2 * SECOND));
 	server_power_on(w, leader, true);
 	return comes_back(w);
 }

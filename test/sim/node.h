@@ -163,6 +163,7 @@ struct Server
 	int64_t markers_rule;		/* term and seq that they belong to */
 
 	/* recovery */
+	uint64_t start_lsn;
 	int replay;
 	bool replaying;				/* an event is under way */
 	bool stuck;					/* a conflict, a pause: a promise lifts it */

@@ -213,6 +213,7 @@ on_up(World *w, const Event *e)
 	if (!s->in_recovery)
 	{
 		s->replay = d->len;
+		s->start_lsn = data_lsn(d, d->len);
 		d->control = CONTROL_PRODUCTION;
 		if (data_append(w, d, -1) > 0)
 			d->checkpoint = d->len;
@@ -250,6 +251,7 @@ start_shared_memory(World *w, Server *s)
 	s->seen_ms = 0;
 	s->intruder_ms = 0;
 	s->ahead = -1;
+	s->start_lsn = 0;
 	s->nmarkers = 0;
 	s->marker_at_ms = s->leads_since_ms = 0;
 	s->wake_armed = false;
@@ -520,6 +522,7 @@ server_show(World *w, int node, Shown *f)
 	f->replay = s->in_recovery ? data_lsn(d, s->replay) : 0;
 	f->flush = data_lsn(d, s->in_recovery ? s->received : d->flushed);
 	f->current = s->in_recovery ? 0 : data_lsn(d, d->written);
+	f->start_lsn = s->start_lsn;
 	f->message_age_ms = s->in_recovery ? now_ms - s->last_message_ms : -1;
 	f->wal_age_ms = s->in_recovery ? now_ms - s->last_wal_ms : -1;
 	f->promised_term = rg_state_effective_term(&s->shm);

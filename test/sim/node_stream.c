@@ -337,6 +337,17 @@ on_wal(World *w, const Event *e)
 		wake_later(w, e->host, RETRY_US);
 		return;
 	}
+	if (m->hash != (d->len > 0 ? d->log[d->len - 1].hash : 0) && w->opener != s->upstream_life)
+	{
+		/*
+		 * A leader with an older disk, closed, writes WAL of its own before anybody
+		 * can look.  That its records end where the standby's do is not to be
+		 * expected: "incorrect prev-link".
+		 */
+		stream_stop(w, e->host);
+		wake_later(w, e->host, RETRY_US);
+		return;
+	}
 	if (m->hash != (d->len > 0 ? d->log[d->len - 1].hash : 0))
 	{
 		violate(w, "silent corruption: %s goes on at %d with WAL of %s, but holds other rows before it",

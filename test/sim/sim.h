@@ -175,6 +175,7 @@ typedef struct Shown
 	uint64_t replay;
 	uint64_t flush;
 	uint64_t current;
+	uint64_t start_lsn;			/* where WAL ended when the server came up as a primary */
 	uint64_t checkpoint;
 	int64_t message_age_ms;		/* -1 = never */
 	int64_t wal_age_ms;
