@@ -411,7 +411,8 @@ rg_choose_start_position(const RgView *view, const RgMemory *memory, int node)
 	const RgFacts *f = &view->nodes[node].facts;
 	RgPosition	p = rg_choose_position(view, memory, node);
 
-	if (f->valid && !f->in_recovery && f->start_lsn != 0 &&
+	/* one that has had a lease in this start was admitted, whether our journal knows it or not */
+	if (f->valid && !f->in_recovery && f->start_lsn != 0 && f->lease_left_ms < 0 &&
 		!rg_start_equal(&memory->nodes[node].admitted, &f->start))
 		p.lsn = f->start_lsn;
 	return p;

@@ -129,7 +129,8 @@ rg_learn_knows_enough(const RgView *view, const RgMemory *m)
 	int			answering = 0;
 	int			heard = 0;
 
-	if (m->rule.watchdog[0] == '\0' || strcmp(m->rule.watchdog, view->watchdog) == 0)
+	if (!view->maybe_restored &&
+		(m->rule.watchdog[0] == '\0' || strcmp(m->rule.watchdog, view->watchdog) == 0))
 		return true;
 	for (int i = 0; i < m->rule.nvoters; i++)
 	{
@@ -244,7 +245,8 @@ learn_newest(const RgView *view, RgMemory *m, int leader)
 
 	/* what a server writes, and others receive from it, before it is admitted proves nothing (F10) */
 	if (rg_phase_is_failover(m->phase) ||
-		(leads && !rg_start_equal(&m->nodes[leader].admitted, &view->nodes[leader].facts.start)))
+		(leads && view->nodes[leader].facts.lease_left_ms < 0 &&
+		 !rg_start_equal(&m->nodes[leader].admitted, &view->nodes[leader].facts.start)))
 		return;
 	for (int i = 0; i < view->nnodes; i++)
 	{
@@ -256,7 +258,8 @@ learn_newest(const RgView *view, RgMemory *m, int leader)
 			continue;
 		/* nor what came since the leader was lost: it may be of a start that we have not met yet */
 		if (!leads && f->in_recovery && f->receiver_streaming &&
-			view->nodes[i].facts_ms - f->wal_age_ms > m->lost_ms)
+			(leader < 0 || !view->nodes[leader].facts.valid ||
+			 view->nodes[i].facts_ms - f->wal_age_ms > m->lost_ms))
 			continue;
 		if (f->in_recovery)
 			p.lsn = f->receive_lsn > f->replay_lsn ? f->receive_lsn : f->replay_lsn;

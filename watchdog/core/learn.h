@@ -14,8 +14,9 @@ extern void rg_learn(const RgView *view, RgMemory *m);
 extern void rg_learn_leader(const RgView *view, RgMemory *m, int leader);
 
 /*
- * The newest rule that we see was written for another watchdog: have enough of its
- * standbys answered to tell that there is no newer one?
+ * The newest rule that we see was written for another watchdog, or our journal may
+ * be an old one: have enough of its standbys answered to tell that there is no newer
+ * one?
  */
 extern bool rg_learn_knows_enough(const RgView *view, const RgMemory *m);
 
