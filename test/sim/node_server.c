@@ -173,7 +173,14 @@ on_flush(World *w, const Event *e)
 
 	s->flush_pending = false;
 	if (s->disk_full && !s->in_recovery)
+	{
+		Event *again = later(w, 100 * MS, on_flush, e->host, BY_STREAM);
+
+		again->life = e->life;
+		again->a = e->a;
+		again->orphans = e->orphans;
 		return;
+	}
 	if (s->data->written < upto)
 		s->data->written = upto;
 	if (s->data->flushed < upto)
