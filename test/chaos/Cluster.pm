@@ -186,11 +186,22 @@ sub make_servers
 	}
 }
 
+# Like Debian's pg_ctlcluster: a postmaster.pid from before a boot, whose number some
+# other process has now, would keep the server from starting.
+sub forget_old_postmaster
+{
+	my ($self, $name) = @_;
+	my $file = $self->data($name) . '/postmaster.pid';
+	my $age = time() - ((stat $file)[9] // return);
+	unlink $file if $age > 2 && !defined $self->postmaster($name);
+}
+
 # As the service manager of its host does; waits only when told to.
 sub start_server
 {
 	my ($self, $name, $wait) = @_;
 	my $h = $self->host($name);
+	$self->forget_old_postmaster($name);
 	my @cmd = ("$bindir/pg_ctl", '-D', $self->data($name), '-l', $h->dir . '/server.log', '-s', $wait ? ('-w', '-t', 60) : '-W', 'start');
 	return $h->must([@cmd], timeout => 90) if $wait;
 	$h->start([@cmd], $h->dir . '/by-hand.log');

@@ -86,8 +86,10 @@ sub targets
 	return $c->regentd_pid // () if $what eq 'regentd';
 	return $c->postmaster($h->name) // () if $what eq 'postmaster';
 	my @pids = sort { $a <=> $b } $h->find($titles{$what} // die "no part $what");
-	# one is enough, and it is one that writes
-	return $what eq 'backend' ? @pids[ 0 .. (@pids ? 0 : -1) ] : @pids;
+	return @pids if $what ne 'backend';
+	# one is enough: one that is committing, if there is any
+	my ($one) = ((grep { Host::title_of($_) =~ / (?:INSERT|COMMIT)/ } @pids), @pids);
+	return $one // ();
 }
 
 sub do_kill
