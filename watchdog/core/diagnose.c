@@ -13,6 +13,8 @@
 
 #include "choose.h"
 #include "evidence.h"
+#include "learn.h"
+#include "lease.h"
 
 /* A probe older than this says nothing about now. */
 #define PROBE_AGE_MAX_MS 5000
@@ -76,11 +78,15 @@ was_shown(const RgView *view, const RgMemory *memory, int leader)
 	return true;
 }
 
-/* It has been so for more than a moment: two nodes' answers are of two moments. */
+/*
+ * It has been so for more than a moment: two nodes' answers are of two moments.  A
+ * closed server's standby that shows more for two leases is no crossing either.
+ */
 static bool
 is_behind(const RgView *view, const RgMemory *memory, int leader, char *text, unsigned long size)
 {
-	int64_t		wait = 3 * view->settings.heartbeat_interval_ms;
+	int64_t		wait = rg_learn_is_surely_behind(view, memory, leader)
+		? 3 * view->settings.heartbeat_interval_ms : 2 * rg_lease_longest_ms(view, memory);
 	RgPosition	has = rg_choose_start_position(view, memory, leader);
 	RgPosition	most = memory->newest;
 	const char *who = "somebody";

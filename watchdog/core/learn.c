@@ -151,8 +151,8 @@ rg_learn_knows_enough(const RgView *view, const RgMemory *m)
  * leader holds.  Answers that cross each other on the way prove nothing: a standby
  * that was asked a moment later has received more.
  */
-static bool
-is_surely_behind(const RgView *view, const RgMemory *m, int leader)
+bool
+rg_learn_is_surely_behind(const RgView *view, const RgMemory *m, int leader)
 {
 	RgPosition	has = rg_choose_start_position(view, m, leader);
 
@@ -208,7 +208,7 @@ learn_admitted(const RgView *view, RgMemory *m, int leader)
 		m->nodes[leader].admitted = f->start;
 		m->behind_ms = 0;
 	}
-	else if (!is_surely_behind(view, m, leader))
+	else if (is_admitted && !rg_learn_is_surely_behind(view, m, leader))
 		m->behind_ms = 0;
 	else if (m->behind_ms == 0)
 		m->behind_ms = view->now_ms;

@@ -20,6 +20,9 @@ extern void rg_learn_leader(const RgView *view, RgMemory *m, int leader);
  */
 extern bool rg_learn_knows_enough(const RgView *view, const RgMemory *m);
 
+/* The leader holds less than was shown before its answer: no crossing of two answers explains it. */
+extern bool rg_learn_is_surely_behind(const RgView *view, const RgMemory *m, int leader);
+
 /* Every node of the configuration was asked once, or was given the time for it. */
 extern bool rg_learn_all_tried(const RgView *view);
 
