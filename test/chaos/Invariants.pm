@@ -114,6 +114,8 @@ sub nothing_lost
 			push @lost, $id;
 			$loss_of{"$a->{node} in term $a->{term}"}++;
 			push @bad, 'I1: lost: ' . words($a) if !$o{allowed} || $a->{term} == $o{term};
+			# what a failover may cost are the last moments, and these began with the fault
+			push @bad, 'I1: lost, and old: ' . words($a) if $o{allowed} && $a->{hi} < $o{since} - 1;
 		}
 	}
 	for my $p (@{ $load->{prepared} })

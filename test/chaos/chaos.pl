@@ -197,7 +197,7 @@ sub judge
 	my @gids = split /\n/, $cluster->sql($leader, 'SELECT gid FROM pg_prepared_xacts') // '';
 	my $new_term = $r->{term_after} > $r->{term_before};
 	my @bad = Invariants::nothing_lost($load, { map { $_ => 1 } @rows }, { map { $_ => 1 } @gids }, $r,
-		allowed => $r->{durability} eq 'async' && $nemesis->{loses} && $new_term, term => $r->{term_after});
+		allowed => $r->{durability} eq 'async' && $nemesis->{loses} && $new_term, term => $r->{term_after}, since => $faults->{first_at});
 	push @bad, Invariants::one_writer($load, $faults, $r);
 	push @bad, same_rows($leader);
 	if ($nemesis->{failover} eq 'never')
