@@ -195,8 +195,9 @@ notice_before_stop(const RgView *view, RgDecision *d, int leader, int target, St
 	else if (stage == STAGE_STOP && view->now_ms - op_of(view, leader, RG_STEP_FENCE_SQL)->ended_ms > RG_SWITCH_DEADLINE_MS)
 		rg_text(why, sizeof(why), "%s could not be stopped within %d s", view->nodes[leader].name,
 				RG_SWITCH_DEADLINE_MS / 1000);
-	/* a fast stop that is under way is no death; one that does not end is */
-	if (stage == STAGE_STOP && op->term == m->term && op->state == RG_OP_RUNNING && why[0] == '\0')
+	/* a fast stop that is under way is no death, and can't be called back: one that does not end can be judged */
+	if (stage == STAGE_STOP && op->term == m->term && op->state == RG_OP_RUNNING &&
+		view->now_ms - op_of(view, leader, RG_STEP_FENCE_SQL)->ended_ms <= RG_SWITCH_DEADLINE_MS)
 		return RG_INPUT_NOTHING;
 	if (leader_is_gone(m))
 		return fail(d, RG_INPUT_LEADER_DIED, why[0] ? why : d->evidence);
