@@ -7,11 +7,12 @@
  * voter counts once.  Standbys hold the slots too, ahead of time and without
  * keeping WAL, so that others can follow at once when one of them is promoted.
  *
- * A slot that is touched while its standby connects would cost that standby a
- * retry interval.  So roles are put right only some time after they changed, and
- * only for slots that nobody uses: a former leader lets go of the WAL that its
- * slots kept, a new one keeps it for standbys that have not come yet.  Other
- * slots than regent_<voter> are never touched.
+ * A slot that is taken while its standby connects would cost that standby a
+ * retry interval.  So a promotion only marks unused slots, without taking them, to
+ * keep WAL for standbys that have not come yet; all else is put right some time
+ * after a role has changed, and only for slots that nobody uses: a former leader
+ * lets go of the WAL that its slots kept.  Other slots than regent_<voter> are
+ * never touched.
  */
 #include "postgres.h"
 
@@ -80,6 +81,47 @@ rg_slots_fit_role(const RgRule *rule)
 		ReplicationSlotRelease();
 		changed++;
 	}
+	return changed;
+}
+
+/* It keeps WAL from here on, if nobody uses it and it keeps none yet. */
+static bool
+keep_from(const char *name, XLogRecPtr lsn)
+{
+	ReplicationSlot *slot = SearchNamedReplicationSlot(name, true);
+	bool		is_changed = false;
+
+	if (slot == NULL)
+		return false;
+	SpinLockAcquire(&slot->mutex);
+	if (slot->active_pid == 0 && slot->data.database == InvalidOid &&
+		XLogRecPtrIsInvalid(slot->data.restart_lsn) &&
+		XLogRecPtrIsInvalid(slot->data.invalidated_at))
+	{
+		slot->data.restart_lsn = lsn;
+		slot->just_dirtied = true;
+		slot->dirty = true;		/* the next checkpoint writes it */
+		is_changed = true;
+	}
+	SpinLockRelease(&slot->mutex);
+	return is_changed;
+}
+
+int
+rg_slots_keep_wal(const RgRule *rule)
+{
+	XLogRecPtr	lsn = GetRedoRecPtr();
+	int			changed = 0;
+
+	for (int i = 0; i < rule->nvoters; i++)
+	{
+		char		name[NAMEDATALEN];
+
+		if (voter_slot_name(rule, i, name, sizeof(name)))
+			changed += keep_from(name, lsn);
+	}
+	if (changed > 0)
+		ReplicationSlotsComputeRequiredLSN();
 	return changed;
 }
 

@@ -16,6 +16,14 @@
 extern int	rg_slots_create_missing(const RgRule *rule);
 
 /*
+ * Makes unused slots of voters keep WAL from the last checkpoint or restartpoint on,
+ * at once and without taking them: for a node that is about to be promoted, or has
+ * just been.  The first checkpoint after a promotion recycles WAL that voters which
+ * were down still need.  Returns how many it changed; throws nothing.
+ */
+extern int	rg_slots_keep_wal(const RgRule *rule);
+
+/*
  * Makes unused slots of voters keep WAL on the leader and none on a standby; how
  * many were changed.  Not to be called right after a role has changed: standbys
  * are about to connect then.

@@ -275,6 +275,8 @@ create_slots(void)
 		made = rg_slots_create_missing(&state->rule);
 		if (is_settled)
 			changed = rg_slots_fit_role(&state->rule);
+		else if (!in_recovery)
+			changed = rg_slots_keep_wal(&state->rule);
 	}
 	slots_are_made = true;
 	if (changed > 0)

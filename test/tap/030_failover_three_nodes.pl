@@ -80,6 +80,24 @@ for my $name (grep { $_ ne $s->{leader} } $c->names)
 pass('slots on the standbys keep no WAL');
 is($c->sql($s->{leader}, "SELECT count(*) FROM pg_replication_slots WHERE active AND slot_name LIKE 'regent_%'"), '2', 'those on the leader are in use');
 
+# a voter that was down while another one was promoted finds its WAL there when it comes back
+my $away = (grep { $_ ne $s->{leader} } $c->names)[0];
+$c->stop_server($away);
+$c->wait_status(sub { $_[0]{auto_failover}{ready} }, 60, 'readiness without the third one');
+$first = $s->{leader};
+$c->kill_primary($first);
+$s = $c->wait_failover($first);
+for (1 .. 3)
+{
+	$c->sql($s->{leader}, 'CREATE TABLE IF NOT EXISTS later AS SELECT generate_series(1, 1000)');
+	$c->sql($s->{leader}, 'SELECT pg_switch_wal()');
+	$c->sql($s->{leader}, 'CHECKPOINT');
+}
+$c->start_server($away);
+$c->wait_node($away, 'ok', 60);
+ok(!(grep { $_->{node} eq $away && $_->{kind} eq 'rebuild' } @{ $c->status->{jobs} || [] }), "$away follows plainly: the slot kept its WAL since the promotion");
+is($c->sql($s->{leader}, "SELECT wal_status FROM pg_replication_slots WHERE slot_name = 'regent_$away'"), 'reserved', 'its slot is sound');
+
 # the process title of the worker
 my $ps = `ps -eo args`;
 like($ps, qr/pg_regent.*standby.*timeline/i, 'ps shows role and timeline of the worker');
