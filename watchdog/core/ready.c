@@ -66,7 +66,7 @@ leader_trouble(const RgView *view, const RgDecision *d, char *buf)
 
 	if (n->fresh != RG_SQL_OK && n->fresh != RG_SQL_UNKNOWN)
 		rg_text(buf, RG_TEXT_MAX, "new connections to %s fail: %.150s", n->name, n->fresh_text);
-	else if (d->memory.closed_ms != 0 && d->reasons[d->leader][0] != '\0')
+	else if ((d->memory.closed_ms != 0 || d->memory.behind_ms != 0) && d->reasons[d->leader][0] != '\0')
 		rg_text(buf, RG_TEXT_MAX, "%s: %.200s", n->name, d->reasons[d->leader]);
 	else
 		return NULL;

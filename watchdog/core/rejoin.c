@@ -51,6 +51,10 @@ state_of_answering(const RgView *view, const RgDecision *d, int node, char *why)
 				rg_text(why, RG_TEXT_MAX,
 						"rule %lld was written for another watchdog: more of its standbys have to answer before %s may write; or regent failover %s --accept-loss",
 						(long long) d->memory.rule.term, n->name, n->name);
+			else if (d->memory.behind_ms != 0)
+				rg_text(why, RG_TEXT_MAX,
+						"gets no lease: others show, or have shown, more WAL than it holds; or regent failover %s --accept-loss",
+						n->name);
 			return RG_STATE_OK;
 		}
 		if (d->memory.rule.term == 0)
