@@ -21,8 +21,8 @@ use Rng;
 use Util;
 
 my %o = (rounds => 10, seed => 1, durability => 'async', lease => '2s', converge => 150, move => 45);
-GetOptions(\%o, 'rounds=i', 'seed=i', 'durability=s', 'lease=s', 'resume', 'fixed', 'only=s', 'list', 'converge=i', 'move=i')
-	or die "usage: run [--rounds N] [--seed S] [--durability async|sync|strict] [--lease 2s] [--resume] [--fixed] [--only NAME,...] [--list]\n";
+GetOptions(\%o, 'rounds=i', 'seed=i', 'durability=s', 'lease=s', 'resume', 'fixed', 'only=s', 'list', 'results=s', 'converge=i', 'move=i')
+	or die "usage: run [--rounds N] [--seed S] [--durability async|sync|strict] [--lease 2s] [--resume] [--fixed] [--only NAME,...] [--list] [--results DIR]\n";
 if ($o{list})
 {
 	print "$_\n" for Nemesis::names();
@@ -31,8 +31,9 @@ if ($o{list})
 $SIG{PIPE} = 'IGNORE';    # a client that died before it had read its query
 my ($number, $unit) = $o{lease} =~ /^([\d.]+)(ms|s)$/ or die "lease: say 2s or 1500ms\n";
 my $lease = $unit eq 's' ? $number : $number / 1000;
-my $results = abs_path(dirname(__FILE__)) . '/results';
+my $results = $o{results} // dirname(__FILE__) . '/results';
 make_path($results);
+$results = abs_path($results);
 my $json = JSON::PP->new->canonical;
 my $base = $ENV{REGENT_TMP};
 chmod 0755, $base;
