@@ -306,6 +306,7 @@ rg_facts_probe(const json_t *answer, RgProbe *ret, RgError *err)
 	p.system_identifier = (int64_t) strtoull(sysid, NULL, 10);
 	p.processes = (int) json_integer_value(json_object_get(answer, "processes"));
 	p.disk_free_bytes = json_integer_value(json_object_get(answer, "disk_free_bytes"));
+	p.promised_term = json_integer_value(json_object_get(answer, "promised_term"));
 	if (lsn != NULL)
 		(void) rg_facts_lsn(lsn, &p.checkpoint_lsn);
 	*ret = p;
