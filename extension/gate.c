@@ -115,15 +115,23 @@ is_own_worker(void)
 		strcmp(MyBgworkerEntry->bgw_library_name, "pg_regent") == 0;
 }
 
-/*
- * A parallel worker's leader is asked.  A process that is on its way out only
- * removes its temporary tables.
- */
+/* What a process is does not change.  A parallel worker's leader is asked. */
+static bool
+process_is_exempt(void)
+{
+	static enum {UNKNOWN, NO, YES} answer = UNKNOWN;
+
+	if (answer == UNKNOWN)
+		answer = IsParallelWorker() || IsAutoVacuumWorkerProcess() ||
+			IsAutoVacuumLauncherProcess() || is_own_worker() ? YES : NO;
+	return answer == YES;
+}
+
+/* A process that is on its way out only removes its temporary tables. */
 bool
 rg_gate_is_exempt(void)
 {
-	return transaction_is_exempt || IsParallelWorker() || IsAutoVacuumWorkerProcess() || IsAutoVacuumLauncherProcess() ||
-		proc_exit_inprogress || is_own_worker();
+	return transaction_is_exempt || proc_exit_inprogress || process_is_exempt();
 }
 
 bool
@@ -210,12 +218,13 @@ wait_if_worthwhile(RgGate gate)
 void
 rg_gate_require(void)
 {
-	RgGate		gate;
+	RgGate		gate = rg_gate_now();
 	StringInfoData detail;
 
-	if (rg_gate_is_off() || RecoveryInProgress() || rg_gate_is_exempt())
+	/* the server itself refuses a standby's writes */
+	if (rg_gate_is_open(gate) || gate == RG_GATE_RECOVERY || rg_gate_is_exempt())
 		return;
-	gate = wait_if_worthwhile(rg_gate_now());
+	gate = wait_if_worthwhile(gate);
 	if (rg_gate_is_open(gate))
 		return;
 
