@@ -11,6 +11,8 @@
 
 #include <stddef.h>
 
+#include "mutant.h"
+
 static int
 compare_u64(uint64_t a, uint64_t b)
 {
@@ -30,6 +32,8 @@ rg_rules_compare_position(const RgPosition *a, const RgPosition *b)
 {
 	int order = rg_rules_compare(a->rule_term, a->rule_seq, b->rule_term, b->rule_seq);
 
+	if (RG_MUTANT(20) && a->lsn != b->lsn)
+		return compare_u64(a->lsn, b->lsn);
 	if (order == 0)
 		order = compare_u64(a->timeline, b->timeline);
 	if (order == 0)
@@ -46,7 +50,7 @@ rg_rules_lease_quorum(int standbys)
 int
 rg_rules_recruit_size(int standbys)
 {
-	return standbys <= 0 ? 0 : standbys - rg_rules_lease_quorum(standbys) + 1;
+	return standbys <= 0 ? 0 : standbys - rg_rules_lease_quorum(standbys) + (RG_MUTANT(4) ? 0 : 1);
 }
 
 int64_t
@@ -55,6 +59,8 @@ rg_rules_drift_margin_ms(int64_t span_ms)
 	int64_t whole;
 	int64_t rest;
 
+	if (RG_MUTANT(10))
+		return 0;
 	if (span_ms <= 0)
 		return RG_DRIFT_FIXED_MS;
 
@@ -67,7 +73,7 @@ rg_rules_drift_margin_ms(int64_t span_ms)
 int64_t
 rg_rules_lease_bound_ms(int64_t receipt_ms, int64_t lease_ms)
 {
-	int64_t span = lease_ms > 0 ? lease_ms : 0;
+	int64_t span = lease_ms > 0 && !RG_MUTANT(7) ? lease_ms : 0;
 	int64_t margin = rg_rules_drift_margin_ms(span);
 
 	if (span > INT64_MAX - margin)
@@ -86,6 +92,8 @@ rg_rules_wal_bound_ms(int64_t answer_ms, int64_t age_ms, int64_t lease_ms)
 	int64_t bound = rg_rules_lease_bound_ms(received, lease_ms);
 	int64_t margin = rg_rules_drift_margin_ms(lease_ms);
 
+	if (RG_MUTANT(8))
+		return 0;
 	return bound > INT64_MAX - margin ? INT64_MAX : bound + margin;
 }
 
@@ -94,6 +102,8 @@ rg_rules_history_size(int standbys, int quorum)
 {
 	if (quorum <= 0 || standbys <= 0)
 		return 0;
+	if (RG_MUTANT(24))
+		return 1;
 	return quorum >= standbys ? 1 : standbys - quorum + 1;
 }
 
@@ -134,7 +144,7 @@ rg_rules_gate(const RgGateState *state, int64_t now_ms)
 	}
 	if (!state->is_leader)
 		return RG_GATE_NOT_LEADER;
-	if (state->promised_term > state->rule_term)
+	if (state->promised_term > state->rule_term && !RG_MUTANT(31))
 		return RG_GATE_PROMISED;
 	if (state->is_stale)
 		return RG_GATE_STALE;
@@ -261,7 +271,7 @@ rg_rules_may_follow(const RgTermEnd *node_terms, int n, int64_t promoting_term,
 		return RG_FOLLOW_UNKNOWN;
 	if (!ascends(node_terms, n) || !ascends(leader_terms, m))
 		return RG_FOLLOW_UNKNOWN;
-	if (rg_rules_is_half_promoted(promoting_term, node_terms[n - 1].term))
+	if (rg_rules_is_half_promoted(promoting_term, node_terms[n - 1].term) && !RG_MUTANT(15))
 		return RG_FOLLOW_HALF_PROMOTED;
 	if (find_term(leader_terms, m, node_terms[n - 1].term) == NULL)
 		return RG_FOLLOW_NO_HISTORY;

@@ -8,6 +8,7 @@
  */
 #include "dog.h"
 
+#include "watchdog/core/choose.h"
 #include "watchdog/core/phase.h"
 
 #define JUMP_MS 3000
@@ -92,7 +93,7 @@ record(World *w, Dog *dog, const RgMemory *memory, bool sync)
 	}
 	dog->written.has_memory = true;
 	dog->written.boot = w->host[dog_host(w, dog->index)].boot;
-	if (sync)
+	if (sync && !RG_MUTANT(30))
 		dog->durable = dog->written;
 }
 
@@ -125,6 +126,12 @@ read_journal(World *w, Dog *dog)
 			m->nodes[i].purpose_ms = 0;
 		for (int i = 0; i < RG_JOBS_MAX; i++)
 			m->jobs[i].created_ms = m->jobs[i].phase_ms = now_ms;
+	}
+	/* mutation 29: the candidate is not in the journal */
+	if (RG_MUTANT(29) && (m->phase == RG_PHASE_PROMOTING || m->phase == RG_PHASE_RULING))
+	{
+		m->phase = RG_PHASE_RECRUITING;
+		m->candidate[0] = '\0';
 	}
 	if (!rg_phase_is_failover(m->phase))
 	{
@@ -193,6 +200,31 @@ check_decision(World *w, Dog *dog)
 	check_candidate(w, candidate, recruited);
 }
 
+/* Mutations of the core, made where it looks: 2 counts stored promises, 26 admits every start. */
+static void
+mutate(Dog *dog)
+{
+	for (int i = 0; i < dog->view.nnodes && (RG_MUTANT(2) || RG_MUTANT(26)); i++)
+	{
+		RgNodeView *n = &dog->view.nodes[i];
+
+		if (RG_MUTANT(26) && n->facts.valid && i < dog->memory.nnodes)
+			dog->memory.nodes[i].admitted = n->facts.start;
+		if (RG_MUTANT(2) && dog->memory.phase == RG_PHASE_RECRUITING && n->facts.in_recovery &&
+			n->facts.promised_term == dog->memory.term && n->promise.term != dog->memory.term)
+		{
+			n->promise.term = dog->memory.term;
+			n->promise.complete = true;
+			n->promise.start = n->facts.start;
+			n->promise.position = rg_choose_position(&dog->view, &dog->memory, i);
+			n->promise.last_wal_age_ms = n->facts.wal_age_ms;
+			n->promise.at_ms = n->facts_ms;
+			n->promise.nterms = n->facts.nterms;
+			memcpy(n->promise.terms, n->facts.terms, sizeof(n->promise.terms));
+		}
+	}
+}
+
 static void
 run_round(World *w, Dog *dog)
 {
@@ -205,6 +237,7 @@ run_round(World *w, Dog *dog)
 	dog->view.now_ms = now_ms;
 	dog->view.settings.heartbeat_interval_ms = dog_interval_ms(w, dog);
 	dog->view.clock_jumped = now_ms < dog->jumped_until_ms;
+	mutate(dog);
 	rg_decide(&dog->view, &dog->memory, d);
 	dog->point = 0;
 	if (w->trace && (d->memory.phase != dog->memory.phase || d->memory.diagnosis != dog->memory.diagnosis))
@@ -280,6 +313,8 @@ fill_view(World *w, Dog *dog)
 
 	memset(v, 0, sizeof(*v));
 	v->started_ms = dog_now_ms(w, dog);
+	if (RG_MUTANT(9))
+		v->started_ms -= 1000000;
 	v->nnodes = w->c.nodes;
 	v->settings = (RgSettings) {
 		.heartbeat_interval_ms = w->c.heartbeat_ms, .lease_ms = w->c.lease_ms,

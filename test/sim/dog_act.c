@@ -102,7 +102,7 @@ take_promise(World *w, Dog *dog, int node, const Message *m)
 
 	memset(p, 0, sizeof(*p));
 	p->term = dog->n[node].steps[RG_STEP_PROMISE].term;
-	p->complete = s->complete;
+	p->complete = s->complete || RG_MUTANT(32);
 	if (s->rule >= 0)
 	{
 		p->position.rule_term = w->rules[s->rule].term;

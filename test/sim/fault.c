@@ -251,6 +251,7 @@ fault_network(World *w)
 			end_later(w, on_heal_links, a, a_while(w))->b = -1;
 			return;
 		case 4:
+			w->host[a].wall_jump_ms = between(w, -3600 * 1000, 3600 * 1000);
 			w->slow_us[a] = (int) between(w, 2 * MS, 400 * MS);
 			end_later(w, on_unblock, a, a_while(w));
 			return;

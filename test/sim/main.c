@@ -13,6 +13,10 @@
 #include <unistd.h>
 
 static World world;
+
+#ifdef RG_MUTATION
+int sim_mutation;
+#endif
 static bool survey;				/* list all seeds that fail */
 
 /* ---- what kind of seed ---- */
@@ -405,6 +409,10 @@ main(int argc, char **argv)
 			survey = true;
 		else if (strcmp(argv[i], "--brief") == 0)
 			brief = true;
+#ifdef RG_MUTATION
+		else if (i + 1 < argc && strcmp(argv[i], "--mutant") == 0)
+			sim_mutation = atoi(argv[++i]);
+#endif
 		else if (i + 1 < argc && strcmp(argv[i], "--seed") == 0)
 			seed = strtoull(argv[++i], NULL, 10);
 		else if (i + 1 < argc && strcmp(argv[i], "--seeds") == 0)

@@ -206,8 +206,7 @@ is_parked(World *w, int node)
 		s->live_source = -1;
 		stream_stop(w, node);
 	}
-	return s->live_source < 0 && s->receiver == RECEIVER_STOPPED && s->replay >= s->data->len && !s->stuck &&
-		!s->stuck_for_good && !s->promote_asked && s->in_recovery;
+	return s->live_source < 0 && s->receiver == RECEIVER_STOPPED && ((s->replay >= s->data->len && !s->stuck && !s->stuck_for_good) || RG_MUTANT(33)) && !s->promote_asked && s->in_recovery;
 }
 
 static int64_t

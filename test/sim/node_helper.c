@@ -93,7 +93,9 @@ store_fence(World *w, int node, int64_t term)
 		data_store_state(w, d);
 	}
 	d->source = -1;
-	d->standby_signal = true;
+	/* mutation 35: it could start as a primary again */
+	if (!RG_MUTANT(35))
+		d->standby_signal = true;
 }
 
 void

@@ -44,7 +44,7 @@ positions(World *w, int node, uint64_t *ret)
 			continue;
 		if (sender->flush <= s->data->flushed)
 		{
-			ret[n++] = (uint64_t) sender->flush;
+			ret[n++] = (uint64_t) (RG_MUTANT(37) ? sender->sent : sender->flush);
 			continue;
 		}
 		if (sender->ahead >= sender->flush)
@@ -87,7 +87,7 @@ lease_grant(World *w, int node, const Message *m)
 	int64_t now_ms = clock_ms(w, node);
 
 	if (!m->grants || !m->names_start || s->in_recovery || s->state_bad || !rg_state_leads(&s->shm) ||
-		m->term != rule->term || m->until_ms <= now_ms)
+		(m->term != rule->term && !RG_MUTANT(39)) || m->until_ms <= now_ms)
 		return;
 	if (s->stale_since_ms > 0)
 	{
@@ -120,7 +120,7 @@ take_lease(World *w, int node)
 	Server *s = w->server[node];
 	uint64_t flushed[NODES_MAX];
 	int n = positions(w, node, flushed);
-	uint64_t quorum = rg_rules_quorum_lsn(flushed, n, rg_rules_lease_quorum(standbys_of(s)));
+	uint64_t quorum = rg_rules_quorum_lsn(flushed, n, rg_rules_lease_quorum(standbys_of(s)) - (RG_MUTANT(5) ? 1 : 0));
 	int64_t now_ms = clock_ms(w, node);
 	int64_t until_ms;
 	int count = 0;

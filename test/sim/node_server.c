@@ -532,6 +532,9 @@ server_show(World *w, int node, Shown *f)
 	f->start_lsn = s->start_lsn;
 	f->message_age_ms = s->in_recovery ? now_ms - s->last_message_ms : -1;
 	f->wal_age_ms = s->in_recovery ? now_ms - s->last_wal_ms : -1;
+	/* mutation 12: by the wall clock, which somebody has just set */
+	if (RG_MUTANT(12) && s->in_recovery)
+		f->wal_age_ms += w->host[node].wall_jump_ms;
 	f->promised_term = rg_state_effective_term(&s->shm);
 	f->promoting_term = s->shm.promoting;
 	f->rule = s->shm.has_rule ? rule_of_state(w, &s->shm.rule) : -1;

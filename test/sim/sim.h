@@ -239,6 +239,7 @@ typedef struct Host
 	int64_t clock_us;			/* its clock ... */
 	int64_t true_us;			/* ... at this true time */
 	int rate_ppm;
+	int64_t wall_jump_ms;		/* of its wall clock, which nothing may be measured with */
 } Host;
 
 typedef struct Ack

@@ -60,7 +60,7 @@ learn_rules(const RgView *view, RgMemory *m)
 }
 
 static void
-learn_node(const RgNodeView *n, RgNodeMemory *mem)
+learn_node(const RgNodeView *n, const RgRule *newest, RgNodeMemory *mem)
 {
 	if (!n->facts.valid)
 		return;
@@ -69,6 +69,11 @@ learn_node(const RgNodeView *n, RgNodeMemory *mem)
 		rg_start_equal(&n->probe.start, &n->facts.start))
 		mem->shown = n->probe.start;
 	mem->ungated = n->facts.gate == RG_GATEV_OFF || n->facts.gate == RG_GATEV_OVERRIDE;
+	/* equal positions prove nothing any more */
+	if (!n->facts.in_recovery && n->facts.lease_left_ms < 0 && n->facts.rule.term > 0 &&
+		n->facts.rule.term < newest->term && strcmp(newest->leader, n->name) != 0 &&
+		!rg_start_equal(&mem->admitted, &n->facts.start))
+		mem->strayed = true;
 	if (!rg_start_equal(&mem->met, &n->facts.start))
 	{
 		mem->met = n->facts.start;
@@ -106,7 +111,7 @@ rg_learn(const RgView *view, RgMemory *m)
 {
 	learn_rules(view, m);
 	for (int i = 0; i < view->nnodes; i++)
-		learn_node(&view->nodes[i], &m->nodes[i]);
+		learn_node(&view->nodes[i], &m->rule, &m->nodes[i]);
 	learn_terms(view, m);
 	if (!rg_phase_is_failover(m->phase))
 		m->term = m->rule.term;

@@ -323,7 +323,7 @@ plan_follows(const RgView *view, RgDecision *d, int candidate)
 		if (rg_rules_may_follow(n->promise.terms, n->promise.nterms, n->promise.promoting_term,
 								n->promise.position.timeline, n->promise.position.lsn,
 								terms, to->nterms) != RG_FOLLOW_OK ||
-			rg_choose_has_lost_wal(n, terms, to->nterms))
+			d->memory.nodes[i].strayed || rg_choose_has_lost_wal(n, terms, to->nterms))
 			continue;
 		if (rg_op_may_try(&n->ops[RG_STEP_FOLLOW], d->memory.term, view->now_ms, 10))
 			(void) rg_decision_step(d, RG_STEP_FOLLOW, i, candidate, d->memory.term);

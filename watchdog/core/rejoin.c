@@ -234,6 +234,7 @@ plan_standby(const RgView *view, RgDecision *d, int node)
 
 	if (streams_from_leader(view, d, node))
 	{
+		mem->strayed = false;
 		if (mem->fenced_term != 0)
 		{
 			mem->fenced_term = 0;
@@ -277,6 +278,8 @@ plan_standby(const RgView *view, RgDecision *d, int node)
 								  leader->terms, leader->nterms);
 	if (verdict != RG_FOLLOW_OK)
 		diverged(view, d, node, rg_follow_verdict_text(verdict));
+	else if (mem->strayed)
+		diverged(view, d, node, "it ran as a primary beside the leader");
 	else if (rg_choose_has_lost_wal(n, leader->terms, leader->nterms))
 		diverged(view, d, node, "it led and lacks WAL that it had sent: its disk is an older copy");
 	else if (rg_op_may_try(&n->ops[RG_STEP_FOLLOW], term, view->now_ms, 1000) ||

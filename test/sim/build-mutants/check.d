@@ -1,0 +1,12 @@
+build-mutants/check.o: check.c mutation.h node.h \
+ ../../extension/statefile.h ../../extension/rulejson.h \
+ ../../extension/rules.h sim.h ../../extension/mutant.h \
+ ../../extension/rules.h
+mutation.h:
+node.h:
+../../extension/statefile.h:
+../../extension/rulejson.h:
+../../extension/rules.h:
+sim.h:
+../../extension/mutant.h:
+../../extension/rules.h:

@@ -1,0 +1,18 @@
+build-mutants/dog_link.o: dog_link.c mutation.h dog.h sim.h \
+ ../../extension/mutant.h ../../extension/rules.h \
+ ../../watchdog/core/decide.h ../../watchdog/core/memory.h \
+ ../../watchdog/core/view.h ../../watchdog/core/names.h \
+ ../../watchdog/core/job.h ../../watchdog/core/lease.h \
+ ../../watchdog/core/order.h
+mutation.h:
+dog.h:
+sim.h:
+../../extension/mutant.h:
+../../extension/rules.h:
+../../watchdog/core/decide.h:
+../../watchdog/core/memory.h:
+../../watchdog/core/view.h:
+../../watchdog/core/names.h:
+../../watchdog/core/job.h:
+../../watchdog/core/lease.h:
+../../watchdog/core/order.h:

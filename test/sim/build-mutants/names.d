@@ -1,0 +1,4 @@
+build-mutants/names.o: ../../watchdog/core/names.c mutation.h \
+ ../../watchdog/core/names.h
+mutation.h:
+../../watchdog/core/names.h:

@@ -1,0 +1,12 @@
+build-mutants/node_command.o: node_command.c mutation.h node.h \
+ ../../extension/statefile.h ../../extension/rulejson.h \
+ ../../extension/rules.h sim.h ../../extension/mutant.h \
+ ../../extension/rules.h
+mutation.h:
+node.h:
+../../extension/statefile.h:
+../../extension/rulejson.h:
+../../extension/rules.h:
+sim.h:
+../../extension/mutant.h:
+../../extension/rules.h:
