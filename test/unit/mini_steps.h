@@ -310,7 +310,7 @@ mini_show_rule(const Mini *m, const Data *d, RgRule *rule)
 	rule->term = e->rule_term;
 	rule->seq = 1;
 	memcpy(rule->leader, m->view.nodes[e->leader].name, sizeof(rule->leader));
-	snprintf(rule->durability, sizeof(rule->durability), "async");
+	snprintf(rule->durability, sizeof(rule->durability), "%s", m->sync ? "sync" : "async");
 	rule->quorum = 1;
 	rule->lease_ms = MINI_LEASE_MS;
 	rule->nvoters = m->n;

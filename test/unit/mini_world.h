@@ -110,6 +110,7 @@ typedef struct Mini
 	uint64_t	random;
 	int64_t		beat_ms[RG_CORE_NODES_MAX];
 	bool		quiet;			/* no more faults */
+	bool		sync;			/* the rules say so: a choice waits for everybody who may have acknowledged */
 	bool		verbose;
 	char		violation[300];
 } Mini;

@@ -48,6 +48,7 @@ begin(Mini *m, uint64_t seed)
 	m->verbose = verbose;
 	m->random = seed * 0x9E3779B97F4A7C15u + 1;
 	m->n = m->view.nnodes = 2 + (int) (seed % 3);
+	m->sync = seed % 2 == 0;
 	m->now = 1000;
 	m->view.started_ms = 1000;
 	m->view.settings = (RgSettings) {
