@@ -121,7 +121,8 @@ process_is_exempt(void)
 {
 	static enum {UNKNOWN, NO, YES} answer = UNKNOWN;
 
-	if (answer == UNKNOWN)
+	/* the postmaster's answer would be inherited */
+	if (answer == UNKNOWN || !IsUnderPostmaster)
 		answer = IsParallelWorker() || IsAutoVacuumWorkerProcess() ||
 			IsAutoVacuumLauncherProcess() || is_own_worker() ? YES : NO;
 	return answer == YES;
