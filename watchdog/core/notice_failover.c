@@ -54,7 +54,7 @@ authorities_have_ended(const RgView *view, RgDecision *d)
 		RgNodeMemory *mem = &m->nodes[i];
 		bool		is_configured = i < view->nnodes;	/* else it can't be asked, nor have ended */
 
-		if (!mem->must_end || mem->ended)
+		if (!mem->must_end || (mem->ended && mem->fenced_term == m->term))
 			continue;
 		if (is_configured && fence_holds(view, m, i))
 		{
@@ -66,6 +66,8 @@ authorities_have_ended(const RgView *view, RgDecision *d)
 							 "%s is fenced for term %lld: no process of it is left, it can only start as a standby",
 							 mem->name, (long long) m->term);
 		}
+		else if (mem->ended)
+			continue;
 		else if (is_configured && promise_ends(view, m, i))
 			mem->ended = true;
 		else if (is_configured && rg_recruit_outlast(view, m, i) == RG_OUTLAST_DONE)

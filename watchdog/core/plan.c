@@ -106,6 +106,19 @@ ends_by_fence(const RgView *view, const RgMemory *m, int node)
 		rg_memory_phase_age_ms(m, view) > RG_RECRUIT_DEADLINE_MS;
 }
 
+/*
+ * Outlasted, but its server is down and its helper answers: fenced all the same,
+ * so that it can be started as a standby, for its data counts.
+ */
+static bool
+is_to_be_brought_back(const RgView *view, const RgMemory *m, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+
+	return m->nodes[node].ended && m->nodes[node].fenced_term == 0 && n->sql != RG_SQL_OK &&
+		n->probe.valid && n->probe.postmaster == RG_PM_ABSENT;
+}
+
 /* End the authority of old leaders: they promise as standbys, or are fenced. */
 static void
 plan_fences(const RgView *view, RgDecision *d)
@@ -116,7 +129,8 @@ plan_fences(const RgView *view, RgDecision *d)
 	{
 		const RgNodeView *n = &view->nodes[i];
 
-		if (!m->nodes[i].must_end || m->nodes[i].ended || !ends_by_fence(view, m, i))
+		if (!m->nodes[i].must_end || !ends_by_fence(view, m, i) ||
+			(m->nodes[i].ended && !is_to_be_brought_back(view, m, i)))
 			continue;
 		/* what a helper has looked at since the loss, or the server has said; only one that was shown */
 		if (n->ssh != RG_SSHV_READY || m->nodes[i].shown.pid == 0 ||

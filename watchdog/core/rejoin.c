@@ -97,6 +97,11 @@ state_of_silent(const RgView *view, const RgDecision *d, int node, char *why)
 	bool		looked = n->probe.valid && (n->lost_ms == 0 || n->probe_ms >= n->lost_ms) &&
 		n->ssh == RG_SSHV_READY;
 
+	if (n->sql == RG_SQL_STARTING && n->purpose_ms != 0 && n->purpose_ms >= n->lost_ms - 2000)
+	{
+		rg_text(why, RG_TEXT_MAX, "says that it is shutting down");
+		return RG_STATE_UNREACHABLE;
+	}
 	if (n->sql == RG_SQL_STARTING)
 	{
 		rg_text(why, RG_TEXT_MAX, "starting up%s%s", n->probe.recovery[0] ? ": " : "",
@@ -288,6 +293,21 @@ plan_standby(const RgView *view, RgDecision *d, int node)
 		(void) rg_decision_step(d, RG_STEP_FOLLOW, node, d->leader, term);
 }
 
+/*
+ * A deposed primary that does not answer us any more, though its very postmaster is
+ * still there: frozen, or in a shutdown that waits for its clients.
+ */
+static bool
+is_stale_and_silent(const RgView *view, const RgDecision *d, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+
+	return n->facts.valid && !n->facts.in_recovery && n->sql != RG_SQL_OK &&
+		n->facts.rule.term < d->memory.rule.term && n->probe.valid && n->probe_ms > n->lost_ms &&
+		(n->probe.postmaster == RG_PM_ALIVE || n->probe.postmaster == RG_PM_FROZEN) &&
+		rg_start_equal(&n->probe.start, &n->facts.start);
+}
+
 static void
 plan_silent(const RgView *view, RgDecision *d, int node)
 {
@@ -354,7 +374,7 @@ rg_rejoin_plan(const RgView *view, RgDecision *d)
 			continue;
 		if (rg_view_is_standby(view, i))
 			plan_standby(view, d, i);
-		else if (rg_view_is_primary(view, i))
+		else if (rg_view_is_primary(view, i) || is_stale_and_silent(view, d, i))
 			plan_stale_primary(view, d, i);
 		else
 			plan_silent(view, d, i);
