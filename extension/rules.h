@@ -18,8 +18,11 @@
 /* A term further than this above the highest one seen is refused (it would brick the node). */
 #define RG_TERM_JUMP_MAX 1000
 
-/* Drift between two clocks: parts per million of the span, and a fixed part. */
-#define RG_DRIFT_PPM 200
+/*
+ * Drift between two clocks: parts per million of the span, and a fixed part.  Each
+ * clock may be off by 200 ppm, so two of them by twice as much.
+ */
+#define RG_DRIFT_PPM 400
 #define RG_DRIFT_FIXED_MS 50
 
 /*

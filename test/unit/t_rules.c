@@ -62,10 +62,10 @@ static void
 test_lease_bound_has_lease_and_drift(void **state)
 {
 	(void) state;
-	/* 5 s: 200 ppm of it is 1 ms */
-	assert_int_equal(rg_rules_lease_bound_ms(1000, 5000), 1000 + 5000 + 1 + 50);
-	/* a day of pause: 86400 s * 200 ppm = 17.28 s */
-	assert_int_equal(rg_rules_lease_bound_ms(0, 86400000), 86400000 + 17280 + 50);
+	/* two clocks, 200 ppm each: 2 ms of 5 s */
+	assert_int_equal(rg_rules_lease_bound_ms(1000, 5000), 1000 + 5000 + 2 + 50);
+	/* a day of pause: 86400 s * 400 ppm = 34.56 s */
+	assert_int_equal(rg_rules_lease_bound_ms(0, 86400000), 86400000 + 34560 + 50);
 	/* rounded up, never down */
 	assert_int_equal(rg_rules_drift_margin_ms(1), 51);
 	assert_int_equal(rg_rules_drift_margin_ms(0), 50);
@@ -78,8 +78,8 @@ test_lease_bound_saturates(void **state)
 	(void) state;
 	assert_true(rg_rules_lease_bound_ms(0, INT64_MAX) == INT64_MAX);
 	assert_true(rg_rules_lease_bound_ms(INT64_MAX, 5000) == INT64_MAX);
-	assert_true(rg_rules_lease_bound_ms(INT64_MAX - 5051, 5000) == INT64_MAX);
-	assert_true(rg_rules_lease_bound_ms(INT64_MAX - 5052, 5000) == INT64_MAX - 1);
+	assert_true(rg_rules_lease_bound_ms(INT64_MAX - 5052, 5000) == INT64_MAX);
+	assert_true(rg_rules_lease_bound_ms(INT64_MAX - 5053, 5000) == INT64_MAX - 1);
 }
 
 static void
