@@ -249,8 +249,8 @@ learn_newest(const RgView *view, RgMemory *m, int leader)
 	bool		leads = leader >= 0 && rg_view_is_primary(view, leader);
 
 	/* what a server writes, and others receive from it, before it is admitted proves nothing (F10) */
-	if (rg_phase_is_failover(m->phase) ||
-		(leads && view->nodes[leader].facts.lease_left_ms < 0 &&
+	if (rg_phase_is_failover(m->phase) || leader < 0 || !view->nodes[leader].facts.valid ||
+		(view->nodes[leader].facts.lease_left_ms < 0 &&
 		 !rg_start_equal(&m->nodes[leader].admitted, &view->nodes[leader].facts.start)))
 		return;
 	for (int i = 0; i < view->nnodes; i++)
@@ -262,9 +262,7 @@ learn_newest(const RgView *view, RgMemory *m, int leader)
 			(!f->in_recovery && strcmp(m->rule.leader, view->nodes[i].name) != 0))
 			continue;
 		/* nor what came since the leader was lost: it may be of a start that we have not met yet */
-		if (!leads && f->in_recovery && f->receiver_streaming &&
-			(leader < 0 || !view->nodes[leader].facts.valid ||
-			 view->nodes[i].facts_ms - f->wal_age_ms > m->lost_ms))
+		if (!leads && f->in_recovery && view->nodes[i].facts_ms - f->wal_age_ms > m->lost_ms)
 			continue;
 		if (f->in_recovery)
 			p.lsn = f->receive_lsn > f->replay_lsn ? f->receive_lsn : f->replay_lsn;
