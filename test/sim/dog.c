@@ -187,8 +187,6 @@ check_decision(World *w, Dog *dog)
 		if ((step->kind == RG_STEP_COPY || step->kind == RG_STEP_SWAP || step->kind == RG_STEP_UNSWAP) &&
 			strcmp(d->memory.rule.leader, dog->view.nodes[step->node].name) == 0)
 			violate(w, "C7: %s of %s, which leads", rg_step_name(step->kind), d->memory.rule.leader);
-		if (step->kind == RG_STEP_PROMOTE_SQL || step->kind == RG_STEP_PROMOTE_SSH)
-			check_promote_step(w, step->term, step->node);
 	}
 	if (d->memory.phase != RG_PHASE_PROMOTING || dog->memory.phase == RG_PHASE_PROMOTING || candidate < 0)
 		return;

@@ -200,6 +200,8 @@ dog_act(World *w, Dog *dog, const RgStep *step)
 	Message *m;
 	Event *e;
 
+	if (step->kind == RG_STEP_PROMOTE_SQL || step->kind == RG_STEP_PROMOTE_SSH)
+		check_promote_step(w, step->term, step->node);
 	if (step->kind != RG_STEP_PROBE)
 		TRACE(w, "  %d -> %s n%d term %lld", dog->index, rg_step_name(step->kind), step->node + 1, (long long) step->term);
 	n->steps[step->kind] = *step;

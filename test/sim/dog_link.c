@@ -329,8 +329,6 @@ take_connected(World *w, Dog *dog, int node, const Message *m)
 static bool
 may_grant(const World *w, Dog *dog, int node, int64_t *ret_term, int64_t *ret_until_ms)
 {
-	const RgFacts *f = &dog->view.nodes[node].facts;
-
 	/* mutation 17: whatever start of the server the clock was of */
 	if (!dog->n[node].has_last && !RG_MUTANT(17))
 		return false;
@@ -339,7 +337,6 @@ may_grant(const World *w, Dog *dog, int node, int64_t *ret_term, int64_t *ret_un
 	/* mutation 6: from the moment of sending, not of the answer */
 	if (RG_MUTANT(6))
 		*ret_until_ms += dog_now_ms(w, dog) - dog->view.nodes[node].facts_ms + 400;
-	(void) f;
 	return true;
 }
 

@@ -215,8 +215,15 @@ fault_network(World *w)
 	int a = chance(w, 600) ? some_node(w) : (int) pick(w, (uint32_t) w->nhosts);
 	int b = (int) pick(w, (uint32_t) w->nhosts);
 
-	switch (pick(w, 7))
+	switch (pick(w, 8))
 	{
+		case 7:					/* it hears and can't speak */
+			TRACE(w, "nobody hears host %d", a);
+			for (int i = 0; i < w->nhosts; i++)
+				if (i != a)
+					cut(w, a, i, true);
+			end_later(w, on_heal_links, a, a_while(w))->b = -1;
+			return;
 		case 0:					/* alone in the world */
 		case 1:
 			TRACE(w, "host %d is cut off from all", a);
@@ -383,9 +390,95 @@ on_fault(World *w, const Event *e)
 	later(w, between(w, 20 * MS, 2 * w->c.fault_gap_ms * MS), on_fault, 0, BY_WORLD);
 }
 
+/* ---- stories that chance would tell too seldom ---- */
+
+static void
+cut_both(World *w, int a, int b, bool is_cut)
+{
+	cut(w, a, b, is_cut);
+	cut(w, b, a, is_cut);
+}
+
+/*
+ * F4: only the standbys know how long the leader's lease is, and have just been
+ * started again, with another wall clock.  First the watchdog loses the leader, so
+ * that markers give the lease; then everybody loses the leader.
+ */
+static void
+on_recruits_restart(World *w, const Event *e)
+{
+	int recruits = rg_rules_recruit_size(w->c.voters - 1);
+	int dog = dog_host(w, 0);
+
+	TRACE(w, "plan: everybody loses %s, %d standbys are started again", node_name(e->a), recruits);
+	for (int i = 0; i < w->c.nodes; i++)
+	{
+		if (i == e->a)
+			continue;
+		cut_both(w, e->a, i, true);
+		if (recruits-- > 0 && i < w->c.voters)
+		{
+			w->host[i].wall_jump_ms = 3600 * 1000;
+			if (chance(w, 500))
+				continue;
+			server_kill(w, i);
+			end_later(w, on_restart, i, between(w, 20 * MS, 100 * MS));
+		}
+		else
+			cut_both(w, dog, i, true);
+	}
+	for (int i = 0; i < w->nhosts; i++)
+		end_later(w, on_heal_links, i, 3 * w->c.lease_ms * MS)->b = -1;
+}
+
+/* V6: the journal is lost while a new leader leads, and only the old one is in sight. */
+static void
+on_journal_lost(World *w, const Event *e)
+{
+	TRACE(w, "plan: the watchdog loses its journal and sees only %s", node_name(e->a));
+	dog_crash(w, 0, "of a plan");
+	dog_lose_journal(w, 0);
+	for (int i = 0; i < w->c.nodes; i++)
+	{
+		cut_both(w, e->a, i, i != e->a);
+		cut_both(w, dog_host(w, 0), i, i != e->a);
+	}
+	cut(w, e->a, e->a, false);
+	end_later(w, on_dog_restart, 0, 100 * MS);
+	for (int i = 0; i < w->nhosts; i++)
+		end_later(w, on_heal_links, i, 4 * w->c.lease_ms * MS)->b = -1;
+}
+
+static void
+on_plan(World *w, const Event *e)
+{
+	int leader = dog_leader(w, 0);
+
+	(void) e;
+	if (leader < 0 || w->quiet)
+		return;
+	cut_both(w, dog_host(w, 0), leader, true);
+	if (w->c.plan == 1)
+		end_later(w, on_recruits_restart, leader, between(w, 2, 4) * w->c.lease_ms * MS + SECOND);
+	else
+	{
+		for (int i = 0; i < w->c.nodes; i++)
+			if (i != leader)
+				cut_both(w, leader, i, true);
+		end_later(w, on_journal_lost, leader, 3 * w->c.lease_ms * MS + 4 * SECOND);
+	}
+}
+
 void
 faults_init(World *w)
 {
+	if (w->c.plan != 0)
+	{
+		end_later(w, on_plan, 0, 5 * SECOND);
+		later(w, 20 * SECOND + 8 * w->c.lease_ms * MS, on_fault, 0, BY_WORLD);
+		w->c.faults_us += 20 * SECOND;
+		return;
+	}
 	later(w, 5 * SECOND + pick(w, 2000000), on_fault, 0, BY_WORLD);
 }
 

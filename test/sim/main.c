@@ -56,7 +56,11 @@ choose_config(World *w)
 	c->old_journal = c->dog_faults && chance(w, 120);
 	c->clock_stop = chance(w, 60);
 	c->restored_leader = chance(w, 200);
-	if (chance(w, 100))
+	if (chance(w, 60))
+		c->plan = 1 + (int) pick(w, 2);
+	if (c->plan != 0)
+		c->from_standbys = true;
+	else if (chance(w, 100))
 	{
 		c->second_dog = true;
 		c->dogs = 2;
@@ -72,14 +76,14 @@ choose_config(World *w)
 		c->network_faults = c->freeze_faults = c->server_faults = c->power_faults = c->old_journal = false;
 		c->drop_ppm = 0;
 	}
-	else if (chance(w, 30))
+	else if (chance(w, 40))
 	{
 		/* long leases: here the drift of clocks is more than a moment */
 		c->long_lease = true;
-		c->lease_ms = 60000 + pick(w, 180000);
+		c->lease_ms = 60000 + pick(w, 540000);
 		c->heartbeat_ms = c->lease_ms / 20;
-		c->tick_ms = 1000;
-		c->faults_us = 4 * c->lease_ms * MS;
+		c->tick_ms = 2000;
+		c->faults_us = 3 * c->lease_ms * MS;
 		c->fault_gap_ms = (int) (c->lease_ms / 5);
 		c->wal_per_s = 1;
 	}

@@ -342,6 +342,9 @@ promote_stage(World *w, int node, int index)
 	switch (c->stage)
 	{
 		case 1:
+			if (m->term < rg_state_effective_term(&s->shm))
+				violate(w, "C2: %s begins its promotion in term %lld, and has promised %lld", node_name(node),
+						(long long) m->term, (long long) rg_state_effective_term(&s->shm));
 			if (s->shm.promoting != m->term)
 			{
 				s->shm.promoting = m->term;

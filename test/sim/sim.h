@@ -285,6 +285,7 @@ typedef struct Config
 	bool restored_leader;		/* the last fault: the leader's disk is an old one */
 	bool old_journal;
 	bool clock_stop;
+	int plan;					/* a story of its own before the faults: see fault.c; 0 = none */
 } Config;
 
 struct World
