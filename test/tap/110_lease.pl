@@ -448,12 +448,57 @@ subtest 'a member without its state file votes for nobody' => sub {
 	ok(-e "$n3->{dir}/regent.state", 'with a file of its own');
 };
 
+subtest 'a promise cuts the receiver and lifts what holds replay; a position counts all WAL that is there' => sub {
+	ok(wait_gate('n1', 'open'));
+	$c->sql('n1', 'CREATE TABLE held ()');
+	$c->wait_caught_up('n1', 'n2', 'n3');
+
+	# n2: replay waits for a session, as long as that lasts, and reads no settings meanwhile; n3: an hour, and paused
+	set('n2', 'max_standby_streaming_delay', '-1');
+	set('n3', 'recovery_min_apply_delay', '1h');
+	$c->{pids}{reader} = $c->spawn([ "$RegentCluster::bindir/psql", '-Xq', '-d', $c->conninfo('n2'),
+		'-c', 'BEGIN', '-c', 'TABLE held', '-c', 'SELECT pg_sleep(600)' ], '/dev/null');
+	wait_until(sub { $c->sql('n2', "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'") == 1 }, 10, 'the reader');
+	$c->sql('n1', 'DROP TABLE held');
+	my $there = $c->sql('n1', 'SELECT pg_current_wal_flush_lsn()');
+	my $flushed = sub { lsn_number($c->sql($_[0], 'SELECT flush_lsn FROM regent.node_status()')) >= lsn_number($there) };
+	wait_until(sub { $flushed->('n2') && $flushed->('n3') }, 10, 'both to have it');
+	wait_until(sub { $c->sql('n2', "SELECT wait_event_type FROM pg_stat_activity WHERE backend_type = 'startup'") eq 'Lock' }, 10, 'the conflict');
+	is($c->sql('n2', 'SELECT count(*) FROM pg_stat_wal_receiver'), 1, 'n2 receives on, while its startup process reads nothing');
+
+	# restarted, n3 has forgotten what it received: replay has not come so far
+	$c->stop_server('n3', 'immediate');
+	$c->start_server('n3');
+	$c->sql('n3', 'SELECT pg_wal_replay_pause()');
+	is($c->sql('n3', 'SELECT pg_last_wal_receive_lsn() IS NULL'), 't', 'n3 remembers no receipt');
+	cmp_ok(lsn_number($c->sql('n3', 'SELECT pg_last_wal_replay_lsn()')), '<', lsn_number($there), 'and has not replayed it');
+
+	for my $name ('n3', 'n2')
+	{
+		my $p = promise($name, 6);
+		ok($p->{complete}, "$name: complete") or diag explain $p;
+		cmp_ok(lsn_number($p->{lsn} // '0/0'), '>=', lsn_number($there), 'its position is that of its WAL');
+		is($c->sql($name, 'SELECT count(*) FROM pg_stat_wal_receiver'), 0, 'its receiver is gone');
+		is($c->sql($name, "SELECT to_regclass('held') IS NULL"), 't', 'and all is replayed');
+	}
+	ok(defined RegentCluster::reap(delete $c->{pids}{reader}, 10), 'the session in the way was ended');
+	for ([ 'n2', 'max_standby_streaming_delay' ], [ 'n3', 'recovery_min_apply_delay' ])
+	{
+		$c->sql($_->[0], "ALTER SYSTEM RESET $_->[1]");
+		$c->sql($_->[0], 'SELECT pg_reload_conf()');
+	}
+	promise('n1', 6);
+	follow($_, 6, 'n1') for 'n2', 'n3';
+	is(write_rule(term => 6, seq => 0), 6);
+	wait_streaming('n1', 'n2', 'n3');
+};
+
 # Last: it ends with servers that do not fit together any more.
 subtest 'a leader that is older than its standbys closes, until the watchdog has looked' => sub {
 	my $dir = $c->node('n1')->{dir};
 	my $log = $c->node('n1')->{log};
 	set('n1', 'regent.lease_from_standbys', 'off');
-	is(write_rule(lease => 5000), 5);
+	is(write_rule(lease => 5000), 6);
 	$c->stop_server('n1', 'fast');
 	RegentCluster::must([ 'cp', '-a', $dir, "$dir.older" ]);
 	$c->start_server('n1');

@@ -198,6 +198,125 @@ test_every_verdict_has_its_own_text(void **state)
 									rg_follow_verdict_text((RgFollowVerdict) b));
 }
 
+/* A leader that may write; each test takes one thing away. */
+static RgGateState
+open_state(void)
+{
+	RgGateState g;
+
+	memset(&g, 0, sizeof(g));
+	g.is_known = g.has_state = g.has_rule = g.is_leader = true;
+	g.rule_term = 7;
+	g.promised_term = 7;
+	g.lease_until_ms = 1000;
+	return g;
+}
+
+/* F8: what is not known, or was never written, is closed. */
+static void
+test_gate_without_a_rule_is_closed(void **state)
+{
+	RgGateState g = open_state();
+
+	(void) state;
+	assert_int_equal(rg_rules_gate(&g, 999), RG_GATE_OPEN);
+	g.has_rule = false;
+	assert_int_equal(rg_rules_gate(&g, 999), RG_GATE_NO_RULE);
+	/* a node that once had a state file is not adopted again */
+	g.adopting_left_ms = 5000;
+	assert_int_equal(rg_rules_gate(&g, 999), RG_GATE_NO_RULE);
+	g.has_state = false;
+	assert_int_equal(rg_rules_gate(&g, 999), RG_GATE_ADOPTING);
+	g.adopting_left_ms = 0;
+	g.is_known = false;
+	assert_int_equal(rg_rules_gate(&g, 999), RG_GATE_UNKNOWN);
+	g = open_state();
+	g.state_bad = true;
+	assert_int_equal(rg_rules_gate(&g, 999), RG_GATE_STATE_BAD);
+	assert_false(rg_gate_is_open(RG_GATE_NO_RULE));
+	assert_false(rg_gate_is_open(RG_GATE_UNKNOWN));
+	assert_false(rg_gate_is_open(RG_GATE_STATE_BAD));
+}
+
+/* A lease alone opens nothing for whoever is deposed, has promised, or was shown to be behind (F10). */
+static void
+test_gate_needs_office_and_lease(void **state)
+{
+	RgGateState g = open_state();
+
+	(void) state;
+	assert_int_equal(rg_rules_gate(&g, 1000), RG_GATE_LEASE_OVER);
+	g.lease_until_ms = 0;
+	assert_int_equal(rg_rules_gate(&g, 1), RG_GATE_NO_LEASE);
+	g = open_state();
+	g.promised_term = 8;
+	assert_int_equal(rg_rules_gate(&g, 1), RG_GATE_PROMISED);
+	g = open_state();
+	g.is_leader = false;
+	assert_int_equal(rg_rules_gate(&g, 1), RG_GATE_NOT_LEADER);
+	g = open_state();
+	g.is_stale = true;
+	assert_int_equal(rg_rules_gate(&g, 1), RG_GATE_STALE);
+	g = open_state();
+	g.in_recovery = true;
+	assert_int_equal(rg_rules_gate(&g, 1), RG_GATE_RECOVERY);
+	/* an override ends by itself, and opens no standby */
+	g.override_until_ms = 500;
+	assert_int_equal(rg_rules_gate(&g, 1), RG_GATE_RECOVERY);
+	g.in_recovery = false;
+	g.promised_term = 8;
+	assert_int_equal(rg_rules_gate(&g, 499), RG_GATE_OVERRIDE);
+	assert_int_equal(rg_rules_gate(&g, 500), RG_GATE_PROMISED);
+}
+
+/* F6: a grant counts from the node's own clock, at most by the length of its rule. */
+static void
+test_a_grant_is_cut_to_the_rules_lease(void **state)
+{
+	(void) state;
+	assert_int_equal(rg_rules_extend_lease(0, 6000, 1000, 5000), 6000);
+	assert_int_equal(rg_rules_extend_lease(0, 1000 + 86400000, 1000, 5000), 6000);
+	assert_int_equal(rg_rules_extend_lease(0, INT64_MAX, INT64_MAX - 1, 5000), INT64_MAX);
+	/* delayed, repeated, out of order: never later than it said, never earlier than what holds */
+	assert_int_equal(rg_rules_extend_lease(6000, 5500, 4000, 5000), 6000);
+	assert_int_equal(rg_rules_extend_lease(6000, 6000, 5900, 5000), 6000);
+	/* without a length there is none */
+	assert_int_equal(rg_rules_extend_lease(0, 6000, 1000, 0), 0);
+	/* a shorter rule cuts at once, a longer one lengthens nothing */
+	assert_int_equal(rg_rules_cut_lease(61000, 1000, 2000), 3000);
+	assert_int_equal(rg_rules_cut_lease(3000, 1000, 60000), 3000);
+	assert_int_equal(rg_rules_cut_lease(0, 1000, 2000), 0);
+}
+
+/* What the standbys gave ends with what they received, and two clocks were off (F4). */
+static void
+test_wal_bound_has_two_margins(void **state)
+{
+	(void) state;
+	assert_int_equal(rg_rules_wal_bound_ms(10000, 2000, 5000), 8000 + 5000 + 2 * rg_rules_drift_margin_ms(5000));
+	/* no age, or one before our clock began: the later moment counts */
+	assert_int_equal(rg_rules_wal_bound_ms(10000, -1, 5000), 10000 + 5000 + 2 * rg_rules_drift_margin_ms(5000));
+	assert_int_equal(rg_rules_wal_bound_ms(10000, 99999, 5000), 0 + 5000 + 2 * rg_rules_drift_margin_ms(5000));
+	assert_true(rg_rules_wal_bound_ms(10000, 0, INT64_MAX) == INT64_MAX);
+}
+
+/* A commit counts when the k-th of the voters has it; with fewer voters it never does. */
+static void
+test_quorum_is_the_position_of_the_kth(void **state)
+{
+	uint64_t	p[] = {300, 500, 100, 400};
+
+	(void) state;
+	assert_int_equal(rg_rules_quorum_lsn(p, 4, 1), 500);
+	assert_int_equal(rg_rules_quorum_lsn(p, 4, 3), 300);
+	assert_int_equal(rg_rules_quorum_lsn(p, 4, 4), 100);
+	assert_int_equal(rg_rules_quorum_lsn(p, 4, 5), 0);
+	assert_int_equal(rg_rules_quorum_lsn(p, 4, 0), 0);
+	for (int s = 1; s <= 8; s++)
+		for (int k = 1; k <= s; k++)
+			assert_int_equal(rg_rules_history_size(s, k), s - k + 1);
+}
+
 int
 main(void)
 {
@@ -207,6 +326,11 @@ main(void)
 		cmocka_unit_test(test_lease_quorum_and_recruit_always_meet),
 		cmocka_unit_test(test_lease_bound_has_lease_and_drift),
 		cmocka_unit_test(test_lease_bound_saturates),
+		cmocka_unit_test(test_wal_bound_has_two_margins),
+		cmocka_unit_test(test_quorum_is_the_position_of_the_kth),
+		cmocka_unit_test(test_gate_without_a_rule_is_closed),
+		cmocka_unit_test(test_gate_needs_office_and_lease),
+		cmocka_unit_test(test_a_grant_is_cut_to_the_rules_lease),
 		cmocka_unit_test(test_term_far_ahead_is_refused),
 		cmocka_unit_test(test_follow_before_the_end_of_the_term),
 		cmocka_unit_test(test_follow_in_the_current_term),
