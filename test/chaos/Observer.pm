@@ -54,25 +54,27 @@ sub look_at_directories
 		# a swap has its moment, two looks have not
 		if (-e "$current/PG_VERSION") { $self->{missing}{$name} = 0 }
 		elsif (++$self->{missing}{$name} == 2) { push @{ $self->{found} }, "I5: $current is missing" }
+		my $inode = (stat $current)[1] // 0;
+		$self->{proved}{$inode} ||= $self->streams($name);
 		my $was = $self->{dirs}{$name} || {};
 		for my $gone (grep { !$now{$_} } keys %$was)
 		{
 			# a copy that came to nothing may go; what was a node's directory only when its successor streams
 			next unless $self->{served}{$gone};
-			push @{ $self->{found} }, "I5: $was->{$gone} was removed before another copy streamed" unless $self->streams($name);
+			push @{ $self->{found} }, "I5: $was->{$gone} was removed before another copy streamed" unless $self->{proved}{$inode};
 			delete $self->{served}{$gone};
 		}
-		my $inode = (stat $current)[1];
-		$self->{served}{$inode} = 1 if defined $inode;
+		$self->{served}{$inode} = 1;
 		$self->{dirs}{$name} = \%now;
 	}
 }
 
+# Its server streams, or is a primary.
 sub streams
 {
 	my ($self, $name) = @_;
 	my $h = $self->{cluster}->host($name);
-	return $h->find(qr/^postgres: (?:\S+: )?walreceiver streaming/) || $h->find(qr/^postgres: (?:\S+: )?walwriter/);
+	return scalar(() = $h->find(qr/^postgres: (?:\S+: )?walreceiver streaming/)) || scalar(() = $h->find(qr/^postgres: (?:\S+: )?walwriter/));
 }
 
 # ---- secrets ----
