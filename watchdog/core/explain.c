@@ -4,63 +4,37 @@
  */
 #include "explain.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "phase.h"
-
-typedef struct Text
-{
-	char	   *buf;
-	unsigned long size;
-	unsigned long len;
-} Text;
-
-static void add(Text *t, const char *fmt,...) __attribute__((format(printf, 2, 3)));
+#include "sheet.h"
 
 static void
-add(Text *t, const char *fmt,...)
-{
-	va_list		ap;
-	int			n;
-
-	if (t->len + 1 >= t->size)
-		return;
-	va_start(ap, fmt);
-	n = vsnprintf(t->buf + t->len, t->size - t->len, fmt, ap);
-	va_end(ap);
-	if (n > 0)
-		t->len += (unsigned long) n;
-	if (t->len >= t->size)
-		t->len = t->size - 1;
-}
-
-static void
-explain_now(Text *t, const RgDecision *d)
+explain_now(RgSheet *t, const RgDecision *d)
 {
 	const RgMemory *m = &d->memory;
 
-	add(t, "Now: %s. Diagnosis: %s (%s).\n", rg_phase_name(m->phase),
+	rg_sheet_add(t, "Now: %s. Diagnosis: %s (%s).\n", rg_phase_name(m->phase),
 		rg_diagnosis_name(m->diagnosis), rg_diagnosis_text(m->diagnosis));
 	if (d->evidence[0])
-		add(t, "Evidence: %s.\n", d->evidence);
+		rg_sheet_add(t, "Evidence: %s.\n", d->evidence);
 	if (m->rule.term != 0)
-		add(t, "In force: rule %lld, leader %s.\n", (long long) m->rule.term, m->rule.leader);
+		rg_sheet_add(t, "In force: rule %lld, leader %s.\n", (long long) m->rule.term, m->rule.leader);
 	if (m->refusal[0])
-		add(t, "%s: %s.\n", m->phase == RG_PHASE_RECRUITING ? "Waiting" : "No failover", m->refusal);
+		rg_sheet_add(t, "%s: %s.\n", m->phase == RG_PHASE_RECRUITING ? "Waiting" : "No failover", m->refusal);
 	if (m->target[0])
-		add(t, "Switchover to %s was asked for.\n", m->target);
+		rg_sheet_add(t, "Switchover to %s was asked for.\n", m->target);
 	if (m->accept_loss[0])
-		add(t, "A loss is accepted for %s.\n", m->accept_loss);
+		rg_sheet_add(t, "A loss is accepted for %s.\n", m->accept_loss);
 	for (int i = 0; i < d->nsteps; i++)
 		if (d->steps[i].kind != RG_STEP_PROBE)
-			add(t, "Next: %s on %s, term %lld.\n", rg_step_name(d->steps[i].kind),
+			rg_sheet_add(t, "Next: %s on %s, term %lld.\n", rg_step_name(d->steps[i].kind),
 				m->nodes[d->steps[i].node].name, (long long) d->steps[i].term);
 }
 
 static void
-explain_crash(Text *t, const RgView *view, const RgDecision *d)
+explain_crash(RgSheet *t, const RgView *view, const RgDecision *d)
 {
 	const char *leader = d->leader >= 0 ? view->nodes[d->leader].name : "the leader";
 	const char *next = NULL;
@@ -70,71 +44,71 @@ explain_crash(Text *t, const RgView *view, const RgDecision *d)
 			next = view->nodes[i].name;
 	if (!d->ready)
 	{
-		add(t, "If %s crashed now, there would be no automatic failover: %s.\n", leader,
+		rg_sheet_add(t, "If %s crashed now, there would be no automatic failover: %s.\n", leader,
 			d->ready_reason);
 		return;
 	}
-	add(t, "If %s crashed now (term %lld):\n", leader, (long long) d->memory.highest_term + 1);
+	rg_sheet_add(t, "If %s crashed now (term %lld):\n", leader, (long long) d->memory.highest_term + 1);
 	if (d->leader >= 0 && view->nodes[d->leader].ssh == RG_SSHV_READY)
 	{
-		add(t, "  1. its helper confirms over SSH that the postmaster is gone;\n");
-		add(t, "  2. fence: every process in its data directory is ended, it can only start as a standby;\n");
+		rg_sheet_add(t, "  1. its helper confirms over SSH that the postmaster is gone;\n");
+		rg_sheet_add(t, "  2. fence: every process in its data directory is ended, it can only start as a standby;\n");
 	}
 	else
 	{
-		add(t, "  1. its helper can't be asked: %lld s without it (restart_budget), no standby hears it;\n",
+		rg_sheet_add(t, "  1. its helper can't be asked: %lld s without it (restart_budget), no standby hears it;\n",
 			(long long) view->settings.restart_budget_ms / 1000);
-		add(t, "  2. no fence: its lease runs out;\n");
+		rg_sheet_add(t, "  2. no fence: its lease runs out;\n");
 	}
-	add(t, "  3. the standbys promise the new term and report their positions;\n");
-	add(t, "  4. the most advanced one is promoted, %s as things stand, the others follow it by reload;\n",
+	rg_sheet_add(t, "  3. the standbys promise the new term and report their positions;\n");
+	rg_sheet_add(t, "  4. the most advanced one is promoted, %s as things stand, the others follow it by reload;\n",
 		next ? next : "nobody");
-	add(t, "  5. %s comes back as a standby%s.\n", leader,
+	rg_sheet_add(t, "  5. %s comes back as a standby%s.\n", leader,
 		view->settings.auto_rejoin ? " by itself" : " when you run regent rebuild");
 }
 
 /* The way without its host: recruits, and the end of its lease. */
 static void
-explain_lost(Text *t, const RgView *view, const RgDecision *d)
+explain_lost(RgSheet *t, const RgView *view, const RgDecision *d)
 {
 	const RgMemory *m = &d->memory;
 	const char *leader = d->leader >= 0 ? view->nodes[d->leader].name : "the leader";
 	int			standbys = m->rule.nvoters > 0 ? m->rule.nvoters - 1 : 0;
 	int64_t		lease = m->rule.lease_ms > 0 ? m->rule.lease_ms : view->settings.lease_ms;
 
-	add(t, "If %s hung: after %lld s its helper kills it, then as above.\n", leader,
+	rg_sheet_add(t, "If %s hung: after %lld s its helper kills it, then as above.\n", leader,
 		(long long) view->settings.hang_budget_ms / 1000);
-	add(t, "If its host was lost: %d of %d standbys promise", rg_rules_recruit_size(standbys), standbys);
+	rg_sheet_add(t, "If its host was lost: %d of %d standbys promise", rg_rules_recruit_size(standbys), standbys);
 	if (rg_rule_is_sync(&m->rule))
-		add(t, ", %d that hold every acknowledged commit",
+		rg_sheet_add(t, ", %d that hold every acknowledged commit",
 			rg_rules_history_size(standbys, m->rule.quorum > 0 ? m->rule.quorum : 1));
-	add(t, "; its lease runs out (%lld ms after its last answer); then as above from 4.\n",
+	rg_sheet_add(t, "; its lease runs out (%lld ms after its last answer); then as above from 4.\n",
 		(long long) (rg_rules_lease_bound_ms(0, lease)));
-	add(t, "If only this watchdog is cut off from it, or from everything: an alarm, nothing else.\n");
+	rg_sheet_add(t, "If only this watchdog is cut off from it, or from everything: an alarm, nothing else.\n");
 }
 
 unsigned long
 rg_explain(const RgView *view, const RgDecision *d, char *buf, unsigned long size)
 {
-	Text		t = {buf, size, 0};
+	RgSheet		t = {buf, size, 0};
 
 	if (size == 0)
 		return 0;
 	buf[0] = '\0';
 	explain_now(&t, d);
 	explain_crash(&t, view, d);
-	add(&t, "If %s was stopped on purpose: wait up to %lld s for it, then as above.\n",
+	rg_sheet_add(&t, "If %s was stopped on purpose: wait up to %lld s for it, then as above.\n",
 		d->leader >= 0 ? view->nodes[d->leader].name : "the leader",
 		(long long) view->settings.restart_budget_ms / 1000);
 	explain_lost(&t, view, d);
-	add(&t, "Candidates:\n");
+	rg_sheet_add(&t, "Candidates:\n");
 	for (int i = 0; i < view->nnodes; i++)
 		if (i != d->leader)
-			add(&t, "  %s: %s%s\n", view->nodes[i].name, d->eligible[i] ? "" : "no: ",
+			rg_sheet_add(&t, "  %s: %s%s\n", view->nodes[i].name, d->eligible[i] ? "" : "no: ",
 				d->candidate_reasons[i][0] ? d->candidate_reasons[i] : "eligible");
 	for (int i = 0; i < view->nnodes; i++)
 		if (d->reasons[i][0])
-			add(&t, "%s is %s: %s.\n", view->nodes[i].name, rg_node_state_name(d->states[i]),
+			rg_sheet_add(&t, "%s is %s: %s.\n", view->nodes[i].name, rg_node_state_name(d->states[i]),
 				d->reasons[i]);
 	return t.len;
 }
@@ -142,16 +116,16 @@ rg_explain(const RgView *view, const RgDecision *d, char *buf, unsigned long siz
 unsigned long
 rg_explain_graph(char *buf, unsigned long size)
 {
-	Text		t = {buf, size, 0};
+	RgSheet		t = {buf, size, 0};
 	const RgMove *move;
 
 	if (size == 0)
 		return 0;
 	buf[0] = '\0';
-	add(&t, "digraph phases {\n");
+	rg_sheet_add(&t, "digraph phases {\n");
 	for (int i = 0; (move = rg_move_get(i)) != NULL; i++)
-		add(&t, "  \"%s\" -> \"%s\" [label=\"%d: %s\"];\n", rg_phase_name(move->from),
+		rg_sheet_add(&t, "  \"%s\" -> \"%s\" [label=\"%d: %s\"];\n", rg_phase_name(move->from),
 			rg_phase_name(move->to), move->id, rg_input_name(move->on));
-	add(&t, "}\n");
+	rg_sheet_add(&t, "}\n");
 	return t.len;
 }

@@ -262,7 +262,7 @@ learn_newest(const RgView *view, RgMemory *m, int leader)
 			(!f->in_recovery && strcmp(m->rule.leader, view->nodes[i].name) != 0))
 			continue;
 		/* nor what came since the leader was lost: it may be of a start that we have not met yet */
-		if (!leads && f->in_recovery && view->nodes[i].facts_ms - f->wal_age_ms > m->lost_ms)
+		if (f->in_recovery && (leads || view->nodes[i].facts_ms - f->wal_age_ms > m->lost_ms))
 			continue;
 		if (f->in_recovery)
 			p.lsn = f->receive_lsn > f->replay_lsn ? f->receive_lsn : f->replay_lsn;

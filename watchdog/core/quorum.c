@@ -8,17 +8,16 @@
  */
 #include "explain.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "sheet.h"
 
 #define EACH_SET_MAX 5
 
 typedef struct Table
 {
-	char	   *buf;
-	unsigned long size;
-	unsigned long len;
+	RgSheet		sheet;
 	const RgRule *rule;
 	bool		is_sync;
 	int			standbys;		/* s: the voters without the leader */
@@ -26,25 +25,6 @@ typedef struct Table
 	int			recruits;		/* r: with so many no lease can be renewed without us */
 	int			history;		/* so many hold every acknowledged commit; 0 in async */
 } Table;
-
-static void add(Table *t, const char *fmt,...) __attribute__((format(printf, 2, 3)));
-
-static void
-add(Table *t, const char *fmt,...)
-{
-	va_list		ap;
-	int			n;
-
-	if (t->len + 1 >= t->size)
-		return;
-	va_start(ap, fmt);
-	n = vsnprintf(t->buf + t->len, t->size - t->len, fmt, ap);
-	va_end(ap);
-	if (n > 0)
-		t->len += (unsigned long) n;
-	if (t->len >= t->size)
-		t->len = t->size - 1;
-}
 
 /* With so many standbys alive and the leader lost: may one of them be promoted? */
 static bool
@@ -82,13 +62,13 @@ word_crashed(const Table *t, int alive)
 static void
 add_sizes(Table *t)
 {
-	add(t, "%-22s %-14s %-24s %s\n", "dead standbys", "leader alive", "leader's host lost too",
+	rg_sheet_add(&t->sheet, "%-22s %-14s %-24s %s\n", "dead standbys", "leader alive", "leader's host lost too",
 		"leader's server crashed");
 	for (int dead = 0; dead <= t->standbys; dead++)
 	{
 		int			alive = t->standbys - dead;
 
-		add(t, "%d of %-17d %-14s %-24s %s\n", dead, t->standbys, word_leader_alive(t, alive),
+		rg_sheet_add(&t->sheet, "%d of %-17d %-14s %-24s %s\n", dead, t->standbys, word_leader_alive(t, alive),
 			word_lost(t, alive), word_crashed(t, alive));
 	}
 }
@@ -112,7 +92,7 @@ add_set(Table *t, unsigned set)
 		(void) snprintf(names + len, sizeof(names) - len, "%s%s", len > 0 ? " " : "", t->rule->voters[i]);
 		len = strlen(names);
 	}
-	add(t, "%-40s %s\n", set == 0 ? "nobody" : names,
+	rg_sheet_add(&t->sheet, "%-40s %s\n", set == 0 ? "nobody" : names,
 		leader_dead ? word_lost(t, alive) : word_leader_alive(t, alive));
 }
 
@@ -129,7 +109,7 @@ count_bits(unsigned set)
 static void
 add_sets(Table *t)
 {
-	add(t, "\nEach set of lost hosts:\n");
+	rg_sheet_add(&t->sheet, "\nEach set of lost hosts:\n");
 	for (int size = 0; size <= t->rule->nvoters; size++)
 		for (unsigned set = 0; set < 1u << t->rule->nvoters; set++)
 			if (count_bits(set) == size)
@@ -139,41 +119,41 @@ add_sets(Table *t)
 int
 rg_explain_quorum(const RgRule *rule, char *buf, unsigned long size)
 {
-	Table		t = {.buf = buf, .size = size, .rule = rule};
+	Table		t = {.sheet = {buf, size, 0}, .rule = rule};
 
 	if (size == 0)
 		return 0;
 	buf[0] = '\0';
 	if (rule->term == 0 || rule->nvoters < 1)
 	{
-		add(&t, "No rule is known: run regent init.\n");
-		return (int) t.len;
+		rg_sheet_add(&t.sheet, "No rule is known: run regent init.\n");
+		return (int) t.sheet.len;
 	}
 	t.standbys = rule->nvoters - 1;
 	t.is_sync = rg_rule_is_sync(rule);
 	t.quorum = rule->quorum > 0 ? rule->quorum : 1;
 	t.recruits = rg_rules_recruit_size(t.standbys);
 	t.history = t.is_sync ? rg_rules_history_size(t.standbys, t.quorum) : 0;
-	add(&t, "Rule %lld.%d: leader %s, %d voters, durability %s", (long long) rule->term, rule->seq,
+	rg_sheet_add(&t.sheet, "Rule %lld.%d: leader %s, %d voters, durability %s", (long long) rule->term, rule->seq,
 		rule->leader, rule->nvoters, rule->durability[0] ? rule->durability : "async");
 	if (t.is_sync)
-		add(&t, ", quorum %d of %d standbys", t.quorum, t.standbys);
-	add(&t, ".\n");
+		rg_sheet_add(&t.sheet, ", quorum %d of %d standbys", t.quorum, t.standbys);
+	rg_sheet_add(&t.sheet, ".\n");
 	if (t.standbys == 0)
 	{
-		add(&t, "There is no standby: nobody can ever take over.\n");
-		return (int) t.len;
+		rg_sheet_add(&t.sheet, "There is no standby: nobody can ever take over.\n");
+		return (int) t.sheet.len;
 	}
-	add(&t, "Without a watchdog the leader goes on while %d of %d standbys flush its markers.\n",
+	rg_sheet_add(&t.sheet, "Without a watchdog the leader goes on while %d of %d standbys flush its markers.\n",
 		rg_rules_lease_quorum(t.standbys), t.standbys);
-	add(&t, "Leader lost: a promotion needs %d of %d standbys, and the end of its lease", t.recruits,
+	rg_sheet_add(&t.sheet, "Leader lost: a promotion needs %d of %d standbys, and the end of its lease", t.recruits,
 		t.standbys);
 	if (t.is_sync)
-		add(&t, "; %d that hold every acknowledged commit", t.history);
-	add(&t, ".\nLeader's server dead, host reachable: it is fenced, and its data counts.\n\n");
+		rg_sheet_add(&t.sheet, "; %d that hold every acknowledged commit", t.history);
+	rg_sheet_add(&t.sheet, ".\nLeader's server dead, host reachable: it is fenced, and its data counts.\n\n");
 	add_sizes(&t);
 	if (rule->nvoters <= EACH_SET_MAX)
 		add_sets(&t);
-	add(&t, "\nwaits = until one more is back, or: regent failover NODE --accept-loss\n");
-	return (int) t.len;
+	rg_sheet_add(&t.sheet, "\nwaits = until one more is back, or: regent failover NODE --accept-loss\n");
+	return (int) t.sheet.len;
 }
