@@ -493,6 +493,18 @@ subtest 'a promise cuts the receiver and lifts what holds replay; a position cou
 	wait_streaming('n1', 'n2', 'n3');
 };
 
+subtest 'a source of WAL that no file can take away: no promise' => sub {
+	my ($n1, $n3) = ($c->node('n1'), $c->node('n3'));
+	$c->stop_server('n3');
+	RegentCluster::must([ "$RegentCluster::bindir/pg_ctl", '-D', $n3->{dir}, '-l', $n3->{log}, '-w', '-s',
+		'-o', "-c primary_conninfo='host=$n1->{host} port=$n1->{port} user=postgres application_name=n3'", 'start' ]);
+	is(promise('n3', 7)->{error}, 'RG007', 'refused');
+	is(ask('n3', 'SELECT promised_term FROM regent.node_status()'), 6, 'and nothing is promised');
+	$c->stop_server('n3');
+	$c->start_server('n3');
+	wait_streaming('n1', 'n2', 'n3');
+};
+
 # Last: it ends with servers that do not fit together any more.
 subtest 'a leader that is older than its standbys closes, until the watchdog has looked' => sub {
 	my $dir = $c->node('n1')->{dir};
