@@ -108,7 +108,10 @@ check_ack(World *w, int node, uint32_t id, int pos)
 	a->lost = false;
 }
 
-/* C4: the candidate lacks nothing acknowledged that another recruited standby has. */
+/*
+ * C4: the candidate lacks nothing acknowledged that another recruited standby has,
+ * of its own rule or a newer one: what lies under an older rule was given up with it.
+ */
 void
 check_candidate(World *w, int candidate, uint32_t recruited)
 {
@@ -117,6 +120,7 @@ check_candidate(World *w, int candidate, uint32_t recruited)
 	for (int i = 0; i < w->nacks && !w->loss_accepted; i++)
 		for (int k = 0; k < w->c.nodes; k++)
 			if ((recruited >> k & 1) != 0 && k != candidate && !w->acks[i].lost &&
+				w->server[k]->shm.rule.term >= w->server[candidate]->shm.rule.term &&
 				data_holds(w->server[k]->data, w->acks[i].id, w->acks[i].pos) &&
 				!data_holds(d, w->acks[i].id, w->acks[i].pos))
 			{

@@ -347,6 +347,7 @@ dog_start(World *w, int index)
 	dog->round_pending = false;
 	dog->last_round_ms = dog->jumped_until_ms = 0;
 	dog->crash_at = 0;
+	dog->asked = 0;
 	memset(dog->n, 0, sizeof(dog->n));
 	read_journal(w, dog);
 	fill_view(w, dog);
@@ -533,6 +534,13 @@ dog_person(World *w, int index)
 
 	if (!dog->up || begin_anew(w, dog))
 		return;
+	/* every node is there, and for minutes status asks for the operator's word: he gives it */
+	if (strstr(dog->d.reasons[dog->d.leader < 0 ? 0 : dog->d.leader], "--accept-loss") != NULL && dog->d.leader >= 0)
+		dog->asked++;
+	else
+		dog->asked = 0;
+	if (dog->asked >= 8)
+		dog_order_accept_loss(w, index, dog->d.leader);
 	for (int i = 0; i < w->c.nodes; i++)
 	{
 		const char *name = dog->view.nodes[i].name;

@@ -63,6 +63,7 @@ struct Dog
 	bool old_journal;			/* its directory was restored */
 	uint32_t crash_at;			/* point in the next round at which it dies; 0 = none */
 	uint32_t point;
+	int asked;					/* how often a person has read the same question in status */
 	Journal written;
 	Journal durable;
 	Journal image;

@@ -82,7 +82,7 @@ choose_config(World *w)
 		c->long_lease = true;
 		c->lease_ms = 60000 + pick(w, 540000);
 		c->heartbeat_ms = c->lease_ms / 20;
-		c->tick_ms = 2000;
+		c->tick_ms = 1300;
 		c->faults_us = 3 * c->lease_ms * MS;
 		c->fault_gap_ms = (int) (c->lease_ms / 5);
 		c->wal_per_s = 1;

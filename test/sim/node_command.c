@@ -272,7 +272,10 @@ on_promoted(World *w, const Event *e)
 		return;
 	}
 	if (s->stuck_for_good)
+	{
+		later(w, 200 * MS, on_promoted, e->host, BY_STREAM)->life = s->life;
 		return;
+	}
 	s->in_recovery = false;
 	s->receiver = RECEIVER_STOPPED;
 	d->standby_signal = false;
