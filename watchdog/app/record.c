@@ -83,11 +83,11 @@ read_position(const json_t *json, RgPosition *p)
 static json_t *
 record_node(const RgNodeMemory *n)
 {
-	return json_pack("{s:s,s:o,s:I,s:b,s:b,s:i,s:o,s:I,s:b,s:b,s:b,s:s}", "name", n->name, "shown", record_start(&n->shown),
+	return json_pack("{s:s,s:o,s:I,s:b,s:b,s:i,s:o,s:I,s:I,s:b,s:b,s:b,s:s}", "name", n->name, "shown", record_start(&n->shown),
 					 "fenced_term", (json_int_t) n->fenced_term, "must_end", n->must_end ? 1 : 0,
 					 "ended", n->ended ? 1 : 0, "rebuilds", n->rebuilds,
 					 "admitted", record_start(&n->admitted), "purpose_ms", (json_int_t) n->purpose_ms,
-					 "ungated", n->ungated ? 1 : 0, "stale", n->stale ? 1 : 0, "strayed",
+					 "owes_lsn", (json_int_t) n->owes_lsn, "ungated", n->ungated ? 1 : 0, "stale", n->stale ? 1 : 0, "strayed",
 					 n->strayed ? 1 : 0, "intruder", n->intruder);
 }
 
@@ -231,6 +231,7 @@ read_nodes(const json_t *json, RgMemory *m)
 		n->rebuilds = (int) get_int(entry, "rebuilds");
 		read_start(json_object_get(entry, "admitted"), &n->admitted);
 		n->purpose_ms = get_int(entry, "purpose_ms");
+		n->owes_lsn = (uint64_t) get_int(entry, "owes_lsn");
 		n->ungated = json_is_true(json_object_get(entry, "ungated"));
 		n->stale = json_is_true(json_object_get(entry, "stale"));
 		n->strayed = json_is_true(json_object_get(entry, "strayed"));

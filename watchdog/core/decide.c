@@ -373,7 +373,7 @@ differs(const RgMemory *a, const RgMemory *b)
 		if (strcmp(x->name, y->name) != 0 || x->must_end != y->must_end || x->ended != y->ended ||
 			x->fenced_term != y->fenced_term || x->rebuilds != y->rebuilds ||
 			start_differs(&x->shown, &y->shown) || start_differs(&x->admitted, &y->admitted) ||
-			x->purpose_ms != y->purpose_ms || x->ungated != y->ungated || x->stale != y->stale || x->strayed != y->strayed ||
+			x->purpose_ms != y->purpose_ms || x->ungated != y->ungated || x->owes_lsn != y->owes_lsn || x->stale != y->stale || x->strayed != y->strayed ||
 			strcmp(x->intruder, y->intruder) != 0)
 			return true;
 	}

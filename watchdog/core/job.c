@@ -14,6 +14,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Not known yet: it owes whatever the leader has when the swap is over. */
+#define OWES_ALL ((uint64_t) INT64_MAX)
+
 typedef struct JobRow
 {
 	RgJobPhase	phase;
@@ -363,11 +366,43 @@ advance(const RgView *view, RgDecision *d, RgJob *job, int node)
 		return;
 	if (job->phase == RG_JOBPHASE_COPY)
 		rg_text(job->source, sizeof(job->source), "%s", d->memory.rule.leader);
+	if (job->phase == RG_JOBPHASE_SWAP)
+		d->memory.nodes[node].owes_lsn = OWES_ALL;
 	step = rg_decision_step(d, row->step, node, d->leader, d->memory.rule.term);
 	if (step != NULL)
 	{
 		step->key = key;
 		step->job = job->id;
+	}
+}
+
+/*
+ * What the directories that were swapped out may have acknowledged is at the leader:
+ * where it was after the swap is what the copies have to reach (attack V2).
+ */
+static void
+learn_owed(const RgView *view, RgDecision *d)
+{
+	const RgNodeView *leader = &view->nodes[d->leader];
+
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		RgNodeMemory *mem = &d->memory.nodes[i];
+		const RgFacts *f = &view->nodes[i].facts;
+		const RgJob *job = rg_memory_job(&d->memory, view->nodes[i].name);
+
+		if (mem->owes_lsn == 0 ||
+			(job != NULL && (job->phase == RG_JOBPHASE_COPY || job->phase == RG_JOBPHASE_SWAP)))
+			continue;
+		if (mem->owes_lsn == OWES_ALL)
+		{
+			if (job == NULL || leader->facts_ms > job->phase_ms)
+				mem->owes_lsn = leader->facts.current_lsn;
+		}
+		else if (rg_view_is_standby(view, i) && f->rule.term == d->memory.rule.term &&
+				 (leader->facts.streaming_from_us >> i & 1) != 0 &&
+				 (f->receive_lsn > f->replay_lsn ? f->receive_lsn : f->replay_lsn) >= mem->owes_lsn)
+			mem->owes_lsn = 0;
 	}
 }
 
@@ -381,6 +416,7 @@ rg_job_plan(const RgView *view, RgDecision *d)
 	if (d->leader < 0 || !rg_view_is_primary(view, d->leader) ||
 		!rg_start_equal(&d->memory.nodes[d->leader].admitted, &view->nodes[d->leader].facts.start))
 		return;
+	learn_owed(view, d);
 	for (int i = 0; i < RG_JOBS_MAX; i++)
 	{
 		RgJob	   *job = &d->memory.jobs[i];

@@ -73,6 +73,7 @@ typedef struct RgNodeMemory
 	int			rebuilds;		/* automatic ones since the last failover */
 	RgServerStart admitted;		/* this start may have leases: it is not behind (F10) */
 	int64_t		purpose_ms;		/* when it said that it is being stopped, until it answers again; 0 = no */
+	uint64_t	owes_lsn;		/* swapped in a copy: proves nothing before it holds this (attack V2) */
 	bool		ungated;		/* its gate was off or overridden when it last answered */
 	bool		strayed;		/* it ran as a primary beside the leader, never admitted: its newest WAL is its own (F10) */
 	bool		stale;			/* it had not streamed for a lease when the leader was last seen */

@@ -115,6 +115,21 @@ name_missing(const RgView *view, const RgMemory *memory, const char *leader, con
 	}
 }
 
+/*
+ * A copy was swapped in for a directory that may have acknowledged what the copy
+ * does not hold yet: the copy meets nothing before it has caught up (attack V2).
+ */
+static bool
+owes(const RgView *view, const RgMemory *memory, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+	uint64_t	lsn = n->facts.receive_lsn > n->facts.replay_lsn ? n->facts.receive_lsn : n->facts.replay_lsn;
+
+	if (rg_is_recruited(view, node, memory->term))
+		lsn = n->promise.position.lsn;
+	return lsn < memory->nodes[node].owes_lsn;
+}
+
 /* By the rule under which this one led, or was to lead. */
 static bool
 meets_leader(const RgView *view, const RgMemory *memory, const char *leader, const bool *counted, char *why)
@@ -134,7 +149,7 @@ meets_leader(const RgView *view, const RgMemory *memory, const char *leader, con
 	{
 		int			k = rg_view_find(view, memory->rule.voters[i]);
 
-		have += k >= 0 && k != node && counted[k];
+		have += k >= 0 && k != node && counted[k] && !owes(view, memory, k);
 	}
 	if (have >= need && need > 0)
 		return true;
@@ -142,7 +157,8 @@ meets_leader(const RgView *view, const RgMemory *memory, const char *leader, con
 	{
 		name_missing(view, memory, leader, counted, missing, sizeof(missing));
 		rg_text(why, RG_TEXT_MAX, "the newest commits may be on %s alone: waiting for %s%s%s (%d of %d standbys are needed, %d are there); or regent failover NODE --accept-loss",
-				was_behind ? missing : leader, was_behind ? "" : leader, was_behind ? "" : " or ", missing,
+				was_behind ? missing : leader, was_behind ? "" : leader,
+				was_behind || missing[0] == '\0' ? "" : " or ", missing,
 				need, standbys, have);
 	}
 	return false;

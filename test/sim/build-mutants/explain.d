@@ -1,7 +1,8 @@
 build-mutants/explain.o: ../../watchdog/core/explain.c mutation.h \
  ../../watchdog/core/explain.h ../../watchdog/core/memory.h \
  ../../watchdog/core/view.h ../../extension/rules.h \
- ../../watchdog/core/names.h ../../watchdog/core/phase.h
+ ../../watchdog/core/names.h ../../watchdog/core/phase.h \
+ ../../watchdog/core/sheet.h
 mutation.h:
 ../../watchdog/core/explain.h:
 ../../watchdog/core/memory.h:
@@ -9,3 +10,4 @@ mutation.h:
 ../../extension/rules.h:
 ../../watchdog/core/names.h:
 ../../watchdog/core/phase.h:
+../../watchdog/core/sheet.h:
