@@ -65,6 +65,7 @@ sub boot
 {
 	my ($self) = @_;
 	return if $self->is_up;
+	unlink glob "$self->{dir}/run/.s.*";    # /run is empty after a boot
 	my $boot_id = $self->put('boot_id', uuid($self->{rng}) . "\n");
 	pipe(my $in, my $out) or die "pipe: $!";
 	my $pid = fork() // die "can't fork: $!";

@@ -28,7 +28,9 @@ my @rows = (
 	{ name => 'kill_backend', class => 'restart', failover => 'never', plan => sub { ([ 0, 'kill', 'L', 'backend' ]) } },
 	{ name => 'kill_worker', class => 'restart', failover => 'never', plan => sub { ([ 0, 'kill', 'L', 'worker' ]) } },
 	{ name => 'restart_leader', class => 'restart', failover => 'never', restarts => 1,
-		plan => sub { my ($r) = @_; ([ 0, 'restart', 'L', $r->pick('fast', 'immediate') ]) } },
+		plan => sub { ([ 0, 'restart', 'L', 'fast' ]) } },
+	# says nothing before it dies, as one that crashed
+	{ name => 'restart_leader_at_once', class => 'crash', failover => 'may', loses => 1, plan => sub { ([ 0, 'restart', 'L', 'immediate' ]) } },
 	{ name => 'kill_standby', class => 'standby', failover => 'never', calm => 1,
 		plan => sub { my ($r) = @_; ([ 0, 'kill', 'A', $r->pick('postmaster', 'server') ]) } },
 	{ name => 'kill_regentd', class => 'watchdog', failover => 'never', calm => 1,

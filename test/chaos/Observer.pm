@@ -59,12 +59,10 @@ sub look_at_directories
 		my $was = $self->{dirs}{$name} || {};
 		for my $gone (grep { !$now{$_} } keys %$was)
 		{
-			# a copy that came to nothing may go; what was a node's directory only when its successor streams
-			next unless $self->{served}{$gone};
+			# a copy that never streamed may go; what a server lived on only when its successor has streamed
+			next unless $self->{proved}{$gone};
 			push @{ $self->{found} }, "I5: $was->{$gone} was removed before another copy streamed" unless $self->{proved}{$inode};
-			delete $self->{served}{$gone};
 		}
-		$self->{served}{$inode} = 1;
 		$self->{dirs}{$name} = \%now;
 	}
 }
