@@ -535,12 +535,13 @@ dog_person(World *w, int index)
 	if (!dog->up || begin_anew(w, dog))
 		return;
 	/* every node is there, and for minutes status asks for the operator's word: he gives it */
-	if (strstr(dog->d.reasons[dog->d.leader < 0 ? 0 : dog->d.leader], "--accept-loss") != NULL && dog->d.leader >= 0)
+	if (strstr(dog->memory.refusal, "--accept-loss") != NULL ||
+		(dog->d.leader >= 0 && strstr(dog->d.reasons[dog->d.leader], "--accept-loss") != NULL))
 		dog->asked++;
 	else
 		dog->asked = 0;
 	if (dog->asked >= 8)
-		dog_order_accept_loss(w, index, dog->d.leader);
+		dog_order_accept_loss(w, index, dog->d.leader >= 0 ? dog->d.leader : 0);
 	for (int i = 0; i < w->c.nodes; i++)
 	{
 		const char *name = dog->view.nodes[i].name;

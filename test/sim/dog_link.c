@@ -136,9 +136,25 @@ dog_message(World *w, Dog *dog, int node, Verb verb)
 	return m;
 }
 
+/* What has been sent comes late, or again: held up on its way, while the sender goes on. */
+static void
+send_again(World *w, Dog *dog, const Message *m)
+{
+	Message *copy = message_new(w);
+	Event *e;
+
+	memcpy(copy, m, sizeof(*copy));
+	e = later(w, between(w, 50 * MS, 6 * w->c.lease_ms * MS), node_receive, node_host(m->node), BY_HOST);
+	e->msg = copy;
+	(void) dog;
+}
+
 void
 dog_send(World *w, Dog *dog, Message *m)
 {
+	if (!w->quiet && w->c.network_faults && m->verb != V_CONNECT && m->verb != V_SSH && m->verb != V_PROBE &&
+		chance(w, m->verb == V_HEARTBEAT ? 5 : 80))
+		send_again(w, dog, m);
 	send_to(w, dog_host(w, dog->index), node_host(m->node), node_receive, BY_HOST, m);
 }
 

@@ -136,7 +136,7 @@ fault_server(World *w)
 			if (s->in_recovery)
 			{
 				s->stuck = true;
-				s->stuck_for_good = chance(w, 200);
+				s->stuck_for_good = chance(w, 400);
 				TRACE(w, "%s: replay is stuck%s", node_name(node), s->stuck_for_good ? " for good" : "");
 				end_later(w, on_unstick, node, a_while(w));
 			}
@@ -431,6 +431,15 @@ on_recruits_restart(World *w, const Event *e)
 		end_later(w, on_heal_links, i, 3 * w->c.lease_ms * MS)->b = -1;
 }
 
+static void
+on_leader_dies(World *w, const Event *e)
+{
+	server_lose_power(w, e->a);
+	end_later(w, on_power, e->a, 20 * SECOND)->b = 1;
+	for (int i = 0; i < w->nhosts; i++)
+		end_later(w, on_heal_links, i, 1)->b = -1;
+}
+
 /* V6: the journal is lost while a new leader leads, and only the old one is in sight. */
 static void
 on_journal_lost(World *w, const Event *e)
@@ -449,6 +458,23 @@ on_journal_lost(World *w, const Event *e)
 		end_later(w, on_heal_links, i, 4 * w->c.lease_ms * MS)->b = -1;
 }
 
+/* F5: who holds the most can't replay it, and the leader dies. */
+static void
+stick_and_kill(World *w, int leader)
+{
+	int stuck = (leader + 1) % w->c.voters;
+	Server *s = w->server[stuck];
+
+	TRACE(w, "plan: %s receives and does not replay, the others receive nothing, and %s dies", node_name(stuck),
+		  node_name(leader));
+	s->stuck_for_good = true;
+	for (int i = 0; i < w->c.nodes; i++)
+		if (i != leader && i != stuck)
+			cut_both(w, leader, i, true);
+	end_later(w, on_leader_dies, leader, between(w, SECOND, 4 * SECOND));
+	end_later(w, on_unstick, stuck, 12 * SECOND);
+}
+
 static void
 on_plan(World *w, const Event *e)
 {
@@ -457,6 +483,11 @@ on_plan(World *w, const Event *e)
 	(void) e;
 	if (leader < 0 || w->quiet)
 		return;
+	if (w->c.plan == 3)
+	{
+		stick_and_kill(w, leader);
+		return;
+	}
 	cut_both(w, dog_host(w, 0), leader, true);
 	if (w->c.plan == 1)
 		end_later(w, on_recruits_restart, leader, between(w, 2, 4) * w->c.lease_ms * MS + SECOND);

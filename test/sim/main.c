@@ -57,7 +57,7 @@ choose_config(World *w)
 	c->clock_stop = chance(w, 60);
 	c->restored_leader = chance(w, 200);
 	if (chance(w, 60))
-		c->plan = 1 + (int) pick(w, 2);
+		c->plan = 1 + (int) pick(w, 3);
 	if (c->plan != 0)
 		c->from_standbys = true;
 	else if (chance(w, 100))
