@@ -4,6 +4,7 @@
 #   make check     every test that must pass (installs what it needs)
 #   make unit      the quick part: no server, under a minute
 #   make bench     outage against the floor, in one run
+#   make sim       the protocol in a world of its own: SEEDS=10000 FIRST=1
 #   make chaos     three servers, each a host of its own, and what may befall them: ROUNDS=10 SEED=1 DURABILITY=async RESUME=1
 #   make install   extension, regentd, regent, regent-node, unit, samples
 #   make installcheck   pg_regress against a running server that preloads pg_regent
@@ -40,6 +41,9 @@ demo:
 bench:
 	@scripts/bench
 
+sim:
+	@$(MAKE) -s -C test/sim run SEEDS=$(or $(SEEDS),10000) FIRST=$(or $(FIRST),1)
+
 chaos:
 	@test/chaos/run --rounds $(or $(ROUNDS),10) --seed $(or $(SEED),1) --durability $(or $(DURABILITY),async) $(if $(LEASE),--lease $(LEASE)) $(if $(RESUME),--resume)
 
@@ -69,4 +73,4 @@ clean:
 	$(MAKE) -C watchdog clean
 	-$(MAKE) -C extension clean
 
-.PHONY: all watchdog extension unit check demo bench chaos installcheck install install-node lint clean
+.PHONY: sim all watchdog extension unit check demo bench chaos installcheck install install-node lint clean
