@@ -32,6 +32,21 @@ somebody_could_take_over(const RgView *view, const RgMemory *m)
 }
 
 /*
+ * Nobody else could: the leader that crashed is brought back itself, fenced and
+ * started as a standby like everybody, once nobody has started it within the budget.
+ */
+static bool
+leader_could_come_back(const RgView *view, const RgMemory *m, int leader)
+{
+	const RgNodeView *n = &view->nodes[leader];
+
+	return m->diagnosis == RG_DIAG_CRASHED && m->lost_ms != 0 &&
+		view->now_ms - m->lost_ms > view->settings.restart_budget_ms &&
+		n->priority > 0 && view->settings.auto_rejoin && n->ssh == RG_SSHV_READY && n->probe.valid &&
+		n->probe_ms > m->lost_ms && n->probe.postmaster == RG_PM_ABSENT && m->nodes[leader].shown.pid != 0;
+}
+
+/*
  * A second server that is not in recovery and holds the newest rule: somebody
  * promoted it by hand.  Promoting one more would make two primaries.
  */
@@ -111,7 +126,7 @@ rg_notice_death(const RgView *view, RgDecision *d)
 		return RG_INPUT_LEADER_ALIVE;
 	else if (!by_order && gate_trouble(view, m, d->leader) != NULL)
 		rg_notice_refuse(d, gate_trouble(view, m, d->leader));
-	else if (!somebody_could_take_over(view, m))
+	else if (!somebody_could_take_over(view, m) && !leader_could_come_back(view, m, d->leader))
 		rg_notice_refuse(d, "no standby answers that may be promoted");
 	else
 		return RG_INPUT_FAILOVER_CALLED;
