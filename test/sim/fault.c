@@ -209,85 +209,95 @@ fault_power(World *w)
 	}
 }
 
+/* Cut off from all, or only in one direction. */
+static void
+isolate(World *w, int a, bool hears, bool speaks)
+{
+	TRACE(w, "host %d is cut off: hears %s, speaks to %s", a, hears ? "all" : "nobody", speaks ? "all" : "nobody");
+	for (int i = 0; i < w->nhosts; i++)
+		if (i != a)
+		{
+			if (!speaks)
+				cut(w, a, i, true);
+			if (!hears)
+				cut(w, i, a, true);
+		}
+	end_later(w, on_heal_links, a, a_while(w))->b = -1;
+}
+
+static void
+fall_apart(World *w)
+{
+	uint32_t group = pick(w, 1u << w->nhosts);
+	int64_t span = a_while(w);
+
+	TRACE(w, "the network falls apart: group %x", group);
+	for (int i = 0; i < w->nhosts; i++)
+		for (int k = 0; k < w->nhosts; k++)
+			if (i != k && ((group >> i ^ group >> k) & 1) != 0)
+			{
+				cut(w, i, k, true);
+				end_later(w, on_heal_links, i, span)->b = k;
+			}
+}
+
+/* One link, in one direction or in both; the watchdog's own more often than not. */
+static void
+cut_link(World *w, int a)
+{
+	int b = chance(w, 500) ? dog_host(w, 0) : (int) pick(w, (uint32_t) w->nhosts);
+
+	if (a == b)
+		return;
+	if (chance(w, 500))
+	{
+		int swap = a;
+
+		a = b;
+		b = swap;
+	}
+	TRACE(w, "link from host %d to %d is cut", a, b);
+	cut(w, a, b, true);
+	end_later(w, on_heal_links, a, a_while(w))->b = b;
+	if (chance(w, 500))
+	{
+		cut(w, b, a, true);
+		end_later(w, on_heal_links, b, a_while(w))->b = a;
+	}
+}
+
 static void
 fault_network(World *w)
 {
 	int a = chance(w, 600) ? some_node(w) : (int) pick(w, (uint32_t) w->nhosts);
-	int b = (int) pick(w, (uint32_t) w->nhosts);
 
 	switch (pick(w, 8))
 	{
-		case 7:					/* it hears and can't speak */
-			TRACE(w, "nobody hears host %d", a);
-			for (int i = 0; i < w->nhosts; i++)
-				if (i != a)
-					cut(w, a, i, true);
-			end_later(w, on_heal_links, a, a_while(w))->b = -1;
-			return;
-		case 0:					/* alone in the world */
+		case 0:
 		case 1:
-			TRACE(w, "host %d is cut off from all", a);
-			for (int i = 0; i < w->nhosts; i++)
-				if (i != a)
-				{
-					cut(w, a, i, true);
-					cut(w, i, a, true);
-				}
-			end_later(w, on_heal_links, a, a_while(w))->b = -1;
+			isolate(w, a, false, false);
 			return;
-		case 2:					/* a group from the rest */
-			{
-				uint32_t group = pick(w, 1u << w->nhosts);
-				int64_t span = a_while(w);
-
-				TRACE(w, "the network falls apart: group %x", group);
-				for (int i = 0; i < w->nhosts; i++)
-					for (int k = 0; k < w->nhosts; k++)
-						if (i != k && ((group >> i ^ group >> k) & 1) != 0)
-						{
-							cut(w, i, k, true);
-							end_later(w, on_heal_links, i, span)->b = k;
-						}
-				return;
-			}
-		case 3:					/* one way, from all */
-			TRACE(w, "host %d hears nobody", a);
-			for (int i = 0; i < w->nhosts; i++)
-				if (i != a)
-					cut(w, i, a, true);
-			end_later(w, on_heal_links, a, a_while(w))->b = -1;
+		case 2:
+			fall_apart(w);
+			return;
+		case 3:
+			isolate(w, a, false, true);
 			return;
 		case 4:
+			isolate(w, a, true, false);
+			return;
+		case 5:
 			w->host[a].wall_jump_ms = between(w, -3600 * 1000, 3600 * 1000);
 			w->slow_us[a] = (int) between(w, 2 * MS, 400 * MS);
 			end_later(w, on_unblock, a, a_while(w));
 			return;
-		case 5:
+		case 6:
 			if (a < w->c.nodes)
 				w->host[a].sshd_blocked = true;
 			end_later(w, on_unblock, a, a_while(w));
 			return;
 		default:
-			/* the watchdog's own link more often than not */
-			if (chance(w, 500))
-				b = dog_host(w, 0);
-			if (a == b)
-				return;
-			if (chance(w, 500))
-			{
-				int swap = a;
-
-				a = b;
-				b = swap;
-			}
-			TRACE(w, "link from host %d to %d is cut", a, b);
-			cut(w, a, b, true);
-			end_later(w, on_heal_links, a, a_while(w))->b = b;
-			if (chance(w, 500))
-			{
-				cut(w, b, a, true);
-				end_later(w, on_heal_links, b, a_while(w))->b = a;
-			}
+			cut_link(w, a);
 	}
 }
 
