@@ -37,6 +37,12 @@ server_is_up(const World *w, int node)
 	return w->server[node]->run == RUN_UP && !w->host[node].down;
 }
 
+bool
+node_runs(const World *w, int node)
+{
+	return w->server[node]->run != RUN_NO || w->server[node]->orphans;
+}
+
 /* ---- the gate ---- */
 
 RgGate
@@ -560,6 +566,7 @@ nodes_init(World *w)
 		Server *s = &servers[i];
 
 		memset(s, 0, sizeof(*s));
+		memset(pool[i], 0, sizeof(pool[i]));
 		w->server[i] = s;
 		s->node = i;
 		s->data = &pool[i][0];
