@@ -56,6 +56,24 @@ count_recruits(const RgView *view, const RgMemory *memory, const char *leader)
 	return n;
 }
 
+/*
+ * A standby that answers and has not promised: how old its last WAL is nobody knows
+ * yet.  It matters where others count without having answered, by order.
+ */
+static bool
+is_still_to_come(const RgView *view, const RgMemory *memory, const char *leader)
+{
+	for (int i = 0; memory->accept_loss[0] != '\0' && i < memory->rule.nvoters; i++)
+	{
+		int			k = rg_view_find(view, memory->rule.voters[i]);
+
+		if (k >= 0 && strcmp(memory->rule.voters[i], leader) != 0 && rg_view_is_standby(view, k) &&
+			!rg_is_recruited(view, k, memory->term))
+			return true;
+	}
+	return false;
+}
+
 RgOutlast
 rg_recruit_outlast(const RgView *view, const RgMemory *memory, int node)
 {
@@ -64,7 +82,8 @@ rg_recruit_outlast(const RgView *view, const RgMemory *memory, int node)
 
 	if (standbys <= 0 || node >= view->nnodes || memory->nodes[node].ungated)
 		return RG_OUTLAST_NEVER;
-	if (count_recruits(view, memory, leader) < rg_rules_recruit_size(standbys))
+	if (count_recruits(view, memory, leader) < rg_rules_recruit_size(standbys) ||
+		is_still_to_come(view, memory, leader))
 		return RG_OUTLAST_RECRUITS;
 	return view->now_ms > rg_lease_bound_ms(view, memory, node) ? RG_OUTLAST_DONE : RG_OUTLAST_TIME;
 }
