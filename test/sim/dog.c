@@ -436,15 +436,11 @@ dogs_init(World *w)
 	{
 		Dog *dog = &dogs[i];
 
+		/* nothing of the seed before: each must run as it runs alone */
+		memset(dog, 0, sizeof(*dog));
 		w->dog[i] = dog;
 		dog->index = i;
-		dog->up = dog->gone = dog->old_journal = false;
-		dog->life = dog->serial = 0;
-		dog->counter = 0;
 		dog->watchdog = i;
-		memset(&dog->written, 0, sizeof(dog->written));
-		memset(&dog->durable, 0, sizeof(dog->durable));
-		dog->image.has_memory = false;
 	}
 	w->watchdogs = DOGS_MAX;
 }
@@ -476,6 +472,11 @@ dog_order_accept_loss(World *w, int index, int node)
 
 	if (!dog->up)
 		return;
+	/* who is declared lost is lost; only of the leader that need not be true */
+	for (int i = 0; i < w->c.nodes; i++)
+		if (i != node && !rg_view_answers(&dog->view, i) && node_runs(w, i) &&
+			strcmp(dog->memory.rule.leader, dog->view.nodes[i].name) != 0)
+			return;
 	if (rg_order_accept_loss(&dog->view, &m, dog->view.nodes[node].name, why))
 	{
 		TRACE(w, "somebody types: regent failover %s --accept-loss (%s)", dog->view.nodes[node].name, why);

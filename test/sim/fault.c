@@ -211,7 +211,7 @@ fault_power(World *w)
 
 /* Cut off from all, or only in one direction. */
 static void
-isolate(World *w, int a, bool hears, bool speaks)
+isolate_for(World *w, int a, bool hears, bool speaks, int64_t span)
 {
 	TRACE(w, "host %d is cut off: hears %s, speaks to %s", a, hears ? "all" : "nobody", speaks ? "all" : "nobody");
 	for (int i = 0; i < w->nhosts; i++)
@@ -222,7 +222,13 @@ isolate(World *w, int a, bool hears, bool speaks)
 			if (!hears)
 				cut(w, i, a, true);
 		}
-	end_later(w, on_heal_links, a, a_while(w))->b = -1;
+	end_later(w, on_heal_links, a, span)->b = -1;
+}
+
+static void
+isolate(World *w, int a, bool hears, bool speaks)
+{
+	isolate_for(w, a, hears, speaks, a_while(w));
 }
 
 static void
@@ -485,6 +491,28 @@ stick_and_kill(World *w, int leader)
 	end_later(w, on_unstick, stuck, 12 * SECOND);
 }
 
+/*
+ * V4: a slow leader, a fast watchdog, a long lease.  The leader is alone with the
+ * watchdog; then it hears and can't speak, so that its last lease is as new as can be.
+ */
+static void
+on_silence(World *w, const Event *e)
+{
+	isolate_for(w, e->a, true, false, 2 * w->c.lease_ms * MS);
+}
+
+static void
+drift_apart(World *w, int leader)
+{
+	TRACE(w, "plan: the clock of %s is slow, the watchdog's is fast", node_name(leader));
+	clock_jump_rate(w, node_host(leader), -200);
+	clock_jump_rate(w, dog_host(w, 0), 200);
+	for (int i = 0; i < w->c.nodes; i++)
+		if (i != leader)
+			cut_both(w, leader, i, true);
+	end_later(w, on_silence, leader, 4 * w->c.heartbeat_ms * MS + between(w, 0, w->c.heartbeat_ms * MS));
+}
+
 static void
 on_plan(World *w, const Event *e)
 {
@@ -493,6 +521,11 @@ on_plan(World *w, const Event *e)
 	(void) e;
 	if (leader < 0 || w->quiet)
 		return;
+	if (w->c.plan == 4)
+	{
+		drift_apart(w, leader);
+		return;
+	}
 	if (w->c.plan == 3)
 	{
 		stick_and_kill(w, leader);
@@ -516,8 +549,8 @@ faults_init(World *w)
 	if (w->c.plan != 0)
 	{
 		end_later(w, on_plan, 0, 5 * SECOND);
-		later(w, 20 * SECOND + 8 * w->c.lease_ms * MS, on_fault, 0, BY_WORLD);
-		w->c.faults_us += 20 * SECOND;
+		later(w, 20 * SECOND + (w->c.plan == 4 ? 2 : 8) * w->c.lease_ms * MS, on_fault, 0, BY_WORLD);
+		w->c.faults_us += w->c.plan == 4 ? 30 * SECOND + 2 * w->c.lease_ms * MS : 20 * SECOND;
 		return;
 	}
 	later(w, 5 * SECOND + pick(w, 2000000), on_fault, 0, BY_WORLD);

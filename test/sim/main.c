@@ -60,7 +60,21 @@ choose_config(World *w)
 		c->plan = 1 + (int) pick(w, 3);
 	if (c->plan != 0)
 		c->from_standbys = true;
-	else if (chance(w, 100))
+	if (c->plan == 1 && chance(w, 350))
+	{
+		c->plan = 4;
+		c->lease_ms = 450000 + pick(w, 150000);
+		c->heartbeat_ms = 2000;
+		c->tick_ms = 200;
+		c->faults_us = 10 * SECOND;
+		c->fault_gap_ms = 2000;
+		c->wal_per_s = 1;
+		c->drop_ppm = 0;
+		c->promote_sql = true;
+	}
+	if (c->plan != 0)
+		return;
+	if (chance(w, 100))
 	{
 		c->second_dog = true;
 		c->dogs = 2;

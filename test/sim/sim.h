@@ -417,6 +417,7 @@ extern void nodes_init(World *w);
 extern bool server_accepts(World *w, const Event *e);	/* may this event of a node's process run now? */
 extern bool server_waits(World *w, const Event *e); /* the process is frozen */
 
+extern bool node_runs(const World *w, int node);
 extern void node_fence_by_hand(World *w, int node);	/* and starts it again, as a standby */
 
 /* A message from a watchdog has arrived at the node's host. */
