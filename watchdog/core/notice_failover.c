@@ -172,6 +172,30 @@ tell_unended(const RgView *view, RgDecision *d)
 }
 
 /*
+ * A node holds a promise of this very term, and we have asked nothing of it in it:
+ * whoever did, we ourselves by a journal that is lost since, may have had another
+ * candidate in it.
+ */
+static bool
+has_been_used(const RgView *view, const RgMemory *m)
+{
+	/* we asked before our restart, or before the leader came back */
+	if (!view->maybe_restored && (m->phase != RG_PHASE_RECRUITING || view->started_ms > m->phase_ms))
+		return false;
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		const RgNodeView *n = &view->nodes[i];
+		bool		asked = !n->facts.valid || n->facts.promised_term != m->term;
+
+		for (int k = 0; k < RG_STEP_COUNT && !asked; k++)
+			asked = n->ops[k].state != RG_OP_NONE && n->ops[k].term == m->term;
+		if (!asked)
+			return true;
+	}
+	return false;
+}
+
+/*
  * Somebody has promised more than our journal knew: in this term he would refuse
  * the fence and the promise for ever.  No candidate is chosen yet, so the term may
  * just be a higher one.
@@ -181,7 +205,7 @@ raise_term(const RgView *view, RgDecision *d)
 {
 	RgMemory   *m = &d->memory;
 
-	if (m->highest_term <= m->term)
+	if (m->highest_term <= m->term && !has_been_used(view, m))
 		return;
 	m->highest_term++;
 	m->term = m->failover.term = m->highest_term;
