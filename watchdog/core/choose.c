@@ -38,7 +38,8 @@ exclusion(const RgView *view, const RgMemory *memory, int node)
 		return "is no voter of the rule in force";
 	if (n->priority == 0)
 		return "priority 0: never promoted";
-	if (rg_memory_is_rebuilding(memory, n->name))
+	/* not who leads by the newest rule: his rebuild was begun by one who did not know that, and is called off */
+	if (rg_memory_is_rebuilding(memory, n->name) && strcmp(memory->rule.leader, n->name) != 0)
 		return "is being rebuilt";
 	if (!rg_view_is_standby(view, node))
 		return "does not answer any more";
