@@ -165,7 +165,7 @@ typedef struct RgDecision
 /* The node's rebuild that has not ended, or NULL. */
 extern RgJob *rg_memory_job(RgMemory *memory, const char *node);
 
-/* The node has a rebuild before it or under way; not any more once its copy streams. */
+/* The node has a rebuild before it or under way; not any more once its copy has been swapped in. */
 extern bool rg_memory_is_rebuilding(const RgMemory *memory, const char *node);
 
 /* How long this watchdog has seen the phase: a restarted one begins its waits anew. */
