@@ -497,9 +497,10 @@ dog_order_takeover(World *w, int index)
 		return;
 	for (int i = 0; i < w->c.nodes; i++)
 		others |= dog->view.nodes[i].sql == RG_SQL_OTHER_WATCHDOG;
-	/* that an old journal is the newest is only said by who sees every node */
-	for (int i = 0; i < w->c.nodes && !others; i++)
-		if (!rg_view_answers(&dog->view, i))
+	/* who does not answer is stopped (doc/safety.md); that an old journal is the newest is only said by who sees every node */
+	for (int i = 0; i < w->c.nodes; i++)
+		if (!rg_view_answers(&dog->view, i) && dog->view.nodes[i].sql != RG_SQL_OTHER_WATCHDOG &&
+			(!others || node_runs(w, i)))
 			return;
 	if (rg_order_takeover(&dog->view, &m, why))
 	{

@@ -44,7 +44,7 @@ rg_memory_is_rebuilding(const RgMemory *memory, const char *node)
 
 		if (job->id != 0 && job->kind != RG_JOBKIND_SWITCHOVER && strcmp(job->node, node) == 0 &&
 			(job->state == RG_JOB_QUEUED ||
-			 (job->state == RG_JOB_RUNNING && job->phase != RG_JOBPHASE_SETTLE)))
+			 (job->state == RG_JOB_RUNNING && job->phase != RG_JOBPHASE_VERIFY && job->phase != RG_JOBPHASE_SETTLE)))
 			return true;
 	}
 	return false;
