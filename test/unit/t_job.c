@@ -81,7 +81,7 @@ test_job_queue_is_bounded_and_forgets_the_oldest_ended(void **state)
 	assert_true(rg_job_add(&w.memory, &w.view, "n3", false, 2000));
 	assert_null(find_job(&w.memory, 1009));
 	assert_non_null(find_job(&w.memory, 1005));
-	rg_job_add_failed(&w.memory, &w.view, "n2", 2001, "refused because");
+	rg_job_add_failed(&w.memory, &w.view, RG_JOBKIND_REBUILD, "n2", 2001, "refused because");
 	assert_null(find_job(&w.memory, 1005));
 	assert_int_equal(find_job(&w.memory, 2001)->state, RG_JOB_FAILED);
 	assert_string_equal(find_job(&w.memory, 2001)->message, "refused because");

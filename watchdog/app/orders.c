@@ -45,16 +45,22 @@ is_known(const RgCluster *c, int64_t id)
 	return false;
 }
 
-/* A refused request stays as a failed job, so that whoever asked can read why. */
+/* A refused request of a node stays as a failed job, so that whoever asked can read why. */
 static void
 keep_refused(RgCluster *c, RgJobKind kind, const char *node, int64_t id, const char *why)
 {
-	if (id == 0)
-		return;
-	rg_job_add_failed(&c->memory, &c->view, node, id, why);
-	for (int i = 0; i < RG_JOBS_MAX; i++)
-		if (c->memory.jobs[i].id == id)
-			c->memory.jobs[i].kind = kind;
+	if (id != 0)
+		rg_job_add_failed(&c->memory, &c->view, kind, node, id, why);
+}
+
+/* What the core made of the order in m: ours when it is on disk, or refused with its reason. */
+static int
+settle(RgCluster *c, RgMemory *m, bool is_accepted, const char *why, RgError *err)
+{
+	int			ret = is_accepted ? rg_cluster_set_memory(c, m, err) : refuse(err, why);
+
+	free(m);
+	return ret;
 }
 
 int
@@ -89,22 +95,12 @@ rg_orders_rebuild(RgCluster *c, const char *node, int64_t id, int64_t *ret_job, 
 	return ret;
 }
 
-/* The switchover that has not ended. */
-static const RgJob *
-switchover_job(const RgMemory *m)
-{
-	for (int i = 0; i < RG_JOBS_MAX; i++)
-		if (m->jobs[i].id != 0 && m->jobs[i].kind == RG_JOBKIND_SWITCHOVER &&
-			(m->jobs[i].state == RG_JOB_QUEUED || m->jobs[i].state == RG_JOB_RUNNING))
-			return &m->jobs[i];
-	return NULL;
-}
-
 int
 rg_orders_switchover(RgCluster *c, const char *node, int64_t id, int64_t *ret_job, RgError *err)
 {
 	char		why[RG_TEXT_MAX] = "";
 	RgMemory   *m;
+	bool		is_accepted;
 	int			ret;
 
 	if (is_known(c, id))
@@ -112,18 +108,16 @@ rg_orders_switchover(RgCluster *c, const char *node, int64_t id, int64_t *ret_jo
 	m = copy_memory(c, err);
 	if (m == NULL)
 		return RGE_NOMEM;
-	if (!rg_order_switchover(&c->view, m, node, id, why))
+	is_accepted = rg_order_switchover(&c->view, m, node, id, why);
+	if (!is_accepted)
 	{
 		keep_refused(c, RG_JOBKIND_SWITCHOVER, node, id, why);
 		rg_cluster_tell(c, RG_EVENT_SWITCHOVER_REFUSED, -1, false, "%s", why);
-		ret = refuse(err, why);
 	}
-	else
-		ret = rg_cluster_set_memory(c, m, err);
-	free(m);
+	ret = settle(c, m, is_accepted, why, err);
 	if (ret == 0 && ret_job != NULL)
 	{
-		const RgJob *job = switchover_job(&c->memory);
+		const RgJob *job = rg_memory_switchover(&c->memory);
 
 		*ret_job = job != NULL ? job->id : 0;
 	}
@@ -133,20 +127,12 @@ rg_orders_switchover(RgCluster *c, const char *node, int64_t id, int64_t *ret_jo
 int
 rg_orders_accept_loss(RgCluster *c, const char *node, char *ret_loss, RgError *err)
 {
-	char		why[RG_TEXT_MAX] = "";
-	RgMemory   *m;
+	RgMemory   *m = copy_memory(c, err);
 	int			ret;
 
-	if (rg_order_accept_loss_refusal(&c->view, &c->memory, node, ret_loss) != NULL)
-		return refuse(err, ret_loss);
-	m = copy_memory(c, err);
 	if (m == NULL)
 		return RGE_NOMEM;
-	if (!rg_order_accept_loss(&c->view, m, node, why))
-		ret = refuse(err, why);
-	else
-		ret = rg_cluster_set_memory(c, m, err);
-	free(m);
+	ret = settle(c, m, rg_order_accept_loss(&c->view, m, node, ret_loss), ret_loss, err);
 	if (ret == 0)
 		rg_cluster_tell(c, RG_EVENT_LOSS_ACCEPTED, rg_view_find(&c->view, node), true,
 						"the operator accepts a loss to promote %s: %.180s", node, ret_loss);
@@ -156,20 +142,12 @@ rg_orders_accept_loss(RgCluster *c, const char *node, char *ret_loss, RgError *e
 int
 rg_orders_takeover(RgCluster *c, char *ret_what, RgError *err)
 {
-	char		why[RG_TEXT_MAX] = "";
-	RgMemory   *m;
+	RgMemory   *m = copy_memory(c, err);
 	int			ret;
 
-	if (rg_order_takeover_refusal(&c->view, &c->memory, ret_what) != NULL)
-		return refuse(err, ret_what);
-	m = copy_memory(c, err);
 	if (m == NULL)
 		return RGE_NOMEM;
-	if (!rg_order_takeover(&c->view, m, why))
-		ret = refuse(err, why);
-	else
-		ret = rg_cluster_set_memory(c, m, err);
-	free(m);
+	ret = settle(c, m, rg_order_takeover(&c->view, m, ret_what), ret_what, err);
 	if (ret == 0)
 		rg_cluster_tell(c, RG_EVENT_TAKEOVER, -1, true,
 						"the operator says that no other watchdog acts on this cluster: %.180s", ret_what);

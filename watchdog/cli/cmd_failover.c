@@ -67,14 +67,9 @@ read_options(const RgCli *cli, int argc, char **argv, Wish *ret)
 static RgExit
 ask_regentd(const RgCli *cli, const Wish *wish, bool is_dry, json_t **ret_answer)
 {
-	json_t	   *body = json_pack("{s:s,s:b,s:b}", "node", wish->node, "accept_loss", 1, "dry_run", is_dry ? 1 : 0);
-	RgError		err = {0};
-	RgExit		code = RG_EXIT_DONE;
-
-	if (rg_client_request(&cli->config, "POST", "/v1/failover", body, RG_CLIENT_DEADLINE_MS, ret_answer, &err) != 0)
-		code = rg_client_fail(cli, &err);
-	json_decref(body);
-	return code;
+	return rg_client_post(cli, "/v1/failover",
+						  json_pack("{s:s,s:b,s:b}", "node", wish->node, "accept_loss", 1, "dry_run", is_dry ? 1 : 0),
+						  ret_answer);
 }
 
 /* It leads and takes writes. */

@@ -18,9 +18,7 @@ rg_cmd_rebuild(RgCli *cli, int argc, char **argv)
 		{NULL, 0, NULL, 0}
 	};
 	bool		is_waiting = false;
-	json_t	   *body;
 	json_t	   *answer = NULL;
-	RgError		err = {0};
 	RgExit		code;
 	int64_t		id;
 	int			option;
@@ -38,10 +36,7 @@ rg_cmd_rebuild(RgCli *cli, int argc, char **argv)
 	if (rg_cli_node(cli, argv[optind]) < 0)
 		return RG_EXIT_FAILED;
 
-	body = json_pack("{s:s}", "node", argv[optind]);
-	if (rg_client_request(&cli->config, "POST", "/v1/rebuild", body, RG_CLIENT_DEADLINE_MS, &answer, &err) != 0)
-		code = rg_client_fail(cli, &err);
-	json_decref(body);
+	code = rg_client_post(cli, "/v1/rebuild", json_pack("{s:s}", "node", argv[optind]), &answer);
 	if (code != RG_EXIT_DONE)
 		return code;
 	id = rg_json_number(answer, "job", 0);

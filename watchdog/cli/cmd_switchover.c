@@ -86,9 +86,7 @@ RgExit
 rg_cmd_switchover(RgCli *cli, int argc, char **argv)
 {
 	Wish		wish = {0};
-	json_t	   *body;
 	json_t	   *answer = NULL;
-	RgError		err = {0};
 	int64_t		id;
 	RgExit		code = read_options(cli, argc, argv, &wish);
 
@@ -96,10 +94,8 @@ rg_cmd_switchover(RgCli *cli, int argc, char **argv)
 		return code;
 	if (wish.node != NULL && rg_cli_node(cli, wish.node) < 0)
 		return RG_EXIT_FAILED;
-	body = json_pack("{s:s?,s:b}", "node", wish.node, "dry_run", wish.is_dry ? 1 : 0);
-	if (rg_client_request(&cli->config, "POST", "/v1/switchover", body, RG_CLIENT_DEADLINE_MS, &answer, &err) != 0)
-		code = rg_client_fail(cli, &err);
-	json_decref(body);
+	code = rg_client_post(cli, "/v1/switchover",
+						  json_pack("{s:s?,s:b}", "node", wish.node, "dry_run", wish.is_dry ? 1 : 0), &answer);
 	if (code != RG_EXIT_DONE)
 		return code;
 	code = tell_begun(cli, answer, &wish);

@@ -14,14 +14,7 @@
 static RgExit
 ask_regentd(const RgCli *cli, bool is_dry, json_t **ret_answer)
 {
-	json_t	   *body = json_pack("{s:b}", "dry_run", is_dry ? 1 : 0);
-	RgError		err = {0};
-	RgExit		code = RG_EXIT_DONE;
-
-	if (rg_client_request(&cli->config, "POST", "/v1/takeover", body, RG_CLIENT_DEADLINE_MS, ret_answer, &err) != 0)
-		code = rg_client_fail(cli, &err);
-	json_decref(body);
-	return code;
+	return rg_client_post(cli, "/v1/takeover", json_pack("{s:b}", "dry_run", is_dry ? 1 : 0), ret_answer);
 }
 
 RgExit

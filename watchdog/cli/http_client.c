@@ -173,3 +173,13 @@ rg_client_get(const RgCli *cli, const char *path, json_t **ret_answer)
 		return rg_client_fail(cli, &err);
 	return RG_EXIT_DONE;
 }
+
+RgExit
+rg_client_post(const RgCli *cli, const char *path, json_t *body, json_t **ret_answer)
+{
+	RgError		err = {0};
+	int			rc = rg_client_request(&cli->config, "POST", path, body, RG_CLIENT_DEADLINE_MS, ret_answer, &err);
+
+	json_decref(body);
+	return rc == 0 ? RG_EXIT_DONE : rg_client_fail(cli, &err);
+}

@@ -22,6 +22,9 @@ extern int	rg_client_request(const RgConfig *config, const char *method, const c
 /* The same for commands: prints what went wrong and gives the exit code. */
 extern RgExit rg_client_get(const RgCli *cli, const char *path, json_t **ret_answer);
 
+/* And with a body, which it takes over. */
+extern RgExit rg_client_post(const RgCli *cli, const char *path, json_t *body, json_t **ret_answer);
+
 /* The exit code that belongs to a failed request; prints the error. */
 extern RgExit rg_client_fail(const RgCli *cli, const RgError *err);
 

@@ -10,9 +10,6 @@
 #include "decide.h"
 #include "recruit.h"
 
-#define LSN_FORMAT "%X/%X"
-#define LSN_ARGS(lsn) (unsigned) ((lsn) >> 32), (unsigned) ((lsn) & 0xFFFFFFFF)
-
 typedef struct Contender
 {
 	bool		present;		/* its position is known and complete */
@@ -95,8 +92,8 @@ explain_behind(const RgView *view, const Contender *c, int node, int best, RgCho
 				p->timeline, view->nodes[best].name, q->timeline);
 	else
 		rg_text(choice->reasons[node], RG_TEXT_MAX,
-				"has WAL up to " LSN_FORMAT ", %s up to " LSN_FORMAT " (%llu bytes more)",
-				LSN_ARGS(p->lsn), view->nodes[best].name, LSN_ARGS(q->lsn),
+				"has WAL up to " RG_LSN_FORMAT ", %s up to " RG_LSN_FORMAT " (%llu bytes more)",
+				RG_LSN_ARGS(p->lsn), view->nodes[best].name, RG_LSN_ARGS(q->lsn),
 				(unsigned long long) (q->lsn - p->lsn));
 }
 
@@ -104,9 +101,9 @@ static void
 explain_stale(const RgView *view, const RgMemory *memory, const Contender *c, int node, RgChoice *choice)
 {
 	rg_text(choice->reasons[node], RG_TEXT_MAX,
-			"had not streamed for a while when %s was last seen: it has WAL up to " LSN_FORMAT ", " LSN_FORMAT
+			"had not streamed for a while when %s was last seen: it has WAL up to " RG_LSN_FORMAT ", " RG_LSN_FORMAT
 			" was there; wait for %s, or regent failover %s --accept-loss",
-			memory->rule.leader, LSN_ARGS(c[node].position.lsn), LSN_ARGS(memory->newest.lsn),
+			memory->rule.leader, RG_LSN_ARGS(c[node].position.lsn), RG_LSN_ARGS(memory->newest.lsn),
 			memory->rule.leader, view->nodes[node].name);
 }
 
@@ -156,14 +153,14 @@ choose_among(const RgView *view, const RgMemory *memory, int leader, const Conte
 	if (chosen >= 0)
 	{
 		rg_text(choice->reasons[chosen], RG_TEXT_MAX, "most advanced: rule %lld, timeline %u, WAL up to "
-				LSN_FORMAT, (long long) c[chosen].position.rule_term, c[chosen].position.timeline,
-				LSN_ARGS(c[chosen].position.lsn));
+				RG_LSN_FORMAT, (long long) c[chosen].position.rule_term, c[chosen].position.timeline,
+				RG_LSN_ARGS(c[chosen].position.lsn));
 		rg_text(choice->summary, RG_TEXT_MAX, "%s: %.200s", view->nodes[chosen].name,
 				choice->reasons[chosen]);
 	}
 	else if (best >= 0)
-		rg_text(choice->summary, RG_TEXT_MAX, "nobody: %s has the most (up to " LSN_FORMAT ") but %.120s",
-				view->nodes[best].name, LSN_ARGS(c[best].position.lsn), choice->reasons[best]);
+		rg_text(choice->summary, RG_TEXT_MAX, "nobody: %s has the most (up to " RG_LSN_FORMAT ") but %.120s",
+				view->nodes[best].name, RG_LSN_ARGS(c[best].position.lsn), choice->reasons[best]);
 	else
 		rg_text(choice->summary, RG_TEXT_MAX, "nobody: no standby's position is known");
 }
@@ -264,8 +261,8 @@ choose_by_order(const RgView *view, const RgMemory *memory, const Contender *c, 
 	choice->node = node;
 	choice->eligible[node] = true;
 	rg_text(choice->reasons[node], RG_TEXT_MAX, "by order, with accepted loss: rule %lld, timeline %u, WAL up to "
-			LSN_FORMAT, (long long) c[node].position.rule_term, c[node].position.timeline,
-			LSN_ARGS(c[node].position.lsn));
+			RG_LSN_FORMAT, (long long) c[node].position.rule_term, c[node].position.timeline,
+			RG_LSN_ARGS(c[node].position.lsn));
 	rg_text(choice->summary, RG_TEXT_MAX, "%s: %.200s", view->nodes[node].name, choice->reasons[node]);
 }
 
@@ -349,7 +346,7 @@ rg_choose_prospect(const RgView *view, const RgMemory *memory, int leader, RgCho
 			c[i].position.rule_term = f->rule.term;
 			c[i].position.rule_seq = f->rule.seq;
 			c[i].position.timeline = f->timeline;
-			c[i].position.lsn = f->receive_lsn > f->replay_lsn ? f->receive_lsn : f->replay_lsn;
+			c[i].position.lsn = rg_facts_held_lsn(f);
 			if (leader >= 0 && f->receiver_streaming &&
 				f->replay_lag_bytes >= 0 && f->replay_lag_bytes < 1024 * 1024)
 				c[i].position.lsn = view->nodes[leader].facts.current_lsn;
@@ -392,7 +389,7 @@ rg_choose_position(const RgView *view, const RgMemory *memory, int node)
 	if (!f->in_recovery)
 		p.lsn = f->current_lsn > f->flush_lsn ? f->current_lsn : f->flush_lsn;
 	else
-		p.lsn = f->receive_lsn > f->replay_lsn ? f->receive_lsn : f->replay_lsn;
+		p.lsn = rg_facts_held_lsn(f);
 	leave_unruled(&p, f->terms, f->nterms);
 	/* in one start of a server a position only grows; once promoted it is past its promise */
 	if (has_promised)

@@ -124,11 +124,11 @@ tell_switchover(const RgView *view, RgDecision *d, int node, const RgMove *move,
 	char		target[RG_CORE_NAME_MAX];
 	char		text[RG_TEXT_MAX];
 	char		why[RG_TEXT_MAX] = "";
+	const RgJob *job = rg_memory_switchover(m);
 
 	memcpy(target, m->target, sizeof(target));
-	for (int i = 0; i < RG_JOBS_MAX; i++)
-		if (m->jobs[i].kind == RG_JOBKIND_SWITCHOVER && m->jobs[i].state == RG_JOB_RUNNING)
-			memcpy(why, m->jobs[i].message, sizeof(why));
+	if (job != NULL && job->state == RG_JOB_RUNNING)
+		memcpy(why, job->message, sizeof(why));
 	if (won)
 		rg_text(text, sizeof(text), "%s leads instead of %s; no write was acknowledged for %lld ms", m->rule.leader,
 				m->failover.from, (long long) (m->failover.times.ruled_ms - m->failover.times.lost_ms));
@@ -310,7 +310,7 @@ static void
 tell_closed_gate(const RgView *view, RgDecision *d, const RgMemory *before)
 {
 	RgMemory   *m = &d->memory;
-	int64_t		wait = m->rule.lease_ms > 0 ? m->rule.lease_ms : view->settings.lease_ms;
+	int64_t		wait = rg_memory_lease_ms(m, view);
 
 	if (m->closed_ms == 0 || d->leader < 0 || view->now_ms - m->closed_ms < wait)
 		return;
@@ -334,22 +334,15 @@ tell_closed_gate(const RgView *view, RgDecision *d, const RgMemory *before)
 static bool
 must_only_watch(const RgView *view, const RgMemory *m)
 {
-	if (view->clock_jumped || (!m->confirmed && rg_phase_is_failover(m->phase)))
-		return true;
-	for (int i = 0; i < view->nnodes; i++)
-		if (view->nodes[i].sql == RG_SQL_LOWER_COUNTER)
-			return rg_phase_is_failover(m->phase);
-	return false;
+	return view->clock_jumped ||
+		(rg_phase_is_failover(m->phase) && (!m->confirmed || rg_view_outdated_by(view) >= 0));
 }
 
 /* No step either, whatever the phase. */
 static bool
 must_not_act(const RgView *view, const RgMemory *m)
 {
-	for (int i = 0; i < view->nnodes; i++)
-		if (view->nodes[i].sql == RG_SQL_LOWER_COUNTER)
-			return true;
-	return must_only_watch(view, m);
+	return rg_view_outdated_by(view) >= 0 || must_only_watch(view, m);
 }
 
 /* Must a restarted watchdog know this? */
@@ -373,7 +366,8 @@ differs(const RgMemory *a, const RgMemory *b)
 		if (strcmp(x->name, y->name) != 0 || x->must_end != y->must_end || x->ended != y->ended ||
 			x->fenced_term != y->fenced_term || x->rebuilds != y->rebuilds ||
 			start_differs(&x->shown, &y->shown) || start_differs(&x->admitted, &y->admitted) ||
-			x->purpose_ms != y->purpose_ms || x->ungated != y->ungated || x->owes_lsn != y->owes_lsn || x->stale != y->stale || x->strayed != y->strayed ||
+			x->purpose_ms != y->purpose_ms || x->ungated != y->ungated ||
+			x->owes_lsn != y->owes_lsn || x->stale != y->stale || x->strayed != y->strayed ||
 			strcmp(x->intruder, y->intruder) != 0)
 			return true;
 	}

@@ -316,15 +316,15 @@ rg_diagnose(const RgView *view, const RgMemory *memory, int leader, char *ret_ev
 	const RgNodeView *n;
 	RgDiagnosis d = RG_DIAG_UNKNOWN;
 	int64_t		since = memory->lost_ms != 0 ? memory->lost_ms : view->now_ms;
+	int			witness = rg_view_outdated_by(view);
 	bool		silent;
 
-	for (int i = 0; i < view->nnodes; i++)
-		if (view->nodes[i].sql == RG_SQL_LOWER_COUNTER)
-		{
-			rg_text(ret_evidence, size, "%s has seen a later start of this watchdog: this journal is old, or copied; stop this regentd, or see regent takeover",
-					view->nodes[i].name);
-			return RG_DIAG_NOT_OBEYED;
-		}
+	if (witness >= 0)
+	{
+		rg_text(ret_evidence, size, "%s has seen a later start of this watchdog: this journal is old, or copied; stop this regentd, or see regent takeover",
+				view->nodes[witness].name);
+		return RG_DIAG_NOT_OBEYED;
+	}
 	if (leader < 0)
 		return diagnose_nobody(view, memory, ret_evidence, size);
 	n = &view->nodes[leader];

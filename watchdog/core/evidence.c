@@ -51,12 +51,6 @@ rg_evidence_of_purpose(const RgView *view, const RgMemory *memory, int leader)
 		(n->purpose_ms != 0 && n->purpose_ms >= since - 2000);
 }
 
-static int64_t
-lease_of(const RgView *view, const RgMemory *memory)
-{
-	return memory->rule.lease_ms > 0 ? memory->rule.lease_ms : view->settings.lease_ms;
-}
-
 /*
  * When a standby that answers last received WAL, and which one; 0 = no such standby,
  * never.  One that does not stream counts its own start as a receipt: that is no sign
@@ -103,7 +97,7 @@ silence_ms(const RgView *view, int leader)
 RgDiagnosis
 rg_evidence_unproven(const RgView *view, const RgMemory *memory, int leader)
 {
-	return silence_ms(view, leader) > lease_of(view, memory) / 2
+	return silence_ms(view, leader) > rg_memory_lease_ms(memory, view) / 2
 		? rg_evidence_within_budget(view, memory, RG_DIAG_UNPROVEN) : RG_DIAG_UNPROVEN;
 }
 
@@ -113,7 +107,7 @@ rg_evidence_of_standbys(const RgView *view, const RgMemory *memory, int leader, 
 					 unsigned long size)
 {
 	const RgNodeView *n = &view->nodes[leader];
-	int64_t		half = lease_of(view, memory) / 2;
+	int64_t		half = rg_memory_lease_ms(memory, view) / 2;
 	int64_t		silence = silence_ms(view, leader);
 	int			node;
 	int64_t		received = last_received_ms(view, leader, true, &node);
@@ -156,5 +150,5 @@ rg_evidence_helper_is_silent(const RgView *view, const RgMemory *memory, int lea
 		return false;
 	if (op->state == RG_OP_LOST)
 		return true;
-	return op->state == RG_OP_RUNNING && view->now_ms - op->began_ms >= lease_of(view, memory) / 4;
+	return op->state == RG_OP_RUNNING && view->now_ms - op->began_ms >= rg_memory_lease_ms(memory, view) / 4;
 }

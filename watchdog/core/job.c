@@ -107,8 +107,8 @@ find_slot(RgMemory *memory)
 }
 
 void
-rg_job_add_failed(RgMemory *memory, const RgView *view, const char *node, int64_t id,
-				  const char *why)
+rg_job_add_failed(RgMemory *memory, const RgView *view, RgJobKind kind, const char *node,
+				  int64_t id, const char *why)
 {
 	RgJob	   *slot = find_slot(memory);
 
@@ -116,6 +116,7 @@ rg_job_add_failed(RgMemory *memory, const RgView *view, const char *node, int64_
 		return;
 	memset(slot, 0, sizeof(*slot));
 	slot->id = id;
+	slot->kind = kind;
 	rg_text(slot->node, sizeof(slot->node), "%s", node);
 	slot->state = RG_JOB_FAILED;
 	slot->created_ms = slot->ended_ms = view->now_ms;
@@ -401,7 +402,7 @@ learn_owed(const RgView *view, RgDecision *d)
 		}
 		else if (rg_view_is_standby(view, i) && f->rule.term == d->memory.rule.term &&
 				 (leader->facts.streaming_from_us >> i & 1) != 0 &&
-				 (f->receive_lsn > f->replay_lsn ? f->receive_lsn : f->replay_lsn) >= mem->owes_lsn)
+				 rg_facts_held_lsn(f) >= mem->owes_lsn)
 			mem->owes_lsn = 0;
 	}
 }

@@ -29,8 +29,8 @@ extern bool rg_job_add(RgMemory *memory, const RgView *view, const char *node, b
 					   int64_t id);
 
 /* Keeps a request that was refused as a failed job, so that whoever asked can read why. */
-extern void rg_job_add_failed(RgMemory *memory, const RgView *view, const char *node, int64_t id,
-							  const char *why);
+extern void rg_job_add_failed(RgMemory *memory, const RgView *view, RgJobKind kind, const char *node,
+							  int64_t id, const char *why);
 
 /* Moves the jobs on and adds their steps, while the leader answers as a primary. */
 extern void rg_job_plan(const RgView *view, RgDecision *d);

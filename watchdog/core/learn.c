@@ -92,17 +92,11 @@ learn_confirmed(const RgView *view, RgMemory *m)
 
 	if (!view->maybe_restored)
 		m->confirmed = true;
-	if (m->confirmed)
+	if (m->confirmed || rg_view_outdated_by(view) >= 0)
 		return;
 	for (int i = 0; i < view->nnodes; i++)
-	{
-		const RgNodeView *n = &view->nodes[i];
-
-		if (n->sql == RG_SQL_LOWER_COUNTER)
-			return;
-		answered += rg_rule_has_voter(&m->rule, n->name) && rg_view_answers(view, i) &&
-			n->facts_ms >= view->started_ms;
-	}
+		answered += rg_rule_has_voter(&m->rule, view->nodes[i].name) && rg_view_answers(view, i) &&
+			view->nodes[i].facts_ms >= view->started_ms;
 	m->confirmed = answered > m->rule.nvoters / 2 && m->rule.nvoters > 0;
 }
 
@@ -265,7 +259,7 @@ learn_newest(const RgView *view, RgMemory *m, int leader)
 		if (f->in_recovery && (leads || view->nodes[i].facts_ms - f->wal_age_ms > m->lost_ms))
 			continue;
 		if (f->in_recovery)
-			p.lsn = f->receive_lsn > f->replay_lsn ? f->receive_lsn : f->replay_lsn;
+			p.lsn = rg_facts_held_lsn(f);
 		if (rg_rules_compare_position(&p, &newest) > 0)
 			newest = p;
 	}

@@ -63,29 +63,19 @@ is_granted_in(const RgView *view, const RgMemory *memory, int node)
 	return false;
 }
 
-/* Somebody has seen a later start of this watchdog: our journal is old, we know nothing (F1). */
-static bool
-we_are_old(const RgView *view)
-{
-	for (int i = 0; i < view->nnodes; i++)
-		if (view->nodes[i].sql == RG_SQL_LOWER_COUNTER)
-			return true;
-	return false;
-}
-
 bool
 rg_lease_grant(const RgView *view, const RgMemory *memory, int node, int64_t *ret_term,
 			   int64_t *ret_until_ms)
 {
 	const RgNodeView *n = &view->nodes[node];
 	const RgFacts *f = &n->facts;
-	int64_t		lease = memory->rule.lease_ms > 0 ? memory->rule.lease_ms : view->settings.lease_ms;
+	int64_t		lease = rg_memory_lease_ms(memory, view);
 
 	if (view->clock_jumped || node >= memory->nnodes || memory->rule.term == 0 ||
 		strcmp(memory->rule.leader, n->name) != 0 || !is_granted_in(view, memory, node))
 		return false;
 	if (memory->diagnosis == RG_DIAG_NOT_OBEYED || memory->diagnosis == RG_DIAG_BEHIND ||
-		we_are_old(view))
+		rg_view_outdated_by(view) >= 0)
 		return false;
 	if (!f->valid || f->in_recovery || f->boottime_ms <= 0 || lease <= 0 ||
 		f->rule.term != memory->rule.term || strcmp(f->rule.leader, n->name) != 0)

@@ -50,6 +50,26 @@ rg_memory_is_rebuilding(const RgMemory *memory, const char *node)
 	return false;
 }
 
+RgJob *
+rg_memory_switchover(RgMemory *memory)
+{
+	for (int i = 0; i < RG_JOBS_MAX; i++)
+	{
+		RgJob	   *job = &memory->jobs[i];
+
+		if (job->id != 0 && job->kind == RG_JOBKIND_SWITCHOVER &&
+			(job->state == RG_JOB_QUEUED || job->state == RG_JOB_RUNNING))
+			return job;
+	}
+	return NULL;
+}
+
+int64_t
+rg_memory_lease_ms(const RgMemory *memory, const RgView *view)
+{
+	return memory->rule.lease_ms > 0 ? memory->rule.lease_ms : view->settings.lease_ms;
+}
+
 int64_t
 rg_memory_phase_age_ms(const RgMemory *memory, const RgView *view)
 {

@@ -168,6 +168,12 @@ extern RgJob *rg_memory_job(RgMemory *memory, const char *node);
 /* The node has a rebuild before it or under way; not any more once its copy has been swapped in. */
 extern bool rg_memory_is_rebuilding(const RgMemory *memory, const char *node);
 
+/* The lease of the rule in force; before there is one, that of the configuration. */
+extern int64_t rg_memory_lease_ms(const RgMemory *memory, const RgView *view);
+
+/* The switchover that has not ended, or NULL. */
+extern RgJob *rg_memory_switchover(RgMemory *memory);
+
 /* How long this watchdog has seen the phase: a restarted one begins its waits anew. */
 extern int64_t rg_memory_phase_age_ms(const RgMemory *memory, const RgView *view);
 

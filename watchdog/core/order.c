@@ -19,9 +19,6 @@
 /* A target with more than this to replay would make the gap long. */
 #define SWITCH_LAG_MAX (16 * 1024 * 1024)
 
-#define LSN_FORMAT "%X/%X"
-#define LSN_ARGS(lsn) (unsigned) ((lsn) >> 32), (unsigned) ((lsn) & 0xFFFFFFFF)
-
 /* ---- switchover ---- */
 
 /* What is in the way whoever the target is; NULL = nothing. */
@@ -193,13 +190,13 @@ rg_order_loss(const RgView *view, const RgMemory *m, int node, char *why)
 	}
 	if (m->newest.lsn != 0 && rg_rules_compare_position(&has, &m->newest) < 0 &&
 		has.rule_term == m->newest.rule_term && has.timeline == m->newest.timeline)
-		rg_text(why, RG_TEXT_MAX, "declared lost: %s; %s has WAL up to " LSN_FORMAT ", at least up to " LSN_FORMAT
+		rg_text(why, RG_TEXT_MAX, "declared lost: %s; %s has WAL up to " RG_LSN_FORMAT ", at least up to " RG_LSN_FORMAT
 				" was there: %llu bytes or more are given up", lost[0] ? lost : "nobody",
-				view->nodes[node].name, LSN_ARGS(has.lsn), LSN_ARGS(m->newest.lsn),
+				view->nodes[node].name, RG_LSN_ARGS(has.lsn), RG_LSN_ARGS(m->newest.lsn),
 				(unsigned long long) (m->newest.lsn - has.lsn));
 	else
-		rg_text(why, RG_TEXT_MAX, "declared lost: %s; %s has WAL up to " LSN_FORMAT " (rule %lld): what others hold beyond is given up",
-				lost[0] ? lost : "nobody", view->nodes[node].name, LSN_ARGS(has.lsn),
+		rg_text(why, RG_TEXT_MAX, "declared lost: %s; %s has WAL up to " RG_LSN_FORMAT " (rule %lld): what others hold beyond is given up",
+				lost[0] ? lost : "nobody", view->nodes[node].name, RG_LSN_ARGS(has.lsn),
 				(long long) has.rule_term);
 }
 
@@ -256,15 +253,13 @@ const char *
 rg_order_takeover_refusal(const RgView *view, const RgMemory *memory, char *ret_why)
 {
 	int			others = 0;
-	int			older = -1;
+	int			older = rg_view_outdated_by(view);
 	char		who[100] = "";
 	unsigned long len = 0;
 
 	ret_why[0] = '\0';
 	for (int i = 0; i < view->nnodes; i++)
 	{
-		if (view->nodes[i].sql == RG_SQL_LOWER_COUNTER)
-			older = i;
 		if (view->nodes[i].sql != RG_SQL_OTHER_WATCHDOG || len + RG_CORE_NAME_MAX + 3 > sizeof(who))
 			continue;
 		others++;

@@ -149,15 +149,16 @@ promise_is_missing(const RgView *view, const RgDecision *d, int node)
 	return !rg_is_recruited(view, node, d->memory.term) || !n->promise.complete;
 }
 
-/* An answer that does not count (restart, incomplete) is asked for again. */
-static void
-plan_promise(const RgView *view, RgDecision *d, int node)
+void
+rg_plan_promise(const RgView *view, RgDecision *d, int node, bool must_be_complete, int limit)
 {
 	const RgOp *op = &view->nodes[node].ops[RG_STEP_PROMISE];
 
-	if (!rg_view_is_standby(view, node) || !promise_is_missing(view, d, node))
+	if (!rg_view_is_standby(view, node) ||
+		(rg_is_recruited(view, node, d->memory.term) &&
+		 (!must_be_complete || view->nodes[node].promise.complete)))
 		return;
-	if (rg_op_may_try(op, d->memory.term, view->now_ms, MANY) ||
+	if (rg_op_may_try(op, d->memory.term, view->now_ms, limit) ||
 		(op->state == RG_OP_OK && view->now_ms - op->ended_ms >= 200))
 		(void) rg_decision_step(d, RG_STEP_PROMISE, node, -1, d->memory.term);
 }
@@ -237,7 +238,7 @@ plan_promises(const RgView *view, RgDecision *d)
 	{
 		const RgOp *op = &view->nodes[i].ops[RG_STEP_PROMISE];
 
-		plan_promise(view, d, i);
+		rg_plan_promise(view, d, i, true, MANY);
 		/* what it promised as a standby, before its promotion came to an end, closes nothing */
 		if (must_promise_as_primary(view, &d->memory, i) &&
 			(rg_op_may_try(op, d->memory.term, view->now_ms, MANY) ||
@@ -369,7 +370,7 @@ plan_promotion(const RgView *view, RgDecision *d, int candidate)
 	/* restarted since it promised, or we were: only a promise in this server start counts (F3) */
 	if (promise_is_missing(view, d, candidate))
 	{
-		plan_promise(view, d, candidate);
+		rg_plan_promise(view, d, candidate, true, MANY);
 		return;
 	}
 	for (int i = 0; i < 2; i++)

@@ -20,6 +20,14 @@ extern void rg_plan_probes(const RgView *view, RgDecision *d);
 /* Fence, promises, promotion, rule: the steps of a failover in its phase. */
 extern void rg_plan_failover(const RgView *view, RgDecision *d);
 
+/*
+ * Asks a standby for its promise of the term at hand, unless it has given one that
+ * counts.  An answer that does not (restart, incomplete) is asked for again, at most
+ * limit times where it fails.
+ */
+extern void rg_plan_promise(const RgView *view, RgDecision *d, int node, bool must_be_complete,
+							int limit);
+
 /* A standby whose promise is still to come; the choice waits for it. */
 extern bool rg_plan_waits_for_promises(const RgView *view, const RgDecision *d);
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "recruit.h"
 #include "sheet.h"
 
 #define EACH_SET_MAX 5
@@ -133,7 +134,7 @@ rg_explain_quorum(const RgRule *rule, char *buf, unsigned long size)
 	t.is_sync = rg_rule_is_sync(rule);
 	t.quorum = rule->quorum > 0 ? rule->quorum : 1;
 	t.recruits = rg_rules_recruit_size(t.standbys);
-	t.history = t.is_sync ? rg_rules_history_size(t.standbys, t.quorum) : 0;
+	t.history = rg_recruit_history_size(rule, t.standbys);
 	rg_sheet_add(&t.sheet, "Rule %lld.%d: leader %s, %d voters, durability %s", (long long) rule->term, rule->seq,
 		rule->leader, rule->nvoters, rule->durability[0] ? rule->durability : "async");
 	if (t.is_sync)

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "choose.h"
+#include "recruit.h"
 
 /* Why the leader could not be fenced by its host; NULL = it could. */
 static const char *
@@ -40,8 +41,7 @@ outlast_trouble(const RgView *view, const RgDecision *d, char *buf)
 	const RgRule *rule = &d->memory.rule;
 	int			standbys = rule->nvoters - 1;
 	int			recruits = rg_rules_recruit_size(standbys);
-	int			history = rg_rule_is_sync(rule)
-		? rg_rules_history_size(standbys, rule->quorum > 0 ? rule->quorum : 1) : 0;
+	int			history = rg_recruit_history_size(rule, standbys);
 	int			need = history > recruits ? history : recruits;
 	int			have = 0;
 

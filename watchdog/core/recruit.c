@@ -21,6 +21,14 @@ rg_recruit_is_complete(const RgView *view, const RgMemory *memory, int node)
 	return rg_is_recruited(view, node, memory->term) && p->complete && !p->by_primary;
 }
 
+int
+rg_recruit_history_size(const RgRule *rule, int standbys)
+{
+	if (!rg_rule_is_sync(rule))
+		return 0;
+	return rg_rules_history_size(standbys, rule->quorum > 0 ? rule->quorum : 1);
+}
+
 /* The voters of the rule beside this leader. */
 static int
 count_standbys(const RgMemory *memory, const char *leader)
@@ -142,10 +150,9 @@ static bool
 owes(const RgView *view, const RgMemory *memory, int node)
 {
 	const RgNodeView *n = &view->nodes[node];
-	uint64_t	lsn = n->facts.receive_lsn > n->facts.replay_lsn ? n->facts.receive_lsn : n->facts.replay_lsn;
+	uint64_t	lsn = rg_is_recruited(view, node, memory->term) ? n->promise.position.lsn
+		: rg_facts_held_lsn(&n->facts);
 
-	if (rg_is_recruited(view, node, memory->term))
-		lsn = n->promise.position.lsn;
 	return lsn < memory->nodes[node].owes_lsn;
 }
 
@@ -155,7 +162,7 @@ meets_leader(const RgView *view, const RgMemory *memory, const char *leader, con
 {
 	int			node = rg_view_find(view, leader);
 	int			standbys = count_standbys(memory, leader);
-	int			need = rg_rules_history_size(standbys, memory->rule.quorum > 0 ? memory->rule.quorum : 1);
+	int			need = rg_recruit_history_size(&memory->rule, standbys);
 	int			have = 0;
 	bool		was_behind = memory->failover.diagnosis == RG_DIAG_BEHIND &&
 		strcmp(memory->failover.from, leader) == 0;

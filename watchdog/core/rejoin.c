@@ -214,7 +214,7 @@ plan_follow_again(const RgView *view, RgDecision *d, int node)
 		(!rg_rule_has_voter(&d->memory.rule, n->name) && f->receiver_streaming) ||
 		view->nodes[d->leader].facts_ms < n->facts_ms || f->terms[f->nterms - 1].term != term ||
 		rg_rules_may_follow(f->terms, f->nterms, f->promoting_term, f->timeline,
-							f->receive_lsn > f->replay_lsn ? f->receive_lsn : f->replay_lsn,
+							rg_facts_held_lsn(f),
 							leader->terms, leader->nterms) != RG_FOLLOW_OK)
 		return;
 	if (rg_op_done(op, term) ? view->now_ms - op->ended_ms >= 30000

@@ -16,6 +16,7 @@
 #include "diagnose.h"
 #include "learn.h"
 #include "order.h"
+#include "plan.h"
 #include "recruit.h"
 
 #define CHECKPOINT_MS 60000
@@ -30,20 +31,10 @@ typedef enum Stage
 	STAGE_FENCE					/* and the target's promise */
 } Stage;
 
-static RgJob *
-job_of(RgMemory *m)
-{
-	for (int i = 0; i < RG_JOBS_MAX; i++)
-		if (m->jobs[i].id != 0 && m->jobs[i].kind == RG_JOBKIND_SWITCHOVER &&
-			(m->jobs[i].state == RG_JOB_QUEUED || m->jobs[i].state == RG_JOB_RUNNING))
-			return &m->jobs[i];
-	return NULL;
-}
-
 void
 rg_switch_end(const RgView *view, RgMemory *memory, bool done, const char *message)
 {
-	RgJob	   *job = job_of(memory);
+	RgJob	   *job = rg_memory_switchover(memory);
 
 	memory->target[0] = '\0';
 	if (job == NULL)
@@ -79,7 +70,7 @@ void
 rg_switch_begin(const RgView *view, RgDecision *d, int move)
 {
 	RgMemory   *m = &d->memory;
-	RgJob	   *job = job_of(m);
+	RgJob	   *job = rg_memory_switchover(m);
 
 	m->highest_term++;
 	m->term = m->highest_term;
@@ -140,7 +131,7 @@ stage_of(const RgView *view, const RgMemory *m, int leader, int target)
 static RgInput
 fail(RgDecision *d, RgInput input, const char *why)
 {
-	RgJob	   *job = job_of(&d->memory);
+	RgJob	   *job = rg_memory_switchover(&d->memory);
 
 	if (job != NULL)
 		rg_text(job->message, sizeof(job->message), "%s", why);
@@ -298,20 +289,6 @@ plan_one(const RgView *view, RgDecision *d, RgStepKind kind, int node)
 		step->expect = view->nodes[node].facts.start;
 }
 
-static void
-plan_promise(const RgView *view, RgDecision *d, int node, bool must_be_complete)
-{
-	const RgOp *op = op_of(view, node, RG_STEP_PROMISE);
-
-	if (!rg_view_is_standby(view, node) ||
-		(rg_is_recruited(view, node, d->memory.term) &&
-		 (!must_be_complete || view->nodes[node].promise.complete)))
-		return;
-	if (rg_op_may_try(op, d->memory.term, view->now_ms, TRIES) ||
-		(op->state == RG_OP_OK && view->now_ms - op->ended_ms >= 200))
-		(void) rg_decision_step(d, RG_STEP_PROMISE, node, -1, d->memory.term);
-}
-
 void
 rg_switch_plan(const RgView *view, RgDecision *d)
 {
@@ -330,7 +307,7 @@ rg_switch_plan(const RgView *view, RgDecision *d)
 		case STAGE_PROMISES:
 			for (int i = 0; i < view->nnodes; i++)
 				if (i != leader && i != target)
-					plan_promise(view, d, i, false);
+					rg_plan_promise(view, d, i, false, TRIES);
 			break;
 		case STAGE_CLOSE:
 			if (!rg_view_is_primary(view, leader))
@@ -347,7 +324,7 @@ rg_switch_plan(const RgView *view, RgDecision *d)
 		case STAGE_FENCE:
 			if (view->nodes[leader].ssh == RG_SSHV_READY && !rg_view_is_primary(view, leader))
 				plan_one(view, d, RG_STEP_FENCE, leader);
-			plan_promise(view, d, target, true);
+			rg_plan_promise(view, d, target, true, TRIES);
 			break;
 	}
 }

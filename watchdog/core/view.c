@@ -125,3 +125,18 @@ rg_start_equal(const RgServerStart *a, const RgServerStart *b)
 	return a->pid != 0 && a->pid == b->pid &&
 		strcmp(a->boot_id, b->boot_id) == 0 && apart >= -2 && apart <= 2;
 }
+
+uint64_t
+rg_facts_held_lsn(const RgFacts *facts)
+{
+	return facts->receive_lsn > facts->replay_lsn ? facts->receive_lsn : facts->replay_lsn;
+}
+
+int
+rg_view_outdated_by(const RgView *view)
+{
+	for (int i = 0; i < view->nnodes; i++)
+		if (view->nodes[i].sql == RG_SQL_LOWER_COUNTER)
+			return i;
+	return -1;
+}

@@ -20,6 +20,10 @@
 #define RG_CORE_NAME_MAX 64
 #define RG_TERMS_MAX 64
 
+/* An LSN for people: a format and its two arguments. */
+#define RG_LSN_FORMAT "%X/%X"
+#define RG_LSN_ARGS(lsn) (unsigned) ((lsn) >> 32), (unsigned) ((lsn) & 0xFFFFFFFF)
+
 typedef struct RgRule
 {
 	int64_t		term;			/* 0 = no rule */
@@ -262,6 +266,12 @@ extern bool rg_view_says_it_died(const RgView *view, int node);
  * or, where that is not told, by the age of the last message; 0 = never seen.
  */
 extern int64_t rg_view_received_ms(const RgView *view, int node);
+
+/* How much WAL a standby holds: received, or replayed where its receiver forgot what it received. */
+extern uint64_t rg_facts_held_lsn(const RgFacts *facts);
+
+/* A node that has seen a later start of this watchdog, so that our journal is old (F1); -1 = none. */
+extern int	rg_view_outdated_by(const RgView *view);
 
 extern bool rg_start_equal(const RgServerStart *a, const RgServerStart *b);
 
