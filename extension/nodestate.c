@@ -12,6 +12,10 @@
  * that must not be forgotten.  The node then votes for nobody (RG009), and the
  * operator decides.  A file that is not there is written when it is needed first,
  * unless the node holds rules: then it had one, and to lose it is as bad.
+ *
+ * A full disk must not keep a node from promising.  So a spare file waits that has
+ * its block already: where no new file can be written, it is, and takes the place of
+ * the old one by rename like any other.  The old one's block then makes the next spare.
  */
 #include "postgres.h"
 
@@ -32,6 +36,10 @@
 #include "park.h"
 #include "pg_regent.h"
 #include "shmem.h"
+
+/* A spare is a little larger than what stands in the file now, in whole blocks. */
+#define SPARE_UNIT 4096
+#define SPARE_ROOM 1024
 
 typedef enum FileResult
 {
@@ -337,12 +345,50 @@ rg_node_unlock(RgNode *node)
 	node->lock_fd = -1;
 }
 
-static void
-write_failed(const char *what)
+/* Durably; returns what could not be done, with errno, or NULL. */
+static const char *
+write_file(const char *path, int flags, const char *content, int length, struct stat *ret_st)
 {
-	ereport(ERROR,
-			(errcode_for_file_access(),
-			 errmsg("could not %s file \"%s\": %m", what, RG_STATE_TMP_FILE)));
+	const char *failed = NULL;
+	int			fd = OpenTransientFilePerm(path, O_WRONLY | O_CLOEXEC | flags, 0600);
+	int			save_errno;
+
+	if (fd < 0)
+		return "create";
+	errno = 0;
+	if (write(fd, content, length) != length)
+	{
+		if (errno == 0)
+			errno = ENOSPC;
+		failed = "write";
+	}
+	else if (ftruncate(fd, length) != 0)
+		failed = "truncate";
+	else if (pg_fsync(fd) != 0)
+		failed = "fsync";
+	else if (fstat(fd, ret_st) != 0)
+		failed = "stat";
+	save_errno = errno;
+	if (CloseTransientFile(fd) != 0 && failed == NULL)
+		return "close";
+	errno = save_errno;
+	return failed;
+}
+
+/* Where there is room: a file with blocks of its own, whatever its content. */
+static void
+keep_spare(int length)
+{
+	int			size = TYPEALIGN(SPARE_UNIT, length + SPARE_ROOM);
+	char	   *zeros;
+	struct stat st;
+
+	if (stat(RG_STATE_SPARE_FILE, &st) == 0 && st.st_size >= size)
+		return;
+	zeros = palloc0(size);
+	if (write_file(RG_STATE_SPARE_FILE, O_CREAT, zeros, size, &st) != NULL)
+		(void) unlink(RG_STATE_SPARE_FILE);
+	pfree(zeros);
 }
 
 void
@@ -350,33 +396,30 @@ rg_node_store(RgNode *node)
 {
 	char	   *content = palloc(RG_STATE_TEXT_SIZE);
 	int			length = rg_state_format(&node->state, content, RG_STATE_TEXT_SIZE);
+	const char *path = RG_STATE_TMP_FILE;
+	const char *failed;
 	RgFileMark	mark;
 	struct stat st;
-	int			fd;
 
 	Assert(node->lock_fd >= 0);
 	if (length < 0)
 		elog(ERROR, "state of node \"%s\" is too large", rg_node_name);
 
-	fd = OpenTransientFilePerm(RG_STATE_TMP_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		write_failed("create");
-	errno = 0;
-	if (write(fd, content, length) != length)
+	failed = write_file(path, O_CREAT | O_TRUNC, content, length, &st);
+	if (failed != NULL && (errno == ENOSPC || errno == EDQUOT))
 	{
-		if (errno == 0)
-			errno = ENOSPC;
-		write_failed("write");
+		(void) unlink(path);
+		path = RG_STATE_SPARE_FILE;
+		failed = write_file(path, 0, content, length, &st);
 	}
-	if (pg_fsync(fd) != 0)
-		write_failed("fsync");
-	if (fstat(fd, &st) != 0)
-		write_failed("stat");
-	if (CloseTransientFile(fd) != 0)
-		write_failed("close");
-	if (rename(RG_STATE_TMP_FILE, RG_STATE_FILE) != 0)
-		write_failed("rename");
+	if (failed == NULL && rename(path, RG_STATE_FILE) != 0)
+		failed = "rename";
+	if (failed != NULL)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not %s file \"%s\": %m", failed, path)));
 	fsync_fname(".", true);
+	keep_spare(length);
 	pfree(content);
 
 	set_mark(&mark, &st);

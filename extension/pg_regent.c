@@ -1,6 +1,6 @@
 /*
  * pg_regent.c
- *	  Wiring: settings, shared memory, hooks and the background worker.
+ *	  Wiring: settings, shared memory, hooks and the background workers.
  *
  * The library has to be preloaded: it reads the node's promise before the first
  * backend can start, and it watches the startup process, which only inherits
@@ -17,6 +17,7 @@
 #include "utils/guc.h"
 
 #include "compat.h"
+#include "disk.h"
 #include "gate.h"
 #include "park.h"
 #include "pg_regent.h"
@@ -29,6 +30,8 @@ char	   *rg_node_name = NULL;
 char	   *rg_database = NULL;
 int			rg_report_interval = 500;
 bool		rg_lease_from_standbys = true;
+int			rg_disk_reserve = 32;
+int			rg_write_probe = 2000;
 char	   *rg_saved_restore_command = NULL;
 
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
@@ -101,6 +104,22 @@ define_settings(void)
 							 PGC_SIGHUP,
 							 0,
 							 NULL, NULL, NULL);
+	DefineCustomIntVariable("regent.disk_reserve",
+							"A disk of this server with less free space counts as full.",
+							"That of the WAL also counts as full without room for one more segment. 0: only when a write fails.",
+							&rg_disk_reserve,
+							32, 0, 1024 * 1024,
+							PGC_SIGHUP,
+							GUC_UNIT_MB,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("regent.write_probe",
+							"How often a small write tries whether the disks of this server work.",
+							"0: never.",
+							&rg_write_probe,
+							2000, 0, 600000,
+							PGC_SIGHUP,
+							GUC_UNIT_MS,
+							NULL, NULL, NULL);
 	DefineCustomStringVariable("regent.saved_restore_command",
 							   "The restore_command that a promise took away until this node follows a leader again.",
 							   "Written and removed by pg_regent itself.",
@@ -112,19 +131,30 @@ define_settings(void)
 }
 
 static void
-register_worker(void)
+register_worker(const char *name, const char *function, int flags, BgWorkerStartTime when)
 {
 	BackgroundWorker worker;
 
 	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_ConsistentState;
+	worker.bgw_flags = flags;
+	worker.bgw_start_time = when;
 	worker.bgw_restart_time = 1;
 	strlcpy(worker.bgw_library_name, "pg_regent", BGW_MAXLEN);
-	strlcpy(worker.bgw_function_name, "rg_worker_main", BGW_MAXLEN);
-	strlcpy(worker.bgw_name, "pg_regent", BGW_MAXLEN);
-	strlcpy(worker.bgw_type, "pg_regent", BGW_MAXLEN);
+	strlcpy(worker.bgw_function_name, function, BGW_MAXLEN);
+	strlcpy(worker.bgw_name, name, BGW_MAXLEN);
+	strlcpy(worker.bgw_type, name, BGW_MAXLEN);
 	RegisterBackgroundWorker(&worker);
+}
+
+static void
+register_workers(void)
+{
+	register_worker("pg_regent", "rg_worker_main",
+					BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+					BgWorkerStart_ConsistentState);
+	/* a recovery can fill a disk, too */
+	register_worker("pg_regent probe", "rg_disk_main", BGWORKER_SHMEM_ACCESS,
+					BgWorkerStart_PostmasterStart);
 }
 
 void
@@ -147,5 +177,5 @@ _PG_init(void)
 	shmem_startup_hook = startup_shmem;
 
 	if (!IsBinaryUpgrade)
-		register_worker();
+		register_workers();
 }

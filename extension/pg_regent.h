@@ -19,6 +19,12 @@ extern int	rg_report_interval;
 /* regent.lease_from_standbys */
 extern bool rg_lease_from_standbys;
 
+/* regent.disk_reserve, megabytes. */
+extern int	rg_disk_reserve;
+
+/* regent.write_probe, milliseconds. */
+extern int	rg_write_probe;
+
 /* regent.saved_restore_command, see settings.c. */
 extern char *rg_saved_restore_command;
 

@@ -31,6 +31,9 @@
 RgShared   *rg_shared = NULL;
 char		rg_boot_id[RG_UUID_SIZE];
 
+/* The postmaster's own memory outlives a crash of its children, shared memory does not. */
+static int	memory_starts = 0;
+
 int64
 rg_boottime_ms(void)
 {
@@ -72,6 +75,7 @@ rg_shmem_startup(void)
 	{
 		memset(rg_shared, 0, sizeof(RgShared));
 		rg_shared->lock = &GetNamedLWLockTranche("pg_regent")->lock;
+		rg_shared->crash_restarts = memory_starts++;
 		pg_atomic_init_u64(&rg_shared->watchdog_seen_ms, 0);
 		pg_atomic_init_u64(&rg_shared->lease_until_ms, 0);
 		pg_atomic_init_u64(&rg_shared->stale_since_ms, 0);

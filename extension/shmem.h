@@ -71,6 +71,18 @@ typedef struct RgSample
 	double		rate;			/* bytes per second */
 } RgSample;
 
+/* What the probe process saw of the disks last (disk.c); times are of CLOCK_BOOTTIME. */
+typedef struct RgDisk
+{
+	int64		measured_ms;	/* 0: not yet */
+	int64		began_ms;		/* when the access began that has not ended; 0: none */
+	int64		free_bytes;		/* of the place with the least room */
+	bool		is_full;
+	char		place[24];		/* which one that is */
+	int			write_errno;	/* of the last write of the probe; 0: it went well */
+	char		write_place[24];
+} RgDisk;
+
 /* Something an operator asked for; waits for a heartbeat to take it along. */
 typedef struct RgRequest
 {
@@ -94,6 +106,7 @@ typedef struct RgShared
 	RgHistory	history;
 	RgReceipt	receipt;
 	RgSample	sample;
+	RgDisk		disk;
 	XLogRecPtr	rules_lsn;		/* all rules up to here were read from the table */
 	int			nrequests;
 	RgRequest	requests[RG_REQUESTS_MAX];
@@ -119,6 +132,8 @@ typedef struct RgShared
 	/* Who was refused last as another watchdog or an older life of ours; protected by lock. */
 	char		intruder[RG_INTRUDER_SIZE];
 	int64		intruder_ms;
+
+	int			crash_restarts; /* how often this postmaster has begun anew after a crash */
 
 	/* What is known of this start (start.c); the last one is protected by lock. */
 	bool		start_as_standby;

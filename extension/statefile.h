@@ -23,6 +23,7 @@
 
 #define RG_STATE_FILE "regent.state"
 #define RG_STATE_TMP_FILE "regent.state.tmp"
+#define RG_STATE_SPARE_FILE "regent.state.spare"
 #define RG_LOCK_FILE "regent.lock"
 
 /* Terms that are remembered; the oldest is dropped for a new one. */

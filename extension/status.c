@@ -27,6 +27,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "disk.h"
 #include "gate.h"
 #include "nodestate.h"
 #include "park.h"
@@ -45,6 +46,7 @@ enum
 	COL_SYSTEM_IDENTIFIER, COL_TERM, COL_PROMISED_TERM, COL_LEADER, COL_LEASE_LEFT_MS,
 	COL_WATCHDOG_SEEN_MS, COL_STREAMING_STANDBYS, COL_SYNC_STANDBYS, COL_STARTED_AT,
 	COL_BOOTTIME_MS, COL_REPORTED_AT, COL_SERVER_VERSION, COL_EXTENSION_VERSION,
+	COL_DISK_STATE, COL_DISK_FREE_BYTES, COL_DISK_HUNG_MS, COL_DISK_TEXT, COL_CRASH_RESTARTS,
 	COL_COUNT
 };
 
@@ -306,6 +308,22 @@ gate_values(Datum *values, bool *nulls, bool in_recovery)
 		set(values, nulls, COL_LEASE_LEFT_MS, Int64GetDatum(Max(until - rg_boottime_ms(), 0)));
 }
 
+/* From shared memory, like all else here: a disk that hangs must not keep us from saying so. */
+static void
+disk_values(Datum *values, bool *nulls)
+{
+	RgDiskReport report;
+
+	rg_disk_report(&report);
+	if (report.state == NULL)
+		return;
+	set(values, nulls, COL_DISK_STATE, CStringGetTextDatum(report.state));
+	set(values, nulls, COL_DISK_FREE_BYTES, Int64GetDatum(report.free_bytes));
+	if (report.hung_ms > 0)
+		set(values, nulls, COL_DISK_HUNG_MS, Int64GetDatum(report.hung_ms));
+	set(values, nulls, COL_DISK_TEXT, CStringGetTextDatum(report.text));
+}
+
 void
 rg_status_values(Datum *ret_values, bool *ret_nulls)
 {
@@ -333,6 +351,8 @@ rg_status_values(Datum *ret_values, bool *ret_nulls)
 	set(ret_values, ret_nulls, COL_REPORTED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
 	set(ret_values, ret_nulls, COL_SERVER_VERSION, CStringGetTextDatum(PG_VERSION));
 	set(ret_values, ret_nulls, COL_EXTENSION_VERSION, CStringGetTextDatum(RG_EXTENSION_VERSION));
+	disk_values(ret_values, ret_nulls);
+	set(ret_values, ret_nulls, COL_CRASH_RESTARTS, Int32GetDatum(rg_shared->crash_restarts));
 }
 
 PG_FUNCTION_INFO_V1(regent_node_status);

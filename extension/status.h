@@ -10,7 +10,7 @@
 #include "replication/walreceiver.h"
 
 /* Columns of regent.node_status(); those of heartbeat() begin with them. */
-#define RG_STATUS_COLUMNS 29
+#define RG_STATUS_COLUMNS 34
 
 extern void rg_status_values(Datum *ret_values, bool *ret_nulls);
 

@@ -95,7 +95,12 @@ CREATE FUNCTION regent.node_status(
 	OUT boottime_ms pg_catalog.int8,
 	OUT reported_at pg_catalog.timestamptz,
 	OUT server_version pg_catalog.text,
-	OUT extension_version pg_catalog.text)
+	OUT extension_version pg_catalog.text,
+	OUT disk_state pg_catalog.text,
+	OUT disk_free_bytes pg_catalog.int8,
+	OUT disk_hung_ms pg_catalog.int8,
+	OUT disk_text pg_catalog.text,
+	OUT crash_restarts pg_catalog.int4)
 RETURNS pg_catalog.record
 AS 'MODULE_PATHNAME', 'regent_node_status'
 LANGUAGE C VOLATILE PARALLEL RESTRICTED;
@@ -206,6 +211,11 @@ CREATE FUNCTION regent.heartbeat(
 	OUT reported_at pg_catalog.timestamptz,
 	OUT server_version pg_catalog.text,
 	OUT extension_version pg_catalog.text,
+	OUT disk_state pg_catalog.text,
+	OUT disk_free_bytes pg_catalog.int8,
+	OUT disk_hung_ms pg_catalog.int8,
+	OUT disk_text pg_catalog.text,
+	OUT crash_restarts pg_catalog.int4,
 	OUT boot_id pg_catalog.uuid,
 	OUT postmaster_pid pg_catalog.int4,
 	OUT rule pg_catalog.jsonb,

@@ -76,6 +76,19 @@ gate_name(const RgView *view, int i)
 	return "unknown";
 }
 
+static json_t *
+disk_json(const RgFacts *f)
+{
+	static const char *const words[] = {
+		[RG_DISKV_UNKNOWN] = "unknown",[RG_DISKV_OK] = "ok",[RG_DISKV_FULL] = "full",
+		[RG_DISKV_FAILING] = "failing",[RG_DISKV_HUNG] = "hung"
+	};
+
+	return json_pack("{s:s,s:o,s:I,s:s}", "state", words[f->disk], "free_bytes",
+					 f->disk == RG_DISKV_UNKNOWN ? json_null() : json_integer(f->disk_free_bytes),
+					 "hung_ms", (json_int_t) f->disk_hung_ms, "text", f->disk_text);
+}
+
 /* As of now: it runs out while nobody answers, too. */
 static json_t *
 lease_left_json(const RgView *view, int i)
@@ -126,6 +139,7 @@ node_json(const RgCluster *c, int i)
 	SET("candidate", json_pack("{s:b,s:s}", "eligible", d->eligible[i] ? 1 : 0,
 							   "reason", d->candidate_reasons[i]));
 	SET("ssh", json_string(ssh_name(v)));
+	SET("disk", disk_json(f));
 #undef SET
 	return json;
 }

@@ -268,6 +268,29 @@ check_heartbeat(RgCheck *check, int node, RgSession *session)
 		rg_check_say(check, RG_FINDING_FAILED, name, "heartbeat refused: %s\t%s", err.message, err.hint);
 }
 
+/* Of all disks of the server: the helper sees that of the data directory only. */
+static void
+check_disk(RgCheck *check, int node, RgSession *session)
+{
+	const char *name = check->config->nodes[node].name;
+	PGresult   *row;
+	RgError		err = {0};
+
+	if (rg_session_query(session, "SELECT disk_state, disk_text FROM regent.node_status()", 0, NULL,
+						 RG_SESSION_QUERY_MS, &row, &err) != 0)
+		return;					/* check_rule says why */
+	if (strcmp(column(row, "disk_state"), "ok") == 0)
+		rg_check_say(check, RG_FINDING_OK, name, "its disks take writes: %s", column(row, "disk_text"));
+	else if (*column(row, "disk_state") != '\0')
+		rg_check_say(check, RG_FINDING_WARNING, name, "its disk is %s: %s\tfree some space there, or see the kernel log; "
+					 "regent.disk_reserve says below what it counts as full", column(row, "disk_state"),
+					 column(row, "disk_text"));
+	else
+		rg_check_say(check, RG_FINDING_WARNING, name, "nobody has looked at its disks yet\tsee whether the process "
+					 "\"pg_regent probe\" runs there: max_worker_processes may be too small");
+	PQclear(row);
+}
+
 static void
 check_rule(RgCheck *check, int node, RgSession *session)
 {
@@ -324,6 +347,7 @@ check_open_server(RgCheck *check, int node, RgSession *session)
 	{
 		check_heartbeat(check, node, session);
 		check_rule(check, node, session);
+		check_disk(check, node, session);
 	}
 	if (n->is_loaded)
 		rg_check_gate(check, node, session);

@@ -56,6 +56,16 @@ typedef enum RgGateView
 	RG_GATEV_OFF
 } RgGateView;
 
+/* How a node's disks are, in the words of node_status(). */
+typedef enum RgDiskView
+{
+	RG_DISKV_UNKNOWN = 0,
+	RG_DISKV_OK,
+	RG_DISKV_FULL,
+	RG_DISKV_FAILING,			/* a write fails for another reason */
+	RG_DISKV_HUNG				/* a write does not end */
+} RgDiskView;
+
 /* The last good answer to a heartbeat. */
 typedef struct RgFacts
 {
@@ -89,6 +99,11 @@ typedef struct RgFacts
 	char		intruder[96];	/* another watchdog, or an older life of this one, that it refused */
 	int64_t		intruder_age_ms;	/* when; -1 = never */
 	uint64_t	start_lsn;		/* on a primary: where its WAL ended when this server was started; 0 = it came up as a standby, or is not known */
+	RgDiskView	disk;
+	int64_t		disk_free_bytes;	/* of the place with the least room; -1 = unknown */
+	int64_t		disk_hung_ms;	/* for how long a write has not ended; 0 = none hangs */
+	char		disk_text[96];	/* where, and what is the matter */
+	int			crash_restarts; /* how often its postmaster has begun anew after a crash of a child */
 } RgFacts;
 
 /* The newest outcome of speaking SQL to a node. */

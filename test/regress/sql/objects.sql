@@ -63,5 +63,5 @@ WITH f AS (
 	FROM pg_proc, unnest(proargnames, proargmodes, proallargtypes) WITH ORDINALITY u(n, m, t, i)
 	WHERE oid IN ('regent.node_status'::regproc, 'regent.heartbeat'::regproc)
 	GROUP BY proname)
-SELECT h.outs[1:29] = s.outs AS same_names, h.types[1:29] = s.types AS same_types, h.outs[30:] AS more
+SELECT h.outs[1:34] = s.outs AS same_names, h.types[1:34] = s.types AS same_types, h.outs[35:] AS more
 FROM f h, f s WHERE h.proname = 'heartbeat' AND s.proname = 'node_status';

@@ -15,6 +15,9 @@ SELECT node_name, role, in_recovery, writable, gate, walreceiver_state, upstream
 	   receive_lsn, replay_lsn, replay_lag_bytes, replay_lag_ms, last_message_age_ms,
 	   replay_paused
 FROM regent.node_status();
+SELECT disk_state, disk_free_bytes > 0 AS disk_free_bytes, disk_hung_ms,
+	   disk_text ~ '^[0-9]+ bytes free in ' AS disk_text, crash_restarts
+FROM regent.node_status();
 SELECT term, promised_term, leader, lease_left_ms, watchdog_seen_ms, streaming_standbys,
 	   sync_standbys, extension_version
 FROM regent.node_status();
