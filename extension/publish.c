@@ -23,7 +23,9 @@
 
 #include "command.h"
 #include "errors.h"
+#include "guests.h"
 #include "nodestate.h"
+#include "pg_regent.h"
 #include "requests.h"
 #include "shmem.h"
 
@@ -163,6 +165,33 @@ array_object(JsonbContainer *array, uint32 index)
 
 /* ------------------------------------------------ publish */
 
+/* Whose slots are wanted here: objects with "at" (the node that has it) and "node". */
+static void
+take_guests(Jsonb *state, int64 term)
+{
+	JsonbContainer *slots = published_array(state, "slots", NODES_MAX);
+	RgGuests	guests;
+
+	/* a watchdog that does not speak of slots wants none of them touched */
+	if (slots == NULL)
+		return;
+	memset(&guests, 0, sizeof(guests));
+	guests.term = term;
+	for (uint32 i = 0; i < JsonContainerSize(slots); i++)
+	{
+		char	   *at = field_text(array_object(slots, i), "at");
+		char	   *node = field_text(array_object(slots, i), "node");
+
+		if (at == NULL || node == NULL || !rg_name_is_valid(node))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("a slot in the published state does not name two nodes")));
+		if (strcmp(at, rg_node_name) == 0 && guests.count < RG_VOTERS_MAX)
+			strlcpy(guests.names[guests.count++], node, RG_NAME_SIZE);
+	}
+	rg_guests_set(&guests);
+}
+
 /* Turns every object into values once, and notes the jobs' ids. */
 static int
 check_published(Jsonb *state, int64 *ret_job_ids)
@@ -226,6 +255,7 @@ regent_publish(PG_FUNCTION_ARGS)
 	rg_shared->published_encoding = GetDatabaseEncoding();
 	LWLockRelease(rg_shared->lock);
 	rg_requests_drop(job_ids, njobs);
+	take_guests(published, command.term);
 
 	PG_RETURN_DATUM(rg_state_after(state));
 }

@@ -92,6 +92,15 @@ typedef struct RgRequest
 	char		method[8];		/* of a rebuild */
 } RgRequest;
 
+/* Who is to stream from here beside the voters, as published for this term. */
+typedef struct RgGuests
+{
+	int64		term;			/* 0: nothing was published since the start */
+	uint64		version;		/* grows with each publication that changed anything */
+	int			count;
+	char		names[RG_VOTERS_MAX][RG_NAME_SIZE];
+} RgGuests;
+
 typedef struct RgShared
 {
 	LWLock	   *lock;
@@ -114,6 +123,7 @@ typedef struct RgShared
 	int			published_length;
 	int			published_encoding;
 	char		published[RG_PUBLISHED_SIZE];
+	RgGuests	guests;			/* whose slots are kept beside the voters' (guests.c) */
 	Latch	   *worker_latch;	/* NULL: no worker */
 	bool		worker_connecting;	/* still set at the worker's start: it died of it */
 	int64		worker_retry_ms;	/* pause between its looks for a missing database */

@@ -44,6 +44,7 @@
 #include "utils/ps_status.h"
 #include "utils/snapmgr.h"
 
+#include "guests.h"
 #include "history.h"
 #include "marker.h"
 #include "nodestate.h"
@@ -87,6 +88,10 @@ static int64 slots_term = 0;
 static int32 slots_seq = 0;
 static bool slots_in_recovery = false;
 static bool slots_are_made = false;
+
+/* The list of guests that was last looked at, and when. */
+static uint64 guests_version = 0;
+static int64 guests_at_ms = 0;
 
 /* The timeline whose earlier history files are all there, and when that was tried last. */
 static TimeLineID histories_timeline = 0;
@@ -289,6 +294,31 @@ create_slots(void)
 						rg_node_name)));
 }
 
+static bool
+guests_are_due(int64 now)
+{
+	RgGuests	guests;
+
+	rg_guests_get(&guests);
+	return guests.term != 0 &&
+		(guests.version != guests_version || now - guests_at_ms >= SLOTS_AGAIN_MS);
+}
+
+static void
+keep_guests(void)
+{
+	RgState    *state = palloc(sizeof(RgState));
+	RgGuests	guests;
+
+	guests_at_ms = rg_boottime_ms();
+	rg_guests_get(&guests);
+	guests_version = guests.version;
+	rg_shared_state(state);
+	/* as with the voters' slots: a stale primary keeps WAL for nobody */
+	if (state->has_rule && (RecoveryInProgress() || strcmp(state->rule.leader, rg_node_name) == 0))
+		(void) rg_guests_keep_slots(&state->rule, &guests);
+}
+
 static void
 complete_histories(void)
 {
@@ -425,6 +455,7 @@ work(void)
 	static Step cut_step = {.what = "turn the walreceiver off", .run = cut_off};
 	static Step archive_step = {.what = "restore restore_command", .run = restore_archive};
 	static Step slots_step = {.what = "create replication slots", .run = create_slots};
+	static Step guests_step = {.what = "keep the slots of other nodes", .run = keep_guests};
 	static Step histories_step = {.what = "complete its history files", .run = complete_histories};
 	static Step dangling_step = {.what = "remove unused history files", .run = drop_dangling};
 	int64		now = rg_boottime_ms();
@@ -456,6 +487,8 @@ work(void)
 		run(&archive_step);
 	if (slots_are_due(todo.term, todo.seq, now))
 		run(&slots_step);
+	if (guests_are_due(now))
+		run(&guests_step);
 
 	if (!RecoveryInProgress() && todo.term > 0 && histories_timeline != rg_current_timeline(false) &&
 		now - histories_at_ms >= HISTORIES_AGAIN_MS)

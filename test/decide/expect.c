@@ -49,7 +49,7 @@ same_number(Scene *s, const Line *line, const char *what, int64_t wanted, int64_
 static bool
 is_option(const char *word)
 {
-	static const char *const options[] = {"term=", "leader=", "job=", "attempt=", "pid=", "seq=",
+	static const char *const options[] = {"term=", "leader=", "source=", "job=", "attempt=", "pid=", "seq=",
 	"attempts=", "must_end=", "ended=", "fenced_term=", "rebuilds=", "automatic=",
 	"lease=", "stale=", "admitted=", NULL};
 
@@ -71,6 +71,9 @@ step_matches(const Scene *s, const Line *line, const RgStep *step, RgStepKind ki
 	if ((v = line_get(line, "term")) != NULL && parse_int(line, v) != step->term)
 		return false;
 	if ((v = line_get(line, "leader")) != NULL && parse_node(line, s, v) != step->leader)
+		return false;
+	if ((v = line_get(line, "source")) != NULL &&
+		(strcmp(v, "-") == 0 ? -1 : parse_node(line, s, v)) != step->source)
 		return false;
 	if ((v = line_get(line, "pid")) != NULL && parse_int(line, v) != step->expect.pid)
 		return false;
@@ -99,6 +102,8 @@ describe_steps(const Scene *s, char *buf, size_t size)
 								 (long long) step->term);
 		if (step->leader >= 0 && len < size)
 			len += (size_t) snprintf(buf + len, size - len, " leader=%s", s->view.nodes[step->leader].name);
+		if (step->source >= 0 && len < size)
+			len += (size_t) snprintf(buf + len, size - len, " source=%s", s->view.nodes[step->source].name);
 	}
 }
 

@@ -36,6 +36,23 @@ add_nodes(Scene *s, const Line *line)
 	}
 }
 
+/* cascades=n4:n2: n4 has n2 as its upstream, and no vote. */
+static void
+set_cascade(Scene *s, const Line *line)
+{
+	const char *text = line_get(line, "cascades");
+	const char *colon = text != NULL ? strchr(text, ':') : NULL;
+	char		name[RG_CORE_NAME_MAX];
+
+	if (text == NULL)
+		return;
+	if (colon == NULL)
+		line_error(line, "cascades=NODE:UPSTREAM");
+	(void) snprintf(name, sizeof(name), "%.*s", (int) (colon - text), text);
+	(void) parse_node(line, s, colon + 1);
+	RG_COPY(s->view.nodes[parse_node(line, s, name)].upstream, colon + 1);
+}
+
 /* A healthy cluster: rule TERM, everybody streams from the leader, helpers have shown all. */
 static void
 make_healthy(Scene *s, const Line *line)
@@ -224,6 +241,7 @@ change_restart(Scene *s)
 		memset(&fresh, 0, sizeof(fresh));
 		RG_COPY(fresh.name, n->name);
 		fresh.priority = n->priority;
+		RG_COPY(fresh.upstream, n->upstream);
 		/* what the node will say when it is asked again; only its first heartbeat makes it valid */
 		fresh.facts = n->facts;
 		fresh.facts.valid = false;
@@ -233,7 +251,10 @@ change_restart(Scene *s)
 	s->view.started_ms = s->view.now_ms;
 	s->memory.newest_ms = s->memory.closed_ms = s->memory.told_ms = s->memory.behind_ms = 0;
 	for (int i = 0; i < RG_CORE_NODES_MAX; i++)
-		s->memory.nodes[i].apart_ms = 0;
+	{
+		s->memory.nodes[i].apart_ms = s->memory.nodes[i].upstream_ms = 0;
+		s->memory.nodes[i].cascades = s->memory.nodes[i].upstream_fit = false;
+	}
 	if (s->view.maybe_restored)
 		s->memory.confirmed = false;
 	if (!rg_phase_is_failover(s->memory.phase))
@@ -371,6 +392,7 @@ scene_change(Scene *s, const Line *line)
 	else if (strcmp(verb, "cluster") == 0 || strcmp(verb, "configured") == 0)
 	{
 		add_nodes(s, line);
+		set_cascade(s, line);
 		if (verb[1] == 'l')
 			make_healthy(s, line);
 	}

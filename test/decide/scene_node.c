@@ -191,6 +191,8 @@ change_probe(Scene *s, const Line *line, int node)
 		RG_COPY(n->ssh_text, v);
 	if ((v = line_get(line, "priority")) != NULL)
 		n->priority = (int) parse_int(line, v);
+	if ((v = line_get(line, "cascades")) != NULL)
+		RG_COPY(n->upstream, strcmp(v, "-") == 0 ? "" : v);
 	if ((v = line_get(line, "copied")) != NULL)
 		n->copy_bytes = parse_int(line, v);
 	if ((v = line_get(line, "total")) != NULL)
@@ -205,7 +207,7 @@ scene_change_node(Scene *s, const Line *line)
 		"promoting", "start", "sysid", "paused", "lag_bytes", "streaming", "upstream", "sync", "hears",
 		"message", "probe", "probe_start", "state", "pidfile", "fenced", "recovery", "probe_sysid", "ssh",
 	"ssh_text", "priority", "copied", "total", "gate", "lease_left", "rule_lease", "rule_watchdog",
-	"ahead", "intruder", "checkpoint", "probe_promised", NULL};
+	"ahead", "intruder", "checkpoint", "probe_promised", "cascades", NULL};
 	int			node;
 
 	if (line->nwords < 3)

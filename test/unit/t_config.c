@@ -111,7 +111,8 @@ test_config_every_key_is_read(void **state)
 							  "state_directory = /s\ncontrol_socket = /c.sock\nhttp_listen = [::1]:80\n"
 							  "[node a]\nhost = /tmp\nssh_host = db1\nport = 5433\nssh_port = 2222\n"
 							  "priority = 0\nweight = 1000\n"
-							  "[node  b]\nhost = ::1");
+							  "[node  b]\nhost = ::1\nupstream =\n"
+							  "[node c]\nhost = ::2\nupstream = b\n");
 
 	(void) state;
 	assert_string_equal(c->name, "c_1");
@@ -142,6 +143,11 @@ test_config_every_key_is_read(void **state)
 	assert_int_equal(c->nodes[0].weight, 1000);
 	assert_string_equal(c->nodes[1].name, "b");
 	assert_string_equal(c->nodes[1].ssh_host, "::1");
+	assert_string_equal(c->nodes[1].upstream, "");
+	assert_string_equal(c->nodes[2].upstream, "b");
+	assert_false(rg_config_cascades(c, 1));
+	assert_true(rg_config_cascades(c, 2));
+	assert_int_equal(rg_config_voters(c), 2);
 	free(c);
 }
 
@@ -243,6 +249,16 @@ static const Bad bad[] = {
 	{":7: nodes n1 and n2 have the same host and port (10.0.0.11, 5432): each node is a server of its own"}},
 	{CLUSTER "[node n1]\nhost = Db\n[node n2]\nhost = db\n", {"nodes n1 and n2 have the same host and port"}},
 	{CLUSTER N1 "[node n2]\nhost = /tmp\n", {":5: node n2 has a socket directory as host, so it needs a key \"ssh_host\""}},
+	{CLUSTER N1 N2 "upstream = n3\n", {":7: upstream = n3: there is no node of this name"}},
+	{CLUSTER N1 N2 "upstream = n2\n", {":7: upstream = n2: a node can't stream from itself"}},
+	{CLUSTER N1 N2 "upstream = n1\n" "[node n3]\nhost = h\nupstream = n2\n",
+	{":10: upstream = n2: that node has an upstream itself (n1); take one without"}},
+	{CLUSTER N1 "upstream = n2\n" N2 "upstream = n1\n",
+	{":5: upstream = n2: that node has an upstream itself (n1)", ":8: upstream = n1: that node has an upstream itself (n2)"}},
+	{CLUSTER "durability = sync\nquorum = 2\n" N1 N2 "[node n3]\nhost = h\nupstream = n2\n",
+	{":4: quorum = 2 is more than the cluster has standbys: at most 1"}},
+	{CLUSTER N1 "priority = 0\n" N2 "priority = 0\n" "[node n3]\nhost = h\nupstream = n2\n",
+	{":5: priority = 0 on all nodes without an upstream: failover could never happen"}},
 	{CLUSTER N1 "priority = 0\n" N2 "priority = 0\n", {":5: priority = 0 on all nodes: failover could never happen"}},
 	/* combinations, and several errors at once */
 	{CLUSTER "heartbeat_interval = 2s\nlease = 7s\nhang_budget = 5s\n" NODES,

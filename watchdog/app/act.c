@@ -202,7 +202,9 @@ act_sql(RgPending *p, const StepWay *way)
 		values[n - 1] = p->node->obeys;
 	else if (p->step.kind == RG_STEP_FOLLOW)
 	{
-		(void) rg_conninfo_replication(&c->config, p->node->index, p->step.leader, conninfo,
+		/* whom the term names, and where its WAL comes from */
+		(void) rg_conninfo_replication(&c->config, p->node->index,
+									   p->step.source >= 0 ? p->step.source : p->step.leader, conninfo,
 									   sizeof(conninfo));
 		(void) snprintf(slot, sizeof(slot), "regent_%s", c->config.nodes[p->node->index].name);
 		values[n++] = c->config.nodes[p->step.leader].name;

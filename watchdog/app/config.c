@@ -311,6 +311,22 @@ rg_config_read(const char *file, RgConfig *ret_config, FILE *out, RgError *err)
 	return rc;
 }
 
+bool
+rg_config_cascades(const RgConfig *config, int node)
+{
+	return config->nodes[node].upstream[0] != '\0';
+}
+
+int
+rg_config_voters(const RgConfig *config)
+{
+	int			voters = 0;
+
+	for (int i = 0; i < config->nnodes; i++)
+		voters += !rg_config_cascades(config, i);
+	return voters;
+}
+
 int
 rg_config_node(const RgConfig *config, const char *name)
 {

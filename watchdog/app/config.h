@@ -36,6 +36,7 @@ typedef struct RgNodeConfig
 	int			ssh_port;
 	int			priority;		/* 0 = never promoted; default 100 */
 	int			weight;			/* of reads; default 1 */
+	char		upstream[RG_NAME_MAX];	/* streams from this node, as no voter; "" = from the leader */
 } RgNodeConfig;
 
 typedef struct RgConfig
@@ -72,6 +73,12 @@ extern int	rg_config_read(const char *file, RgConfig *ret_config, FILE *out, RgE
 
 /* The index of a node, or -1. */
 extern int	rg_config_node(const RgConfig *config, const char *name);
+
+/* Streams from another standby: no voter. */
+extern bool rg_config_cascades(const RgConfig *config, int node);
+
+/* The nodes that vote once they are in the cluster: those without an upstream. */
+extern int	rg_config_voters(const RgConfig *config);
 
 /* Checks files and modes (key readable and usable by libssh2, passfile 0600, known_hosts there): regentd --check. */
 extern int	rg_config_check_files(const RgConfig *config, FILE *out);

@@ -89,8 +89,7 @@ check_times(const RgConfig *config, RgConfigSource *source)
 static void
 check_durability(const RgConfig *config, RgConfigSource *source)
 {
-	int			standbys = config->nnodes - 1;
-
+	int			standbys = rg_config_voters(config) - 1;
 	bool		is_async = strcmp(config->durability, "async") == 0;
 
 	if (!is_async && standbys < 1)
@@ -141,17 +140,40 @@ check_priorities(const RgConfig *config, RgConfigSource *source)
 	int			promotable = 0;
 
 	for (int i = 0; i < config->nnodes; i++)
-		promotable += config->nodes[i].priority > 0;
-	if (promotable == 0)
+		promotable += config->nodes[i].priority > 0 && !rg_config_cascades(config, i);
+	if (promotable == 0 && rg_config_voters(config) > 0)
 		rg_config_complain(source, rg_config_line(source, 1, "priority"),
-						   "priority = 0 on all nodes: failover could never happen; "
-						   "give at least two nodes a priority above 0");
+						   "priority = 0 on all nodes%s: failover could never happen; "
+						   "give at least two nodes a priority above 0",
+						   rg_config_voters(config) < config->nnodes ? " without an upstream" : "");
 	else if (config->nnodes > 1 && promotable == 1)
 		rg_config_warn(source, source->section_line[0],
 					   "only one node has a priority above 0: when it fails, no other may take over");
 	if (config->nnodes == 1)
 		rg_config_warn(source, source->section_line[1],
 					   "there is only one node: nobody can take over when it fails");
+}
+
+/* One level only: whoever feeds others is a voter, and has a place to come back to. */
+static void
+check_upstreams(const RgConfig *config, RgConfigSource *source)
+{
+	for (int i = 0; i < config->nnodes; i++)
+	{
+		const RgNodeConfig *node = &config->nodes[i];
+		int			upstream = rg_config_node(config, node->upstream);
+		int			line = rg_config_line(source, i + 1, "upstream");
+
+		if (!rg_config_cascades(config, i))
+			continue;
+		if (upstream < 0)
+			rg_config_complain(source, line, "upstream = %s: there is no node of this name", node->upstream);
+		else if (upstream == i)
+			rg_config_complain(source, line, "upstream = %s: a node can't stream from itself", node->upstream);
+		else if (rg_config_cascades(config, upstream))
+			rg_config_complain(source, line, "upstream = %s: that node has an upstream itself (%s); take one without",
+							   node->upstream, config->nodes[upstream].upstream);
+	}
 }
 
 /* A Unix socket's path must fit into sockaddr_un. */
@@ -172,6 +194,7 @@ rg_config_check_combinations(const RgConfig *config, RgConfigSource *source)
 	check_times(config, source);
 	check_durability(config, source);
 	check_addresses(config, source);
+	check_upstreams(config, source);
 	check_priorities(config, source);
 	check_socket(config, source);
 }

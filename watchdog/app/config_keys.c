@@ -101,6 +101,8 @@ const RgKey rg_keys[] = {
 			 "the greatest wins among equally advanced candidates; 0: never promoted"),
 	NODE_KEY(weight, weight, INTEGER, false, "1", 0, 1000,
 			 "share of reads through a load balancer; 0: none"),
+	ROW("node", RgNodeConfig, upstream, upstream, NAME, false, true, "", 0, 0, NULL,
+		"another node that this one streams from, as a cascading standby without a vote; empty: from the leader"),
 };
 
 const int	rg_nkeys = sizeof(rg_keys) / sizeof(rg_keys[0]);

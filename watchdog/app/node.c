@@ -333,6 +333,7 @@ rg_node_apply_config(RgNode *node)
 
 	rg_text(v->name, sizeof(v->name), "%s", config_of(node)->name);
 	v->priority = config_of(node)->priority;
+	rg_text(v->upstream, sizeof(v->upstream), "%s", config_of(node)->upstream);
 	refresh_params(node);
 }
 

@@ -11,6 +11,7 @@
 
 #include "record.h"
 #include "watchdog/base/clock.h"
+#include "watchdog/core/upstream.h"
 
 static json_t *
 lsn_json(uint64_t lsn)
@@ -102,6 +103,16 @@ lease_left_json(const RgView *view, int i)
 	return json_integer(left > 0 ? left : 0);
 }
 
+/* The node that shows it as its standby, null where none does. */
+static json_t *
+source_json(const RgCluster *c, int i)
+{
+	for (int k = 0; k < c->nnodes; k++)
+		if (rg_view_answers(&c->view, k) && (c->view.nodes[k].facts.streaming_from_us >> i & 1) != 0)
+			return json_string(c->view.nodes[k].name);
+	return json_null();
+}
+
 static json_t *
 node_json(const RgCluster *c, int i)
 {
@@ -130,6 +141,9 @@ node_json(const RgCluster *c, int i)
 	SET("replay_lag_ms", known_int(f->valid ? f->replay_lag_ms : -1));
 	SET("walreceiver_state", json_string(node->has_last ? node->last.receiver_state : ""));
 	SET("upstream", json_string(node->has_last ? node->last.upstream : ""));
+	SET("upstream_node", v->upstream[0] ? json_string(v->upstream) : json_null());
+	SET("streams_from", source_json(c, i));
+	SET("voter", json_boolean(rg_rule_has_voter(&c->memory.rule, v->name)));
 	SET("term", json_integer(f->rule.term));
 	SET("promised_term", json_integer(f->promised_term));
 	SET("priority", json_integer(c->config.nodes[i].priority));
@@ -251,6 +265,24 @@ publish_node(const RgCluster *c, int i, bool ages)
 	return json;
 }
 
+/* Slots beside those of the voters: on which node, for which. */
+static json_t *
+publish_slots(const RgCluster *c)
+{
+	json_t	   *slots = json_array();
+
+	for (int at = 0; at < c->nnodes; at++)
+	{
+		uint32_t	set = rg_upstream_slots(&c->view, &c->memory, at);
+
+		for (int i = 0; i < c->nnodes; i++)
+			if ((set >> i & 1) != 0)
+				(void) json_array_append_new(slots, json_pack("{s:s,s:s}", "at", c->view.nodes[at].name,
+															  "node", c->view.nodes[i].name));
+	}
+	return slots;
+}
+
 json_t *
 rg_status_publication(const RgCluster *c, bool ages)
 {
@@ -275,7 +307,7 @@ rg_status_publication(const RgCluster *c, bool ages)
 																   (double) job->total));
 		(void) json_array_append_new(jobs, json);
 	}
-	return json_pack("{s:o,s:o}", "nodes", nodes, "jobs", jobs);
+	return json_pack("{s:o,s:o,s:o}", "nodes", nodes, "jobs", jobs, "slots", publish_slots(c));
 }
 
 bool

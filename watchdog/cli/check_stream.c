@@ -66,7 +66,8 @@ check_slots(RgCheck *check, int node, RgSession *session)
 	for (int i = 0; i < check->config->nnodes; i++)
 	{
 		char		slot[RG_NAME_MAX + 8];
-		bool		is_there = i == node;
+		/* a cascading node has a slot where it streams from, and nowhere else */
+		bool		is_there = i == node || rg_config_cascades(check->config, i);
 
 		snprintf(slot, sizeof(slot), "regent_%s", check->config->nodes[i].name);
 		for (int r = 0; r < PQntuples(rows) && !is_there; r++)

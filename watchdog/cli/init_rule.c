@@ -67,14 +67,15 @@ ensure_identity(const RgInit *init, RgIdentity *ret_identity, RgError *err)
 	return rc;
 }
 
-/* {n1,n2,n3}: names are [a-z0-9_], which need no quotes. */
+/* {n1,n2,n3}, without cascading nodes: names are [a-z0-9_], which need no quotes. */
 static void
 format_voters(const RgConfig *config, char *buf, size_t size)
 {
 	size_t		len = 0;
 
 	for (int i = 0; i < config->nnodes && len < size; i++)
-		len += (size_t) snprintf(buf + len, size - len, "%s%s", i == 0 ? "{" : ",", config->nodes[i].name);
+		if (!rg_config_cascades(config, i))
+			len += (size_t) snprintf(buf + len, size - len, "%s%s", len == 0 ? "{" : ",", config->nodes[i].name);
 	if (len < size)
 		snprintf(buf + len, size - len, "}");
 }

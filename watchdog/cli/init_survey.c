@@ -227,6 +227,13 @@ find_primary(RgInit *init, RgError *err)
 		init->primary = i;
 		n++;
 	}
+	if (n == 1 && rg_config_cascades(config, init->primary))
+	{
+		rc = rg_error_set(err, RGE_STATE, "%s is the primary, but has upstream = %s", names,
+						  config->nodes[init->primary].upstream);
+		rg_error_hint(err, "Take the line upstream out of its section in %.200s.", config->file);
+		return rc;
+	}
 	if (n == 1)
 		return 0;
 	if (n > 1)
@@ -276,8 +283,9 @@ rg_init_survey(RgInit *init, RgError *err)
 		if (init->nodes[i].answers && i != init->primary)
 			rg_init_act(init, false, config->nodes[i].name, "standby");
 		else if (!init->nodes[i].answers)
-			rg_init_warn(init, config->nodes[i].name, "it does not answer (%s); it becomes a voter all the same, "
-						 "run regent init again when it runs", init->nodes[i].problem);
+			rg_init_warn(init, config->nodes[i].name, "it does not answer (%s); it %s all the same, "
+						 "run regent init again when it runs", init->nodes[i].problem,
+						 rg_config_cascades(config, i) ? "belongs to the cluster" : "becomes a voter");
 	}
 	return 0;
 }

@@ -22,7 +22,7 @@ check_standbys(const RgInit *init, RgError *err)
 	int			rc;
 
 	for (int i = 0; i < config->nnodes; i++)
-		standbys += init->nodes[i].answers && i != init->primary;
+		standbys += init->nodes[i].answers && i != init->primary && !rg_config_cascades(config, i);
 	if (standbys >= config->quorum)
 		return 0;
 	rc = rg_error_set(err, RGE_STATE, "durability = %s with quorum = %d needs as many standbys, but %d stream%s",

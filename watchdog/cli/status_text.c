@@ -80,6 +80,8 @@ static void
 add_node(RgTable *table, const json_t *node, const char *leader)
 {
 	char		name[RG_TABLE_CELL];
+	char		role[RG_TABLE_CELL];
+	const char *source = rg_json_text(node, "streams_from", "");
 	char		timeline[RG_TEXT_SHORT] = "";
 	char		lag[RG_TEXT_SHORT] = "";
 	char		delay[RG_TEXT_SHORT] = "";
@@ -107,8 +109,13 @@ add_node(RgTable *table, const json_t *node, const char *leader)
 	snprintf(address, sizeof(address), "%.50s:%" PRId64, rg_json_text(node, "host", ""),
 			 rg_json_number(node, "port", 0));
 
+	/* from another node than the leader: that is worth a word */
+	snprintf(role, sizeof(role), "%s%s%s", rg_json_text(node, "role", "unknown"),
+			 is_standby && *source != '\0' && strcmp(source, leader) != 0 ? " of " : "",
+			 is_standby && strcmp(source, leader) != 0 ? source : "");
+
 	cells[n++] = name;
-	cells[n++] = rg_json_text(node, "role", "unknown");
+	cells[n++] = role;
 	cells[n++] = rg_json_text(node, "state", "unknown");
 	cells[n++] = rg_json_text(node, "gate", "unknown");
 	cells[n++] = timeline;

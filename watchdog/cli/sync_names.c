@@ -10,6 +10,7 @@ void
 rg_sync_names(const RgConfig *config, char *buf, size_t size)
 {
 	size_t		len = (size_t) snprintf(buf, size, "ANY %d (", config->quorum);
+	bool		is_first = true;
 
 	for (int i = 0; i < config->nnodes && len < size; i++)
 	{
@@ -17,7 +18,10 @@ rg_sync_names(const RgConfig *config, char *buf, size_t size)
 		/* a name that begins with a digit would be read as a number */
 		const char *quote = name[0] >= '0' && name[0] <= '9' ? "\"" : "";
 
-		len += (size_t) snprintf(buf + len, size - len, "%s%s%s%s", i == 0 ? "" : ", ", quote, name, quote);
+		if (rg_config_cascades(config, i))
+			continue;
+		len += (size_t) snprintf(buf + len, size - len, "%s%s%s%s", is_first ? "" : ", ", quote, name, quote);
+		is_first = false;
 	}
 	if (len < size)
 		snprintf(buf + len, size - len, ")");

@@ -21,6 +21,7 @@
 #include "ready.h"
 #include "rejoin.h"
 #include "switch.h"
+#include "upstream.h"
 
 #define MOVES_PER_ROUND 4
 
@@ -405,6 +406,7 @@ rg_decide(const RgView *view, const RgMemory *before, RgDecision *ret)
 			break;
 		enter(view, ret, move);
 	}
+	rg_upstream_learn(view, ret);
 	tell_new_alarm(ret, before);
 	tell_intruders(view, ret);
 	rg_change_tell(&before->rule, ret);

@@ -54,7 +54,8 @@ rg_evidence_of_purpose(const RgView *view, const RgMemory *memory, int leader)
 /*
  * When a standby that answers last received WAL, and which one; 0 = no such standby,
  * never.  One that does not stream counts its own start as a receipt: that is no sign
- * of the leader's life.
+ * of the leader's life.  Nor is what a cascading node gets from its upstream, which
+ * may have had it for long.
  */
 static int64_t
 last_received_ms(const RgView *view, int leader, bool streaming, int *ret_node)
@@ -64,7 +65,8 @@ last_received_ms(const RgView *view, int leader, bool streaming, int *ret_node)
 	*ret_node = -1;
 	for (int i = 0; i < view->nnodes; i++)
 		if (i != leader && rg_view_answers(view, i) && rg_view_received_ms(view, i) > newest &&
-			(view->nodes[i].facts.receiver_streaming || !streaming))
+			(view->nodes[i].facts.receiver_streaming || !streaming) &&
+			(view->nodes[i].upstream[0] == '\0' || (view->nodes[leader].facts.streaming_from_us >> i & 1) != 0))
 		{
 			newest = rg_view_received_ms(view, i);
 			*ret_node = i;

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "upstream.h"
+
 /* Not known yet: it owes whatever the leader has when the swap is over. */
 #define OWES_ALL ((uint64_t) INT64_MAX)
 
@@ -70,11 +72,10 @@ rg_job_refusal(const RgView *view, const RgMemory *memory, const char *node, cha
 		rg_text(buf, RG_TEXT_MAX, "%s is being rebuilt already", node);
 		return buf;
 	}
-	if (rg_view_is_standby(view, i) && view->nodes[i].facts.receiver_streaming &&
-		(view->nodes[leader].facts.streaming_from_us >> i & 1) != 0)
+	if (rg_view_is_standby(view, i) && rg_upstream_streams(view, memory, i))
 	{
 		rg_text(buf, RG_TEXT_MAX, "%s is healthy and streams from %s: there is nothing to rebuild",
-				node, memory->rule.leader);
+				node, view->nodes[rg_upstream_source(view, memory, i)].name);
 		return buf;
 	}
 	if (view->nodes[i].ssh != RG_SSHV_READY)
@@ -238,8 +239,7 @@ streams(const RgView *view, const RgDecision *d, const RgJob *job, int node)
 	const RgFacts *f = &view->nodes[node].facts;
 
 	return rg_view_is_standby(view, node) && view->nodes[node].facts_ms > job->phase_ms &&
-		f->receiver_streaming && f->rule.term == d->memory.rule.term &&
-		(view->nodes[d->leader].facts.streaming_from_us >> node & 1) != 0;
+		f->rule.term == d->memory.rule.term && rg_upstream_streams(view, &d->memory, node);
 }
 
 /* Says how it stands; a recovery that moves on begins the wait anew. */

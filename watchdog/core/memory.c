@@ -88,6 +88,7 @@ rg_decision_step(RgDecision *d, RgStepKind kind, int node, int leader, int64_t t
 	step->kind = kind;
 	step->node = node;
 	step->leader = leader;
+	step->source = -1;
 	step->term = term;
 	step->key = term;
 	return step;

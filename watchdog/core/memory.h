@@ -81,6 +81,9 @@ typedef struct RgNodeMemory
 	RgServerStart met;			/* the start that was seen last; not journalled */
 	int64_t		met_ms;			/* when its first answer came; not journalled */
 	int64_t		apart_ms;		/* since when it does not stream; not journalled */
+	bool		cascades;		/* it is to stream from its upstream, not from the leader; not journalled */
+	bool		upstream_fit;	/* and that can be followed; not journalled */
+	int64_t		upstream_ms;	/* since when it can, or can't; not journalled */
 	char		reason[RG_TEXT_MAX];
 } RgNodeMemory;
 
@@ -127,6 +130,7 @@ typedef struct RgStep
 	RgStepKind	kind;
 	int			node;			/* on which it runs */
 	int			leader;			/* whom to follow, from whom to copy; -1 */
+	int			source;			/* FOLLOW: the upstream to stream from instead of the leader itself; -1 */
 	int64_t		term;
 	int64_t		key;			/* tells tries apart: the term, or job + attempt */
 	int64_t		job;			/* 0 = none */

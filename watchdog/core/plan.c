@@ -15,6 +15,7 @@
 #include "decide.h"
 #include "recruit.h"
 #include "switch.h"
+#include "upstream.h"
 
 #define MANY 1000000
 #define SSH_LATER_MS 100
@@ -278,6 +279,9 @@ rg_plan_waits_for_promises(const RgView *view, const RgDecision *d)
 		return false;
 	for (int i = 0; i < view->nnodes; i++)
 	{
+		/* a cascading node has no vote: nobody waits for it */
+		if (rg_upstream_cascades(view, &d->memory, i))
+			continue;
 		if (is_on_its_way(view, &d->memory, i))
 			return true;
 		if (rg_view_is_standby(view, i) && promise_is_missing(view, d, i) &&

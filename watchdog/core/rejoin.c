@@ -21,21 +21,10 @@
 #include "learn.h"
 #include "phase.h"
 #include "plan.h"
+#include "upstream.h"
 
 #define LAGGING_BYTES (64 * 1024 * 1024)
 #define REBUILDS_MAX 3
-
-static bool
-streams_from_leader(const RgView *view, const RgDecision *d, int node)
-{
-	const RgFacts *f = &view->nodes[node].facts;
-
-	if (!f->receiver_streaming)
-		return false;
-	if (d->leader >= 0 && rg_view_answers(view, d->leader))
-		return (view->nodes[d->leader].facts.streaming_from_us >> node & 1) != 0;
-	return true;
-}
 
 static RgNodeState
 state_of_answering(const RgView *view, const RgDecision *d, int node, char *why)
@@ -71,10 +60,13 @@ state_of_answering(const RgView *view, const RgDecision *d, int node, char *why)
 		rg_text(why, RG_TEXT_MAX, "leads by rule, but its server is in recovery");
 		return RG_STATE_NOT_STREAMING;
 	}
-	if (!streams_from_leader(view, d, node))
+	if (!rg_upstream_streams(view, &d->memory, node))
 	{
-		rg_text(why, RG_TEXT_MAX, f->receiver_streaming ? "streams, but not from the leader"
-				: "its walreceiver does not stream%s", f->replay_paused ? "; replay is paused" : "");
+		if (f->receiver_streaming)
+			rg_text(why, RG_TEXT_MAX, "streams, but not from %s",
+					d->memory.nodes[node].cascades ? n->upstream : "the leader");
+		else
+			rg_text(why, RG_TEXT_MAX, "its walreceiver does not stream%s", f->replay_paused ? "; replay is paused" : "");
 		return RG_STATE_NOT_STREAMING;
 	}
 	if (f->replay_paused)
@@ -87,6 +79,7 @@ state_of_answering(const RgView *view, const RgDecision *d, int node, char *why)
 		rg_text(why, RG_TEXT_MAX, "%lld bytes behind", (long long) f->replay_lag_bytes);
 		return RG_STATE_LAGGING;
 	}
+	rg_upstream_text(view, &d->memory, node, why);
 	return RG_STATE_OK;
 }
 
@@ -197,8 +190,42 @@ diverged(const RgView *view, RgDecision *d, int node, const char *why)
 }
 
 /*
- * It follows this term, but not at the leader: it came by way of another standby,
- * or its upstream is gone.  Pointing it at the leader (again) harms nothing.
+ * To the leader, or to its upstream: then as a step of another key, so that neither
+ * waits for what became of the other.
+ */
+static int64_t
+follow_key(const RgView *view, const RgDecision *d, int node)
+{
+	int			source = rg_upstream_source(view, &d->memory, node);
+
+	return source == d->leader ? d->memory.rule.term : -(d->memory.rule.term * RG_CORE_NODES_MAX + source);
+}
+
+static void
+follow(const RgView *view, RgDecision *d, int node)
+{
+	int			source = rg_upstream_source(view, &d->memory, node);
+	RgStep	   *step = rg_decision_step(d, RG_STEP_FOLLOW, node, d->leader, d->memory.rule.term);
+
+	if (step == NULL)
+		return;
+	step->key = follow_key(view, d, node);
+	step->source = source == d->leader ? -1 : source;
+}
+
+/* Its source has to be heard after the node: who has just connected is not in its older answer. */
+static bool
+is_heard_after(const RgView *view, const RgDecision *d, int node)
+{
+	int			source = rg_upstream_source(view, &d->memory, node);
+
+	return view->nodes[source].facts_ms >= view->nodes[node].facts_ms &&
+		view->nodes[d->leader].facts_ms >= view->nodes[node].facts_ms;
+}
+
+/*
+ * It follows this term, but not where it should: it came by way of another standby,
+ * or its upstream is gone or is back.  Pointing it there (again) harms nothing.
  */
 static void
 plan_follow_again(const RgView *view, RgDecision *d, int node)
@@ -208,22 +235,22 @@ plan_follow_again(const RgView *view, RgDecision *d, int node)
 	const RgFacts *leader = &view->nodes[d->leader].facts;
 	const RgOp *op = &n->ops[RG_STEP_FOLLOW];
 	int64_t		term = d->memory.rule.term;
+	int64_t		key = follow_key(view, d, node);
 
-	/* the leader has to be heard after the node: who has just connected is not in its older answer */
 	if (!view->settings.auto_rejoin ||
-		(!rg_rule_has_voter(&d->memory.rule, n->name) && f->receiver_streaming) ||
-		view->nodes[d->leader].facts_ms < n->facts_ms || f->terms[f->nterms - 1].term != term ||
+		(!rg_rule_has_voter(&d->memory.rule, n->name) && n->upstream[0] == '\0' && f->receiver_streaming) ||
+		!is_heard_after(view, d, node) || f->terms[f->nterms - 1].term != term ||
 		rg_rules_may_follow(f->terms, f->nterms, f->promoting_term, f->timeline,
 							rg_facts_held_lsn(f),
 							leader->terms, leader->nterms) != RG_FOLLOW_OK)
 		return;
-	if (rg_op_done(op, term) ? view->now_ms - op->ended_ms >= 30000
-		: rg_op_may_try(op, term, view->now_ms, 1000))
-		(void) rg_decision_step(d, RG_STEP_FOLLOW, node, d->leader, term);
-	if (op->term == term && op->attempts > 1)
+	if (rg_op_done(op, key) ? view->now_ms - op->ended_ms >= 30000
+		: rg_op_may_try(op, key, view->now_ms, 1000))
+		follow(view, d, node);
+	if (op->term == key && op->attempts > 1)
 		rg_text(d->reasons[node], RG_TEXT_MAX,
 				"was pointed at %s and does not stream from it: see its server log, or regent rebuild %s",
-				d->memory.rule.leader, n->name);
+				view->nodes[rg_upstream_source(view, &d->memory, node)].name, n->name);
 }
 
 static void
@@ -237,7 +264,7 @@ plan_standby(const RgView *view, RgDecision *d, int node)
 	int64_t		last = f->nterms > 0 ? f->terms[f->nterms - 1].term : 0;
 	RgFollowVerdict verdict;
 
-	if (streams_from_leader(view, d, node))
+	if (rg_upstream_streams(view, &d->memory, node))
 	{
 		mem->strayed = false;
 		if (mem->fenced_term != 0)
@@ -245,7 +272,7 @@ plan_standby(const RgView *view, RgDecision *d, int node)
 			mem->fenced_term = 0;
 			rg_decision_note(d, RG_EVENT_NODE_REJOIN, node, 0, false,
 							 "%s streams from %s as a standby again", n->name,
-							 d->memory.rule.leader);
+							 view->nodes[rg_upstream_source(view, &d->memory, node)].name);
 		}
 		return;
 	}
@@ -287,10 +314,10 @@ plan_standby(const RgView *view, RgDecision *d, int node)
 		diverged(view, d, node, "it ran as a primary beside the leader");
 	else if (rg_choose_has_lost_wal(n, leader->terms, leader->nterms))
 		diverged(view, d, node, "it led and lacks WAL that it had sent: its disk is an older copy");
-	else if (rg_op_may_try(&n->ops[RG_STEP_FOLLOW], term, view->now_ms, 1000) ||
-			 (rg_op_done(&n->ops[RG_STEP_FOLLOW], term) &&
+	else if (rg_op_may_try(&n->ops[RG_STEP_FOLLOW], follow_key(view, d, node), view->now_ms, 1000) ||
+			 (rg_op_done(&n->ops[RG_STEP_FOLLOW], follow_key(view, d, node)) &&
 			  view->now_ms - n->ops[RG_STEP_FOLLOW].ended_ms >= 5000))
-		(void) rg_decision_step(d, RG_STEP_FOLLOW, node, d->leader, term);
+		follow(view, d, node);
 }
 
 /*

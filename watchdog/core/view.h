@@ -89,7 +89,7 @@ typedef struct RgFacts
 	int			nterms;
 	RgTermEnd	terms[RG_TERMS_MAX];	/* followed or led, ascending */
 	RgServerStart start;
-	uint32_t	streaming_from_us;	/* on a primary: bit per node that streams from it */
+	uint32_t	streaming_from_us;	/* bit per node that streams from it */
 	uint32_t	sync_with_us;	/* on a primary: bit per node that counts as synchronous */
 	int64_t		boottime_ms;	/* the node's own clock when it answered; 0 = unknown */
 	RgGateView	gate;
@@ -200,6 +200,7 @@ typedef struct RgNodeView
 {
 	char		name[RG_CORE_NAME_MAX];
 	int			priority;
+	char		upstream[RG_CORE_NAME_MAX];	/* of a cascading node, which is no voter; "" = it follows the leader */
 	RgFacts		facts;
 	int64_t		facts_ms;		/* when they came */
 	RgSql		sql;
