@@ -12,6 +12,7 @@
 
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
+#include "replication/slot.h"
 #include "utils/backend_status.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
@@ -52,6 +53,13 @@ rg_compat_backend_entry(int number)
 	LocalPgBackendStatus *entry = pgstat_fetch_stat_local_beentry(number);
 
 	return entry != NULL ? &entry->backendStatus : NULL;
+}
+
+/* The server has invalidated this slot: WAL that it needs is gone. */
+static inline bool
+rg_compat_slot_is_lost(const ReplicationSlot *slot)
+{
+	return !XLogRecPtrIsInvalid(slot->data.invalidated_at);
 }
 
 #endif							/* RG_COMPAT_H */

@@ -175,7 +175,7 @@ regent_promote(PG_FUNCTION_ARGS)
 		node.state.promoting = command.term;
 		rg_node_store(&node);
 	}
-	(void) rg_slots_keep_wal(&node.state.rule);
+	rg_slots_keep_wal(&node.state.rule);
 	if (RecoveryInProgress() && !PromoteIsTriggered())
 		(void) rg_history_reserve(rg_current_timeline(true), command.term);
 	wait_for_promotion();

@@ -34,12 +34,13 @@
 #include "pg_regent.h"
 #include "requests.h"
 #include "shmem.h"
+#include "slot_status.h"
 #include "start.h"
 #include "status.h"
 #include "votes.h"
 
 #define COUNTER_WAIT_MS 500
-#define EXTRA_COLUMNS 12
+#define EXTRA_COLUMNS 13
 #define HEARTBEAT_COLUMNS (RG_STATUS_COLUMNS + EXTRA_COLUMNS)
 
 /* Is it this very start of the server that the watchdog means? */
@@ -235,5 +236,6 @@ regent_heartbeat(PG_FUNCTION_ARGS)
 	start_lsn = rg_start_lsn();
 	extra_nulls[11] = XLogRecPtrIsInvalid(start_lsn);
 	extra[11] = LSNGetDatum(start_lsn);
+	extra[12] = rg_slots_jsonb();
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls)));
 }

@@ -32,6 +32,7 @@ int			rg_report_interval = 500;
 bool		rg_lease_from_standbys = true;
 int			rg_disk_reserve = 32;
 int			rg_write_probe = 2000;
+int			rg_slot_wal_limit = 10240;
 char	   *rg_saved_restore_command = NULL;
 
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
@@ -119,6 +120,14 @@ define_settings(void)
 							2000, 0, 600000,
 							PGC_SIGHUP,
 							GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("regent.slot_wal_limit",
+							"How much WAL the unused slot of a node may hold before it is released.",
+							"-1 means no limit but max_slot_wal_keep_size.",
+							&rg_slot_wal_limit,
+							10240, -1, INT_MAX,
+							PGC_SIGHUP,
+							GUC_UNIT_MB,
 							NULL, NULL, NULL);
 	DefineCustomStringVariable("regent.saved_restore_command",
 							   "The restore_command that a promise took away until this node follows a leader again.",

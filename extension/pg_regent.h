@@ -25,6 +25,9 @@ extern int	rg_disk_reserve;
 /* regent.write_probe, milliseconds. */
 extern int	rg_write_probe;
 
+/* regent.slot_wal_limit, megabytes; -1: no limit. */
+extern int	rg_slot_wal_limit;
+
 /* regent.saved_restore_command, see settings.c. */
 extern char *rg_saved_restore_command;
 

@@ -26,10 +26,11 @@
 #include "guests.h"
 #include "nodestate.h"
 #include "pg_regent.h"
+#include "publish.h"
 #include "requests.h"
 #include "shmem.h"
 
-#define NODES_MAX 64
+#define NODES_MAX RG_PUBLISHED_NODES_MAX
 #define JOBS_MAX 64
 
 /* ------------------------------------------------ columns */
@@ -253,6 +254,7 @@ regent_publish(PG_FUNCTION_ARGS)
 	memcpy(rg_shared->published, str, length);
 	rg_shared->published_length = length;
 	rg_shared->published_encoding = GetDatabaseEncoding();
+	rg_shared->published_ms = rg_boottime_ms();
 	LWLockRelease(rg_shared->lock);
 	rg_requests_drop(job_ids, njobs);
 	take_guests(published, command.term);
@@ -279,6 +281,43 @@ get_published(void)
 		return NULL;
 	str[length] = '\0';
 	return DatumGetJsonbP(rg_jsonb_from_text(pg_any_to_server(str, length, encoding)));
+}
+
+/* "16/B374D848" */
+static XLogRecPtr
+published_lsn(const char *str)
+{
+	unsigned	hi;
+	unsigned	lo;
+
+	return str != NULL && sscanf(str, "%X/%X", &hi, &lo) == 2 ? (uint64) hi << 32 | lo : InvalidXLogRecPtr;
+}
+
+int
+rg_published_nodes(RgPublishedNode *ret_nodes, int64 *ret_age_ms)
+{
+	Jsonb	   *published = get_published();
+	JsonbContainer *array = published != NULL ? published_array(published, "nodes", NODES_MAX) : NULL;
+	int			count = 0;
+
+	LWLockAcquire(rg_shared->lock, LW_SHARED);
+	*ret_age_ms = rg_boottime_ms() - rg_shared->published_ms;
+	LWLockRelease(rg_shared->lock);
+	for (uint32 i = 0; array != NULL && i < JsonContainerSize(array); i++)
+	{
+		JsonbContainer *object = array_object(array, i);
+		RgPublishedNode *node = &ret_nodes[count];
+		char	   *name = field_text(object, "node_name");
+		char	   *timeline = field_text(object, "timeline");
+
+		if (name == NULL || !rg_name_is_valid(name))
+			continue;
+		strlcpy(node->node, name, sizeof(node->node));
+		node->timeline = timeline != NULL ? (TimeLineID) strtoul(timeline, NULL, 10) : 0;
+		node->flush_lsn = published_lsn(field_text(object, "flush_lsn"));
+		count++;
+	}
+	return count;
 }
 
 static void

@@ -91,6 +91,7 @@ rg_shmem_startup(void)
 		/* a start counts as a receipt: nobody knows what came before it */
 		rg_shared->receipt.last_wal_ms = rg_boottime_ms();
 		rg_shared->receipt.last_message_ms = rg_shared->receipt.last_wal_ms;
+		rg_shared->published_ms = rg_shared->receipt.last_wal_ms;
 		read_boot_id();
 		rg_start_init();
 		rg_history_drop_dangling();

@@ -122,6 +122,7 @@ typedef struct RgShared
 	int64		last_request_id;
 	int			published_length;
 	int			published_encoding;
+	int64		published_ms;	/* when; before the first one: this server's start */
 	char		published[RG_PUBLISHED_SIZE];
 	RgGuests	guests;			/* whose slots are kept beside the voters' (guests.c) */
 	Latch	   *worker_latch;	/* NULL: no worker */
@@ -138,6 +139,17 @@ typedef struct RgShared
 		pid_t		pid;
 		XLogRecPtr	lsn;
 	}			ahead_seen[RG_VOTERS_MAX];
+
+	/*
+	 * Slots that have released WAL, and up to where (slots.c), and where the WAL that is
+	 * still here begins (slot_status.c); protected by lock.
+	 */
+	struct
+	{
+		char		node[RG_NAME_SIZE];
+		XLogRecPtr	lsn;
+	}			released[RG_VOTERS_MAX];
+	XLogRecPtr	oldest_wal;
 
 	/* Who was refused last as another watchdog or an older life of ours; protected by lock. */
 	char		intruder[RG_INTRUDER_SIZE];

@@ -4,23 +4,66 @@
  *
  * Each voter streams on a slot of its own, regent_<voter>: the leader keeps the
  * WAL that it still needs, and a slot serves one walsender at a time, so each
- * voter counts once.  Standbys hold the slots too, ahead of time and without
- * keeping WAL, so that others can follow at once when one of them is promoted.
+ * voter counts once.  Every other node holds these slots too, ahead of time: when
+ * it is promoted the others find in it the WAL that they lack, however far behind
+ * they are, and need no copy.
  *
- * A slot that is taken while its standby connects would cost that standby a
- * retry interval.  So a promotion only marks unused slots, without taking them, to
- * keep WAL for standbys that have not come yet; all else is put right some time
- * after a role has changed, and only for slots that nobody uses: a former leader
- * lets go of the WAL that its slots kept.  Other slots than regent_<voter> are
- * never touched.
+ * On a standby nobody uses them, so they are moved by hand, to where their owners
+ * are.  The watchdog tells that every few seconds (publish); while it is silent the
+ * slots stay, and after a minute they keep no more than the server does by itself.
+ * Never beyond our own last restartpoint: who has to be rewound needs WAL from the
+ * last checkpoint before the fork, and from there on it is there anyhow.
+ *
+ * Nobody's slot holds more than regent.slot_wal_limit while it is not used.  One that
+ * does is moved on to the last checkpoint: the WAL before it is released, and its
+ * owner, when it comes back, fetches that from an archive or is rebuilt.  The slot goes
+ * on keeping WAL, so that a copy of this node can always be started.
+ *
+ * Slots are changed in place, under their spinlock: one that is taken while its
+ * standby connects would cost that standby a retry interval.  Only those that the
+ * server has invalidated are taken, to be dropped and made anew.  Those of nodes that
+ * are no voters are made and dropped in guests.c and kept in bounds here; slots with
+ * other names are never touched.
  */
 #include "postgres.h"
 
 #include "access/xlog.h"
+#include "access/xlog_internal.h"
+#include "access/xlogrecovery.h"
 #include "replication/slot.h"
 
+#include "compat.h"
 #include "pg_regent.h"
+#include "publish.h"
+#include "shmem.h"
 #include "slots.h"
+
+#define SLOT_PREFIX "regent_"
+#define FORGOTTEN_AFTER_MS 60000
+
+/* What is known while the slots are gone through. */
+typedef struct Pass
+{
+	const RgRule *rule;
+	bool		in_recovery;
+	TimeLineID	timeline;
+	XLogRecPtr	end;			/* of our WAL */
+	XLogRecPtr	redo;			/* from here on it is kept in any case */
+	XLogSegNo	removed;		/* the newest segment that is gone */
+	bool		is_forgotten;	/* nobody has told positions for long */
+	int			nowners;
+	RgPublishedNode owners[RG_PUBLISHED_NODES_MAX];
+} Pass;
+
+/* A slot whose owner has lost WAL; told after the locks are released. */
+typedef struct Released
+{
+	char		node[RG_NAME_SIZE];
+	XLogRecPtr	from;
+	XLogRecPtr	to;
+} Released;
+
+/* ------------------------------------------------ whose slot is it? */
 
 /* regent_<voter> in name; false for our own. */
 static bool
@@ -28,107 +71,247 @@ voter_slot_name(const RgRule *rule, int voter, char *name, size_t size)
 {
 	if (strcmp(rule->voters[voter], rg_node_name) == 0)
 		return false;
-	snprintf(name, size, "regent_%s", rule->voters[voter]);
+	snprintf(name, size, SLOT_PREFIX "%s", rule->voters[voter]);
 	return true;
 }
 
-/* Nobody uses it, and it keeps WAL where it should not, or the other way round. */
-static bool
-needs_change(const char *name, bool keeps_wal)
+/* The node whose slot this is by its name; NULL: no node's. */
+static const char *
+slot_node(const ReplicationSlot *slot)
 {
-	ReplicationSlot *slot = SearchNamedReplicationSlot(name, true);
-	bool		is_idle;
-	bool		has_wal;
-	bool		is_physical;
+	const char *name = NameStr(slot->data.name);
 
-	if (slot == NULL)
-		return false;
-	SpinLockAcquire(&slot->mutex);
-	is_idle = slot->active_pid == 0;
-	has_wal = !XLogRecPtrIsInvalid(slot->data.restart_lsn);
-	is_physical = slot->data.database == InvalidOid;
-	/* invalidated by max_slot_wal_keep_size: people are to see that */
-	if (!XLogRecPtrIsInvalid(slot->data.invalidated_at))
-		is_idle = false;
-	SpinLockRelease(&slot->mutex);
-	return is_physical && is_idle && has_wal != keeps_wal;
+	if (!SlotIsPhysical(slot) || strncmp(name, SLOT_PREFIX, strlen(SLOT_PREFIX)) != 0)
+		return NULL;
+	name += strlen(SLOT_PREFIX);
+	return rg_name_is_valid(name) && strcmp(name, rg_node_name) != 0 ? name : NULL;
 }
 
-int
-rg_slots_fit_role(const RgRule *rule)
+static bool
+is_voter(const RgRule *rule, const char *node)
 {
-	bool		keeps_wal = !RecoveryInProgress();
-	int			changed = 0;
-
 	for (int i = 0; i < rule->nvoters; i++)
-	{
-		char		name[NAMEDATALEN];
-
-		if (!voter_slot_name(rule, i, name, sizeof(name)) || !needs_change(name, keeps_wal))
-			continue;
-		ReplicationSlotAcquire(name, true);
-		if (keeps_wal)
-			ReplicationSlotReserveWal();
-		else
-		{
-			SpinLockAcquire(&MyReplicationSlot->mutex);
-			MyReplicationSlot->data.restart_lsn = InvalidXLogRecPtr;
-			SpinLockRelease(&MyReplicationSlot->mutex);
-			ReplicationSlotsComputeRequiredLSN();
-		}
-		ReplicationSlotMarkDirty();
-		ReplicationSlotSave();
-		ReplicationSlotRelease();
-		changed++;
-	}
-	return changed;
+		if (strcmp(rule->voters[i], node) == 0)
+			return true;
+	return false;
 }
 
-/* It keeps WAL from here on, if nobody uses it and it keeps none yet. */
-static bool
-keep_from(const char *name, XLogRecPtr lsn)
+static const RgPublishedNode *
+find_owner(const Pass *pass, const char *node)
 {
-	ReplicationSlot *slot = SearchNamedReplicationSlot(name, true);
-	bool		is_changed = false;
+	for (int i = 0; i < pass->nowners; i++)
+		if (strcmp(pass->owners[i].node, node) == 0)
+			return &pass->owners[i];
+	return NULL;
+}
 
-	if (slot == NULL)
-		return false;
-	SpinLockAcquire(&slot->mutex);
-	if (slot->active_pid == 0 && slot->data.database == InvalidOid &&
-		XLogRecPtrIsInvalid(slot->data.restart_lsn) &&
-		XLogRecPtrIsInvalid(slot->data.invalidated_at))
+static void
+begin_pass(Pass *pass, const RgRule *rule)
+{
+	int64		age_ms;
+
+	pass->rule = rule;
+	pass->in_recovery = RecoveryInProgress();
+	pass->timeline = rg_current_timeline(pass->in_recovery);
+	pass->redo = GetRedoRecPtr();
+	pass->end = pass->in_recovery ? GetXLogReplayRecPtr(NULL) : GetXLogWriteRecPtr();
+	pass->removed = XLogGetLastRemovedSegno();
+	pass->nowners = rg_published_nodes(pass->owners, &age_ms);
+	pass->is_forgotten = age_ms > FORGOTTEN_AFTER_MS;
+	if (pass->is_forgotten)
+		pass->nowners = 0;
+}
+
+/* ------------------------------------------------ moving */
+
+/*
+ * From where on the slot has to keep WAL.  *ret_released: more than that was kept,
+ * or should have been, and its owner may lack it now.
+ */
+static XLogRecPtr
+wanted_lsn(const Pass *pass, const char *node, XLogRecPtr restart, bool *ret_released)
+{
+	const RgPublishedNode *owner = find_owner(pass, node);
+	XLogRecPtr	lsn = restart;
+	XLogSegNo	segment;
+
+	*ret_released = false;
+	if (XLogRecPtrIsInvalid(restart))
+		return pass->redo;
+	XLByteToSeg(restart, segment, wal_segment_size);
+	if (restart < pass->redo &&
+		(segment <= pass->removed ||
+		 (rg_slot_wal_limit >= 0 && pass->end > restart &&
+		  pass->end - restart > (uint64) rg_slot_wal_limit * 1024 * 1024)))
 	{
-		slot->data.restart_lsn = lsn;
+		*ret_released = !pass->in_recovery;
+		return pass->redo;
+	}
+	if (!pass->in_recovery)
+		return restart;
+	if (pass->is_forgotten)
+		lsn = pass->redo;
+	else if (owner != NULL && owner->timeline == pass->timeline)
+		lsn = Min(owner->flush_lsn, pass->redo);
+	return Max(lsn, restart);
+}
+
+/* Nobody uses it and nobody has moved it meanwhile: then it keeps WAL from here on. */
+static bool
+move_slot(ReplicationSlot *slot, XLogRecPtr from, XLogRecPtr to, bool drop_xmin)
+{
+	bool		is_moved = false;
+
+	SpinLockAcquire(&slot->mutex);
+	if (slot->active_pid == 0 && slot->data.restart_lsn == from && !rg_compat_slot_is_lost(slot) &&
+		(from != to || (drop_xmin && TransactionIdIsValid(slot->data.xmin))))
+	{
+		slot->data.restart_lsn = to;
+		if (drop_xmin)
+			slot->data.xmin = slot->effective_xmin = InvalidTransactionId;
 		slot->just_dirtied = true;
 		slot->dirty = true;		/* the next checkpoint writes it */
-		is_changed = true;
+		is_moved = true;
 	}
 	SpinLockRelease(&slot->mutex);
-	return is_changed;
+	return is_moved;
 }
 
-int
+/* Looks after one slot; true if its owner has lost WAL by that. */
+static bool
+look_after_slot(const Pass *pass, ReplicationSlot *slot, Released *released)
+{
+	const char *node = slot->in_use ? slot_node(slot) : NULL;
+	XLogRecPtr	restart;
+	XLogRecPtr	to;
+	bool		is_released;
+
+	if (node == NULL || (!is_voter(pass->rule, node) && find_owner(pass, node) == NULL))
+		return false;
+	SpinLockAcquire(&slot->mutex);
+	restart = slot->data.restart_lsn;
+	SpinLockRelease(&slot->mutex);
+
+	to = wanted_lsn(pass, node, restart, &is_released);
+	/* a standby that is down needs no rows kept here, nor does one that has lost its WAL */
+	if (!move_slot(slot, restart, to, pass->in_recovery || is_released) || !is_released)
+		return false;
+	strlcpy(released->node, node, sizeof(released->node));
+	released->from = restart;
+	released->to = to;
+	return true;
+}
+
+/* Keeps in mind, for the watchdog, that this node has lost WAL. */
+static void
+note_released(const char *node, XLogRecPtr upto)
+{
+	int			place = -1;
+
+	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < RG_VOTERS_MAX; i++)
+		if (strcmp(rg_shared->released[i].node, node) == 0 ||
+			(place < 0 && rg_shared->released[i].node[0] == '\0'))
+			place = i;
+	if (place >= 0)
+	{
+		strlcpy(rg_shared->released[place].node, node, RG_NAME_SIZE);
+		rg_shared->released[place].lsn = upto;
+	}
+	LWLockRelease(rg_shared->lock);
+}
+
+/* It streams again, past where it was left: what it lacked has come from somewhere. */
+static bool
+has_come_back(const char *node, XLogRecPtr released_to)
+{
+	char		name[NAMEDATALEN];
+	ReplicationSlot *slot;
+	bool		result;
+
+	snprintf(name, sizeof(name), SLOT_PREFIX "%s", node);
+	slot = SearchNamedReplicationSlot(name, true);
+	if (slot == NULL)
+		return true;
+	SpinLockAcquire(&slot->mutex);
+	result = slot->active_pid != 0 && slot->data.restart_lsn != released_to;
+	SpinLockRelease(&slot->mutex);
+	return result;
+}
+
+static void
+forget_released(bool all)
+{
+	for (int i = 0; i < RG_VOTERS_MAX; i++)
+	{
+		char		node[RG_NAME_SIZE];
+		XLogRecPtr	lsn;
+
+		LWLockAcquire(rg_shared->lock, LW_SHARED);
+		strlcpy(node, rg_shared->released[i].node, sizeof(node));
+		lsn = rg_shared->released[i].lsn;
+		LWLockRelease(rg_shared->lock);
+		/* this process alone writes them */
+		if (node[0] == '\0' || (!all && !has_come_back(node, lsn)))
+			continue;
+		LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
+		rg_shared->released[i].node[0] = '\0';
+		LWLockRelease(rg_shared->lock);
+	}
+}
+
+void
+rg_slots_look_after(const RgRule *rule)
+{
+	Pass	   *pass = palloc(sizeof(Pass));
+	Released	released[RG_VOTERS_MAX];
+	int			nreleased = 0;
+
+	begin_pass(pass, rule);
+	LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
+	for (int i = 0; i < max_replication_slots && nreleased < RG_VOTERS_MAX; i++)
+		nreleased += look_after_slot(pass, &ReplicationSlotCtl->replication_slots[i],
+									 &released[nreleased]);
+	LWLockRelease(ReplicationSlotControlLock);
+	ReplicationSlotsComputeRequiredLSN();
+	ReplicationSlotsComputeRequiredXmin(false);
+	for (int i = 0; i < nreleased; i++)
+	{
+		note_released(released[i].node, released[i].to);
+		ereport(LOG,
+				(errmsg("pg_regent released the WAL that slot \"" SLOT_PREFIX "%s\" kept before %X/%X",
+						released[i].node, LSN_FORMAT_ARGS(released[i].to)),
+				 errdetail("The slot kept WAL from %X/%X on, more than regent.slot_wal_limit, and nobody used it.",
+						   LSN_FORMAT_ARGS(released[i].from)),
+				 errhint("The node fetches it from an archive when it comes back, or is rebuilt.")));
+	}
+	forget_released(pass->in_recovery);
+	pfree(pass);
+}
+
+void
 rg_slots_keep_wal(const RgRule *rule)
 {
 	XLogRecPtr	lsn = GetRedoRecPtr();
-	int			changed = 0;
 
-	for (int i = 0; i < rule->nvoters; i++)
+	LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
+	for (int i = 0; i < max_replication_slots; i++)
 	{
-		char		name[NAMEDATALEN];
+		ReplicationSlot *slot = &ReplicationSlotCtl->replication_slots[i];
+		const char *node = slot->in_use ? slot_node(slot) : NULL;
 
-		if (voter_slot_name(rule, i, name, sizeof(name)))
-			changed += keep_from(name, lsn);
+		if (node != NULL && is_voter(rule, node))
+			(void) move_slot(slot, InvalidXLogRecPtr, lsn, false);
 	}
-	if (changed > 0)
-		ReplicationSlotsComputeRequiredLSN();
-	return changed;
+	LWLockRelease(ReplicationSlotControlLock);
+	ReplicationSlotsComputeRequiredLSN();
 }
+
+/* ------------------------------------------------ creating */
 
 int
 rg_slots_create_missing(const RgRule *rule)
 {
-	bool		keeps_wal = !RecoveryInProgress();
 	int			made = 0;
 
 	if (max_replication_slots == 0)
@@ -148,14 +331,54 @@ rg_slots_create_missing(const RgRule *rule)
 
 		CheckSlotRequirements();
 		ReplicationSlotCreate(name, false, RS_PERSISTENT, false);
-		if (keeps_wal)
-		{
-			ReplicationSlotReserveWal();
-			ReplicationSlotMarkDirty();
-			ReplicationSlotSave();
-		}
+		ReplicationSlotReserveWal();
+		ReplicationSlotMarkDirty();
+		ReplicationSlotSave();
 		ReplicationSlotRelease();
 		made++;
 	}
 	return made;
+}
+
+/* ------------------------------------------------ dropping */
+
+int
+rg_slots_drop_lost(const RgRule *rule)
+{
+	Pass	   *pass = palloc(sizeof(Pass));
+	char		nodes[RG_VOTERS_MAX][RG_NAME_SIZE];
+	int			count = 0;
+
+	begin_pass(pass, rule);
+	LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
+	for (int i = 0; i < max_replication_slots && count < RG_VOTERS_MAX; i++)
+	{
+		ReplicationSlot *slot = &ReplicationSlotCtl->replication_slots[i];
+		const char *node = slot->in_use ? slot_node(slot) : NULL;
+		bool		is_lost;
+
+		if (node == NULL || (!is_voter(rule, node) && find_owner(pass, node) == NULL))
+			continue;
+		SpinLockAcquire(&slot->mutex);
+		is_lost = slot->active_pid == 0 && rg_compat_slot_is_lost(slot);
+		SpinLockRelease(&slot->mutex);
+		if (is_lost)
+			strlcpy(nodes[count++], node, RG_NAME_SIZE);
+	}
+	LWLockRelease(ReplicationSlotControlLock);
+
+	for (int i = 0; i < count; i++)
+	{
+		char		name[NAMEDATALEN];
+
+		snprintf(name, sizeof(name), SLOT_PREFIX "%s", nodes[i]);
+		ReplicationSlotDrop(name, true);
+		ereport(LOG,
+				(errmsg("pg_regent drops replication slot \"%s\" and makes it anew", name),
+				 errdetail("The server had invalidated it: it kept more than max_slot_wal_keep_size.")));
+		if (!pass->in_recovery)
+			note_released(nodes[i], pass->redo);
+	}
+	pfree(pass);
+	return count;
 }

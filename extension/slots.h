@@ -11,23 +11,28 @@
 
 /*
  * Creates the slots regent_<voter> that are missing here, inside the caller's
- * transaction; on a primary they keep WAL at once.  Returns how many it made.
+ * transaction; they keep WAL at once.  Returns how many it made.
  */
 extern int	rg_slots_create_missing(const RgRule *rule);
 
 /*
- * Makes unused slots of voters keep WAL from the last checkpoint or restartpoint on,
- * at once and without taking them: for a node that is about to be promoted, or has
- * just been.  The first checkpoint after a promotion recycles WAL that voters which
- * were down still need.  Returns how many it changed; throws nothing.
+ * Makes unused slots of voters that keep no WAL yet keep it from the last checkpoint
+ * or restartpoint on, without taking them: for a node that is about to be promoted.
+ * Throws nothing.
  */
-extern int	rg_slots_keep_wal(const RgRule *rule);
+extern void rg_slots_keep_wal(const RgRule *rule);
 
 /*
- * Makes unused slots of voters keep WAL on the leader and none on a standby; how
- * many were changed.  Not to be called right after a role has changed: standbys
- * are about to connect then.
+ * Moves unused slots of our own on: on a standby after their owners, and everywhere
+ * where they hold more than regent.slot_wal_limit.  Takes no slot, so whoever is about
+ * to connect finds his one free.
  */
-extern int	rg_slots_fit_role(const RgRule *rule);
+extern void rg_slots_look_after(const RgRule *rule);
+
+/*
+ * Drops unused slots of our own that the server has invalidated, to be made anew; how
+ * many.
+ */
+extern int	rg_slots_drop_lost(const RgRule *rule);
 
 #endif							/* RG_SLOTS_H */

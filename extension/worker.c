@@ -10,7 +10,8 @@
  *	- keeps a promise that somebody undid by hand: no source of WAL; nor is there
  *	  one for a node that cannot tell what it has promised;
  *	- puts a restore_command back once the node follows its leader;
- *	- creates missing slots, and the history files that others may ask for.
+ *	- looks after the voters' slots (slots.c);
+ *	- creates the history files that others may ask for.
  * More often, where it leads and no watchdog speaks, it writes markers and takes
  * the lease that they bring (marker.c); that comes first in every turn.
  *
@@ -54,6 +55,7 @@
 #include "sample.h"
 #include "settings.h"
 #include "shmem.h"
+#include "slot_status.h"
 #include "slots.h"
 #include "start.h"
 #include "worker.h"
@@ -61,7 +63,7 @@
 #define HURRY_MS 20
 #define HURRY_FOR_MS 10000
 #define COMPLAIN_AGAIN_MS 60000
-#define SLOTS_AGAIN_MS 15000
+#define SLOTS_AGAIN_MS 2000
 #define HISTORIES_AGAIN_MS 1000
 #define DANGLING_AGAIN_MS 5000
 #define RETRY_MIN_MS 5000
@@ -82,12 +84,12 @@ static bool has_database = false;
 static RgTableResult table_result = RG_TABLE_READ;
 static int64 hurry_since_ms = 0;
 
-/* The last attempt to create slots: when, for which rule and role, with what result. */
+/* The last look at the slots: when, for which rule and role, with what result. */
 static int64 slots_at_ms = 0;
 static int64 slots_term = 0;
 static int32 slots_seq = 0;
 static bool slots_in_recovery = false;
-static bool slots_are_made = false;
+static bool slots_are_well = false;
 
 /* The list of guests that was last looked at, and when. */
 static uint64 guests_version = 0;
@@ -252,42 +254,31 @@ slots_are_due(int64 term, int32 seq, int64 now)
 		return false;
 	if (slots_term != term || slots_seq != seq || slots_in_recovery != RecoveryInProgress())
 		return true;
-	return now - slots_at_ms >= (slots_are_made ? SLOTS_AGAIN_MS : RETRY_MIN_MS);
+	return now - slots_at_ms >= (slots_are_well ? SLOTS_AGAIN_MS : RETRY_MIN_MS);
 }
 
 static void
-create_slots(void)
+look_after_slots(void)
 {
 	RgState    *state = palloc(sizeof(RgState));
-	bool		in_recovery = RecoveryInProgress();
-	bool		is_settled;
 	int			made = 0;
-	int			changed = 0;
 
 	rg_shared_state(state);
-	/* nothing has changed since the last pass: nobody is about to connect */
-	is_settled = slots_term == state->rule.term && slots_seq == state->rule.seq &&
-		slots_in_recovery == in_recovery;
 	slots_at_ms = rg_boottime_ms();
 	slots_term = state->rule.term;
 	slots_seq = state->rule.seq;
-	slots_in_recovery = in_recovery;
-	slots_are_made = false;
+	slots_in_recovery = RecoveryInProgress();
+	slots_are_well = false;
 
+	rg_slots_note_oldest();
 	/* a stale primary would only keep WAL that nobody may fetch */
 	if (slots_in_recovery || strcmp(state->rule.leader, rg_node_name) == 0)
 	{
+		(void) rg_slots_drop_lost(&state->rule);
 		made = rg_slots_create_missing(&state->rule);
-		if (is_settled)
-			changed = rg_slots_fit_role(&state->rule);
-		else if (!in_recovery)
-			changed = rg_slots_keep_wal(&state->rule);
+		rg_slots_look_after(&state->rule);
 	}
-	slots_are_made = true;
-	if (changed > 0)
-		ereport(LOG,
-				(errmsg("pg_regent made %d unused replication slots on node \"%s\" %s", changed,
-						rg_node_name, in_recovery ? "let go of their WAL" : "keep WAL")));
+	slots_are_well = true;
 	if (made > 0)
 		ereport(LOG,
 				(errmsg("pg_regent created %d replication slots on node \"%s\"", made,
@@ -454,8 +445,8 @@ work(void)
 	static Step park_step = {.what = "keep its promise", .run = keep_parked};
 	static Step cut_step = {.what = "turn the walreceiver off", .run = cut_off};
 	static Step archive_step = {.what = "restore restore_command", .run = restore_archive};
-	static Step slots_step = {.what = "create replication slots", .run = create_slots};
 	static Step guests_step = {.what = "keep the slots of other nodes", .run = keep_guests};
+	static Step slots_step = {.what = "look after replication slots", .run = look_after_slots};
 	static Step histories_step = {.what = "complete its history files", .run = complete_histories};
 	static Step dangling_step = {.what = "remove unused history files", .run = drop_dangling};
 	int64		now = rg_boottime_ms();

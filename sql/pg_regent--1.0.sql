@@ -227,7 +227,8 @@ CREATE FUNCTION regent.heartbeat(
 	OUT intruder pg_catalog.text,
 	OUT intruder_age_ms pg_catalog.int8,
 	OUT wal_age_ms pg_catalog.int8,
-	OUT start_lsn pg_catalog.pg_lsn)
+	OUT start_lsn pg_catalog.pg_lsn,
+	OUT slots pg_catalog.jsonb)
 RETURNS pg_catalog.record
 AS 'MODULE_PATHNAME', 'regent_heartbeat'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;

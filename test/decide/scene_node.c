@@ -140,6 +140,28 @@ change_facts(Scene *s, const Line *line, int node)
 	}
 }
 
+/* What a node tells of its slots. */
+static void
+change_slots(Scene *s, const Line *line, int node)
+{
+	RgFacts    *f = &s->view.nodes[node].facts;
+	const char *v;
+
+	if ((v = line_get(line, "oldest")) != NULL)
+		f->oldest_lsn = parse_lsn(line, v);
+	if ((v = line_get(line, "archive")) != NULL)
+		f->has_archive = parse_bool(line, v);
+	if ((v = line_get(line, "released")) != NULL)
+		f->released = strcmp(v, "-") == 0 ? 0 : (uint32_t) 1 << parse_node(line, s, v);
+	if ((v = line_get(line, "logical")) != NULL)
+	{
+		RG_COPY(f->logical_names, v);
+		f->logical_slots = 1;
+		for (; *v != '\0'; v++)
+			f->logical_slots += *v == ',';
+	}
+}
+
 static void
 change_probe(Scene *s, const Line *line, int node)
 {
@@ -207,7 +229,7 @@ scene_change_node(Scene *s, const Line *line)
 		"promoting", "start", "sysid", "paused", "lag_bytes", "streaming", "upstream", "sync", "hears",
 		"message", "probe", "probe_start", "state", "pidfile", "fenced", "recovery", "probe_sysid", "ssh",
 	"ssh_text", "priority", "copied", "total", "gate", "lease_left", "rule_lease", "rule_watchdog",
-	"ahead", "intruder", "checkpoint", "probe_promised", "cascades", NULL};
+	"ahead", "intruder", "checkpoint", "probe_promised", "cascades", "oldest", "archive", "released", "logical", NULL};
 	int			node;
 
 	if (line->nwords < 3)
@@ -215,6 +237,7 @@ scene_change_node(Scene *s, const Line *line)
 	node = parse_node(line, s, line->words[1]);
 	line_known(line, 2, keys);
 	change_facts(s, line, node);
+	change_slots(s, line, node);
 	change_sql(s, line, node);
 	change_probe(s, line, node);
 }

@@ -133,14 +133,19 @@ on_heartbeat(void *arg, const PGresult *res, const RgPgFailure *failure)
 		v->sql = RG_SQL_OK;
 		v->sqlstate[0] = v->sql_text[0] = '\0';
 		v->lost_ms = 0;
+		json_decref(node->slots);
+		node->slots = hb.slots;
 		node->last = hb;
-		node->last.requests = NULL;
+		node->last.requests = node->last.slots = NULL;
 		node->has_last = true;
 		node->obeys[0] = '\0';
 		take_requests(node, hb.requests);
 	}
 	else
+	{
 		json_decref(hb.requests);
+		json_decref(hb.slots);
+	}
 	if (rg_pg_is_open(node->beat))
 		rg_node_arm(node->beat_timer, rg_node_interval_ms(node->cluster));
 	rg_cluster_wake(node->cluster);

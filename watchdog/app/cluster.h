@@ -54,6 +54,7 @@ struct RgNode
 	char		obeys[37];		/* the watchdog that it named when it refused us; "" = none */
 	RgHeartbeat last;			/* the newest answer, beside the view's facts */
 	bool		has_last;
+	json_t	   *slots;			/* what it told of its slots; NULL = nothing */
 	char		published[64];	/* which state it was last told (a counter) */
 	RgPending  *pending;		/* steps under way */
 };

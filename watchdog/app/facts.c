@@ -220,6 +220,52 @@ take_disk(const PGresult *res, RgFacts *f)
 	f->crash_restarts = (int) column_int(res, "crash_restarts", 0);
 }
 
+/* The first names, as one text: "a, b, …" */
+static void
+take_logical(const json_t *json, RgFacts *f)
+{
+	const json_t *names = json_object_get(json, "names");
+	size_t		len = 0;
+
+	f->logical_slots = (int) json_integer_value(json_object_get(json, "count"));
+	for (size_t i = 0; i < json_array_size(names); i++)
+	{
+		const char *name = json_string_value(json_array_get(names, i));
+		size_t		room = sizeof(f->logical_names) - len;
+
+		/* there has to be room for "and more", too */
+		if (name == NULL || strlen(name) + 14 > room)
+			break;
+		len += (size_t) snprintf(f->logical_names + len, room, "%s%s", len > 0 ? ", " : "", name);
+		if (i + 1 == (size_t) f->logical_slots)
+			return;
+	}
+	if (f->logical_slots > 0)
+		(void) snprintf(f->logical_names + len, sizeof(f->logical_names) - len, "%s", len > 0 ? ", and more" : "names too long");
+}
+
+/* What slots hold; an older extension lacks the column: nothing is known. */
+static void
+take_slots(const json_t *json, const RgView *view, RgFacts *f)
+{
+	const json_t *physical = json_object_get(json, "physical");
+	const char *oldest = json_string_value(json_object_get(json, "oldest_lsn"));
+
+	if (oldest != NULL)
+		(void) rg_facts_lsn(oldest, &f->oldest_lsn);
+	f->has_archive = json_is_true(json_object_get(json, "archive"));
+	for (size_t i = 0; i < json_array_size(physical); i++)
+	{
+		const json_t *entry = json_array_get(physical, i);
+		const char *name = json_string_value(json_object_get(entry, "node"));
+		int			node = name != NULL ? rg_view_find(view, name) : -1;
+
+		if (node >= 0 && json_is_true(json_object_get(entry, "released")))
+			f->released |= (uint32_t) 1 << node;
+	}
+	take_logical(json_object_get(json, "logical"), f);
+}
+
 int
 rg_facts_heartbeat(const PGresult *res, const RgView *view, RgHeartbeat *ret, RgError *err)
 {
@@ -269,6 +315,8 @@ rg_facts_heartbeat(const PGresult *res, const RgView *view, RgHeartbeat *ret, Rg
 	take_standbys(json, view, f);
 	json_decref(json);
 	hb.requests = column_json(res, "requests");
+	hb.slots = column_json(res, "slots");
+	take_slots(hb.slots, view, f);
 	*ret = hb;
 	return 0;
 }

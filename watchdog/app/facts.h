@@ -32,6 +32,7 @@ typedef struct RgHeartbeat
 	char		server_version[64];
 	char		extension_version[32];
 	json_t	   *requests;		/* new reference, or NULL */
+	json_t	   *slots;			/* new reference, or NULL */
 } RgHeartbeat;
 
 /* view gives the names of the nodes, for the standbys that a primary shows. */

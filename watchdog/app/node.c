@@ -376,6 +376,7 @@ rg_node_close(RgNode *node)
 	rg_pg_free(node->fresh);
 	rg_ssh_free(node->ssh);
 	rg_helper_free(node->helper);
+	json_decref(node->slots);
 	if (node->beat_timer)
 		event_free(node->beat_timer);
 	if (node->spare_timer)

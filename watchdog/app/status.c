@@ -113,6 +113,15 @@ source_json(const RgCluster *c, int i)
 	return json_null();
 }
 
+/* A part of what the node told of its slots; null = nothing. */
+static json_t *
+slots_json(const RgNode *node, const char *part)
+{
+	json_t	   *json = json_object_get(node->slots, part);
+
+	return json != NULL ? json_incref(json) : json_null();
+}
+
 static json_t *
 node_json(const RgCluster *c, int i)
 {
@@ -154,6 +163,8 @@ node_json(const RgCluster *c, int i)
 							   "reason", d->candidate_reasons[i]));
 	SET("ssh", json_string(ssh_name(v)));
 	SET("disk", disk_json(f));
+	SET("slots", slots_json(node, "physical"));
+	SET("logical_slots", slots_json(node, "logical"));
 #undef SET
 	return json;
 }
@@ -257,6 +268,9 @@ publish_node(const RgCluster *c, int i, bool ages)
 
 		(void) json_object_set_new(json, "replay_lag_bytes",
 								   known_int(v->facts.valid ? v->facts.replay_lag_bytes : -1));
+		/* their slots on the other standbys follow them there */
+		if (v->facts.valid && v->facts.flush_lsn != 0)
+			(void) json_object_set_new(json, "flush_lsn", lsn_json(v->facts.flush_lsn));
 		if (v->facts_ms != 0)
 			(void) json_object_set_new(json, "last_seen",
 									   json_string(rg_clock_format(rg_clock_wall_ms() - rg_clock_now_ms() + v->facts_ms,

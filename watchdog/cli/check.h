@@ -63,6 +63,9 @@ extern void rg_check_gate(RgCheck *check, int node, RgSession *session);
 /* Replication of a standby, slots of all; called with an open session.  In check_stream.c. */
 extern void rg_check_stream(RgCheck *check, int node, RgSession *session);
 
+/* What slots may keep, and logical ones.  In check_slots.c. */
+extern void rg_check_slots(RgCheck *check, int node, RgSession *session);
+
 /* The helper over SSH.  In check_ssh.c. */
 extern void rg_check_ssh(RgCheck *check, int node);
 

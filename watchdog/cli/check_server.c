@@ -352,6 +352,7 @@ check_open_server(RgCheck *check, int node, RgSession *session)
 	if (n->is_loaded)
 		rg_check_gate(check, node, session);
 	rg_check_stream(check, node, session);
+	rg_check_slots(check, node, session);
 }
 
 void

@@ -20,6 +20,7 @@
 #include "plan.h"
 #include "ready.h"
 #include "rejoin.h"
+#include "slots.h"
 #include "switch.h"
 #include "upstream.h"
 
@@ -196,6 +197,8 @@ end_failover(const RgView *view, RgDecision *d, const RgMove *move)
 	d->leader = find_leader(view, m);
 	m->diagnosis = d->leader == node ? RG_DIAG_HEALTHY : RG_DIAG_UNKNOWN;
 	tell_end(view, d, node, move, undone);
+	if (!undone)
+		rg_slots_tell_logical(view, d, rg_view_find(view, m->failover.from), node);
 }
 
 /* What entering a phase means. */
@@ -411,6 +414,7 @@ rg_decide(const RgView *view, const RgMemory *before, RgDecision *ret)
 	tell_intruders(view, ret);
 	rg_change_tell(&before->rule, ret);
 	rg_rejoin_states(view, ret);
+	rg_slots_tell_released(view, ret);
 	tell_closed_gate(view, ret, before);
 	if (!must_not_act(view, m))
 	{

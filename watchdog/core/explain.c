@@ -10,6 +10,7 @@
 #include "phase.h"
 #include "recruit.h"
 #include "sheet.h"
+#include "slots.h"
 
 static void
 explain_now(RgSheet *t, const RgDecision *d)
@@ -92,6 +93,7 @@ unsigned long
 rg_explain(const RgView *view, const RgDecision *d, char *buf, unsigned long size)
 {
 	RgSheet		t = {buf, size, 0};
+	char		slots[RG_TEXT_MAX];
 
 	if (size == 0)
 		return 0;
@@ -102,6 +104,9 @@ rg_explain(const RgView *view, const RgDecision *d, char *buf, unsigned long siz
 		d->leader >= 0 ? view->nodes[d->leader].name : "the leader",
 		(long long) view->settings.restart_budget_ms / 1000);
 	explain_lost(&t, view, d);
+	if (d->leader >= 0 && rg_slots_logical_text(view, d->leader, slots)[0] != '\0')
+		rg_sheet_add(&t, "After a change of leader %s of %s would have to be made anew on the next one: physical replication does not carry them over.\n",
+			slots, view->nodes[d->leader].name);
 	rg_sheet_add(&t, "Candidates:\n");
 	for (int i = 0; i < view->nnodes; i++)
 		if (i != d->leader)

@@ -80,6 +80,9 @@ typedef struct RgNodeMemory
 	char		intruder[96];	/* the other watchdog that it showed, told already */
 	RgServerStart met;			/* the start that was seen last; not journalled */
 	int64_t		met_ms;			/* when its first answer came; not journalled */
+	int64_t		dry_ms;			/* since when it needs WAL that its leader has no more; not journalled */
+	uint64_t	dry_lsn;		/* where it stood then; not journalled */
+	bool		released;		/* its leader has released that WAL; not journalled */
 	int64_t		apart_ms;		/* since when it does not stream; not journalled */
 	bool		cascades;		/* it is to stream from its upstream, not from the leader; not journalled */
 	bool		upstream_fit;	/* and that can be followed; not journalled */

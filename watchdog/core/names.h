@@ -122,7 +122,9 @@
 	X(LOSS_ACCEPTED,    "loss_accepted") \
 	X(WATCHDOG_INTRUDER, "watchdog_intruder") \
 	X(TAKEOVER,         "takeover") \
-	X(RULE_CHANGED,     "rule_changed")
+	X(RULE_CHANGED,     "rule_changed") \
+	X(SLOT_RELEASED,    "slot_released") \
+	X(LOGICAL_SLOTS_LOST, "logical_slots_lost")
 
 /* States of a node, as status shows them. */
 #define RG_NODE_STATES(X) \

@@ -21,6 +21,7 @@
 #include "learn.h"
 #include "phase.h"
 #include "plan.h"
+#include "slots.h"
 #include "upstream.h"
 
 #define LAGGING_BYTES (64 * 1024 * 1024)
@@ -236,13 +237,20 @@ plan_follow_again(const RgView *view, RgDecision *d, int node)
 	const RgOp *op = &n->ops[RG_STEP_FOLLOW];
 	int64_t		term = d->memory.rule.term;
 	int64_t		key = follow_key(view, d, node);
+	char		why[RG_TEXT_MAX];
 
-	if (!view->settings.auto_rejoin ||
-		(!rg_rule_has_voter(&d->memory.rule, n->name) && n->upstream[0] == '\0' && f->receiver_streaming) ||
+	if ((!rg_rule_has_voter(&d->memory.rule, n->name) && n->upstream[0] == '\0' && f->receiver_streaming) ||
 		!is_heard_after(view, d, node) || f->terms[f->nterms - 1].term != term ||
 		rg_rules_may_follow(f->terms, f->nterms, f->promoting_term, f->timeline,
 							rg_facts_held_lsn(f),
 							leader->terms, leader->nterms) != RG_FOLLOW_OK)
+		return;
+	if (rg_slots_wal_is_gone(view, d, node, why))
+	{
+		diverged(view, d, node, why);
+		return;
+	}
+	if (!view->settings.auto_rejoin)
 		return;
 	if (rg_op_done(op, key) ? view->now_ms - op->ended_ms >= 30000
 		: rg_op_may_try(op, key, view->now_ms, 1000))

@@ -98,6 +98,11 @@ typedef struct RgFacts
 	char		ahead[RG_CORE_NAME_MAX];	/* on a primary: a standby that showed WAL beyond its own */
 	char		intruder[96];	/* another watchdog, or an older life of this one, that it refused */
 	int64_t		intruder_age_ms;	/* when; -1 = never */
+	uint64_t	oldest_lsn;		/* where the WAL that it still has begins; 0 = not known */
+	bool		has_archive;	/* a standby with a restore_command */
+	uint32_t	released;		/* on a primary: bit per node whose slot has let go of WAL that it may need */
+	int			logical_slots;
+	char		logical_names[96];	/* the first of them */
 	uint64_t	start_lsn;		/* on a primary: where its WAL ended when this server was started; 0 = it came up as a standby, or is not known */
 	RgDiskView	disk;
 	int64_t		disk_free_bytes;	/* of the place with the least room; -1 = unknown */
