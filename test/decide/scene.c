@@ -118,7 +118,7 @@ static void
 change_settings(Scene *s, const Line *line)
 {
 	static const char *const keys[] = {"heartbeat_interval", "lease", "restart_budget", "hang_budget",
-	"auto_failover", "auto_rejoin", "promote_via", "clock_jumped", NULL};
+	"auto_failover", "auto_rejoin", "promote_via", "clock_jumped", "max_lag_time", NULL};
 	RgSettings *t = &s->view.settings;
 	const char *v;
 
@@ -131,6 +131,8 @@ change_settings(Scene *s, const Line *line)
 		t->restart_budget_ms = parse_ms(line, v);
 	if ((v = line_get(line, "hang_budget")) != NULL)
 		t->hang_budget_ms = parse_ms(line, v);
+	if ((v = line_get(line, "max_lag_time")) != NULL)
+		t->max_lag_ms = parse_ms(line, v);
 	if ((v = line_get(line, "auto_failover")) != NULL)
 		t->auto_failover = parse_bool(line, v);
 	if ((v = line_get(line, "auto_rejoin")) != NULL)

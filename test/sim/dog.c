@@ -316,7 +316,7 @@ fill_view(World *w, Dog *dog)
 	v->nnodes = w->c.nodes;
 	v->settings = (RgSettings) {
 		.heartbeat_interval_ms = w->c.heartbeat_ms, .lease_ms = w->c.lease_ms,
-		.restart_budget_ms = w->c.restart_budget_ms, .hang_budget_ms = w->c.hang_budget_ms,
+		.restart_budget_ms = w->c.restart_budget_ms, .max_lag_ms = w->seed % 5 == 0 ? 3000 : 0, .hang_budget_ms = w->c.hang_budget_ms,
 		.auto_failover = true, .auto_rejoin = w->c.auto_rejoin, .promote_sql = w->c.promote_sql,
 		.promote_ssh = w->c.promote_ssh, .quorum = w->c.quorum
 	};

@@ -212,6 +212,7 @@ fill_settings(RgCluster *c)
 	s->heartbeat_interval_ms = rg_node_interval_ms(c);
 	s->lease_ms = f->lease_ms;
 	s->restart_budget_ms = f->restart_budget_ms;
+	s->max_lag_ms = f->max_lag_ms;
 	s->hang_budget_ms = f->hang_budget_ms;
 	s->auto_failover = f->auto_failover;
 	s->auto_rejoin = f->auto_rejoin;

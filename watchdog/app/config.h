@@ -52,6 +52,7 @@ typedef struct RgConfig
 	int64_t		heartbeat_interval_ms;
 	int64_t		lease_ms;
 	int64_t		restart_budget_ms;
+	int64_t		max_lag_ms;
 	int64_t		hang_budget_ms;
 	char		durability[16]; /* async, sync or strict */
 	int			quorum;

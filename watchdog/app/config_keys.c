@@ -66,6 +66,8 @@ const RgKey rg_keys[] = {
 		"how long a planned stop or a crash recovery of the primary is waited for"),
 	KEY(hang_budget, hang_budget_ms, DURATION, "3s", 200, 10 * MINUTE, NULL,
 		"how long a silent server on a living host is waited for; at least two heartbeats"),
+	KEY(max_lag_time, max_lag_ms, DURATION, "0s", 0, 24 * HOUR, NULL,
+		"async: a standby that was further behind when the leader was last seen is not promoted; 0: one that had not streamed for a lease"),
 	KEY(durability, durability, CHOICE, "async", 0, 0, "async|sync|strict",
 		"what an acknowledged commit survives: async the primary's restart, sync and strict its loss; fixed by regent init"),
 	KEY(quorum, quorum, INTEGER, "1", 1, RG_NODES_MAX - 1, NULL,

@@ -101,8 +101,9 @@ static void
 explain_stale(const RgView *view, const RgMemory *memory, const Contender *c, int node, RgChoice *choice)
 {
 	rg_text(choice->reasons[node], RG_TEXT_MAX,
-			"had not streamed for a while when %s was last seen: it has WAL up to " RG_LSN_FORMAT ", " RG_LSN_FORMAT
+			"%s when %s was last seen: it has WAL up to " RG_LSN_FORMAT ", " RG_LSN_FORMAT
 			" was there; wait for %s, or regent failover %s --accept-loss",
+			view->settings.max_lag_ms > 0 ? "was further behind than max_lag_time" : "had not streamed for a while",
 			memory->rule.leader, RG_LSN_ARGS(c[node].position.lsn), RG_LSN_ARGS(memory->newest.lsn),
 			memory->rule.leader, view->nodes[node].name);
 }
@@ -159,7 +160,7 @@ choose_among(const RgView *view, const RgMemory *memory, int leader, const Conte
 				choice->reasons[chosen]);
 	}
 	else if (best >= 0)
-		rg_text(choice->summary, RG_TEXT_MAX, "nobody: %s has the most (up to " RG_LSN_FORMAT ") but %.120s",
+		rg_text(choice->summary, RG_TEXT_MAX, "nobody: %s has the most (up to " RG_LSN_FORMAT ") but %.185s",
 				view->nodes[best].name, RG_LSN_ARGS(c[best].position.lsn), choice->reasons[best]);
 	else
 		rg_text(choice->summary, RG_TEXT_MAX, "nobody: no standby's position is known");
@@ -281,6 +282,23 @@ leave_unruled(RgPosition *p, const RgTermEnd *terms, int count)
 		}
 }
 
+/* What is there, and what was: so it is known what waiting is for. */
+static void
+add_positions(const RgView *view, const RgMemory *memory, const Contender *c, char *summary)
+{
+	char		why[RG_TEXT_MAX];
+	int			best = -1;
+
+	for (int i = 0; i < view->nnodes; i++)
+		if (c[i].present && (best < 0 || rg_rules_compare_position(&c[i].position, &c[best].position) > 0))
+			best = i;
+	if (best < 0 || memory->newest.lsn == 0)
+		return;
+	memcpy(why, summary, sizeof(why));
+	rg_text(summary, RG_TEXT_MAX, "%s has WAL up to " RG_LSN_FORMAT ", " RG_LSN_FORMAT " was seen: %.190s",
+			view->nodes[best].name, RG_LSN_ARGS(c[best].position.lsn), RG_LSN_ARGS(memory->newest.lsn), why);
+}
+
 void
 rg_choose(const RgView *view, const RgMemory *memory, int64_t term, int leader,
 		  RgChoice *ret_choice)
@@ -317,7 +335,10 @@ rg_choose(const RgView *view, const RgMemory *memory, int64_t term, int leader,
 	pass_over_gone(view, memory, c, ret_choice);
 	mark_present(view, c, NULL, counted);
 	if (!rg_recruit_meets_history(view, memory, counted, ret_choice->summary))
+	{
+		add_positions(view, memory, c, ret_choice->summary);
 		return;
+	}
 	if (!choose_without_old_leaders(view, memory, leader, c, ret_choice))
 		choose_among(view, memory, leader, c, ret_choice);
 }

@@ -271,17 +271,41 @@ learn_newest(const RgView *view, RgMemory *m, int leader)
 	m->newest_ms = view->now_ms;
 }
 
-/* Which standbys were left behind for longer than a lease while the leader went on. */
+/*
+ * How far a standby is behind in time: it holds what the leader had at caught_ms.  The
+ * leader's position is marked, and marked anew when the standby has come that far.
+ */
+static int64_t
+lag_ms(const RgView *view, RgNodeMemory *mem, const RgPosition *held, int leader)
+{
+	const RgNodeView *n = &view->nodes[leader];
+	bool		is_first = mem->mark_ms == 0;
+
+	if (is_first || rg_rules_compare_position(held, &mem->mark) >= 0)
+	{
+		mem->caught_ms = mem->mark_ms;
+		mem->mark = (RgPosition) {n->facts.rule.term, n->facts.rule.seq, n->facts.timeline, n->facts.flush_lsn};
+		mem->mark_ms = n->facts_ms;
+	}
+	return n->facts_ms - (mem->caught_ms != 0 ? mem->caught_ms : mem->mark_ms);
+}
+
+/*
+ * Which standbys were left behind: further than max_lag_time, or without one for longer
+ * than a lease apart from the leader, while that went on (F15).
+ */
 static void
 learn_stale(const RgView *view, RgMemory *m, int leader)
 {
 	uint32_t	streaming = view->nodes[leader].facts.streaming_from_us;
+	int64_t		max_lag = view->settings.max_lag_ms;
 
 	for (int i = 0; i < view->nnodes; i++)
 	{
 		RgNodeMemory *mem = &m->nodes[i];
 		RgPosition	p = rg_choose_position(view, m, i);
 		bool		lacks = p.rule_term == 0 || rg_rules_compare_position(&p, &m->newest) < 0;
+		int64_t		lag = lag_ms(view, mem, &p, leader);
 
 		if (i == leader)
 			mem->stale = false;
@@ -289,9 +313,10 @@ learn_stale(const RgView *view, RgMemory *m, int leader)
 			mem->apart_ms = 0;
 		else if (mem->apart_ms == 0)
 			mem->apart_ms = view->now_ms;
-		if (!lacks)
+		if (!lacks || (max_lag > 0 && lag <= max_lag && mem->caught_ms != 0))
 			mem->stale = false;
-		else if (mem->apart_ms != 0 && view->now_ms - mem->apart_ms > rg_lease_longest_ms(view, m))
+		else if (max_lag > 0 ? lag > max_lag
+				 : mem->apart_ms != 0 && view->now_ms - mem->apart_ms > rg_lease_longest_ms(view, m))
 			mem->stale = true;
 	}
 }

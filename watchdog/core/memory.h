@@ -76,13 +76,16 @@ typedef struct RgNodeMemory
 	uint64_t	owes_lsn;		/* swapped in a copy: proves nothing before it holds this (attack V2) */
 	bool		ungated;		/* its gate was off or overridden when it last answered */
 	bool		strayed;		/* it ran as a primary beside the leader, never admitted: its newest WAL is its own (F10) */
-	bool		stale;			/* it had not streamed for a lease when the leader was last seen */
+	bool		stale;			/* it had been left behind when the leader was last seen */
 	char		intruder[96];	/* the other watchdog that it showed, told already */
 	RgServerStart met;			/* the start that was seen last; not journalled */
 	int64_t		met_ms;			/* when its first answer came; not journalled */
 	int64_t		dry_ms;			/* since when it needs WAL that its leader has no more; not journalled */
 	uint64_t	dry_lsn;		/* where it stood then; not journalled */
 	bool		released;		/* its leader has released that WAL; not journalled */
+	RgPosition	mark;			/* where the leader was at mark_ms; not journalled */
+	int64_t		mark_ms;		/* not journalled */
+	int64_t		caught_ms;		/* it holds all that the leader had then; 0 = not seen yet; not journalled */
 	int64_t		apart_ms;		/* since when it does not stream; not journalled */
 	bool		cascades;		/* it is to stream from its upstream, not from the leader; not journalled */
 	bool		upstream_fit;	/* and that can be followed; not journalled */

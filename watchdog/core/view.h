@@ -234,6 +234,7 @@ typedef struct RgSettings
 	int64_t		lease_ms;
 	int64_t		restart_budget_ms;
 	int64_t		hang_budget_ms;
+	int64_t		max_lag_ms;		/* async: further behind than this it is no candidate; 0 = by a lease without streaming */
 	bool		auto_failover;
 	bool		auto_rejoin;
 	bool		promote_sql;
