@@ -74,4 +74,28 @@ $c->sql($s->{leader}, 'INSERT INTO t VALUES (4)');
 wait_until(sub { ($c->sql('n4', 'SELECT count(*) FROM t') // '') eq '4' }, 30, 'the fourth row on n4');
 is($c->sql('n4', 'SELECT pg_postmaster_start_time()'), $start, 'n4 was never restarted');
 wait_slots($s->{leader}, join(' ', map { "regent_$_" } grep { $_ ne $s->{leader} } qw(n1 n2 n3)), 'the leader has the slots of the voters alone');
+
+# nodes that do not vote come and go with the configuration; the others keep their numbers' meaning
+my @names = @{ $c->{names} };
+
+sub reread
+{
+	my ($event, @list) = @_;
+	my $seen = grep { $_->{event} eq $event } $c->events;
+	$c->{names} = [ @list ];
+	$c->write_regent_conf;
+	kill 'HUP', $c->{regentd};
+	wait_until(sub { $seen < grep { $_->{event} eq $event } $c->events }, 30, "event $event", sub { $c->regentd_log_tail });
+}
+
+reread('config_reloaded', qw(n3 n1 n2));
+$s = $c->wait_status(sub { @{ $_[0]{nodes} } == 3 && $_[0]{auto_failover}{ready} }, 30, 'three nodes');
+is(join(' ', map { "$_->{name}:$_->{state}" } @{ $s->{nodes} }), 'n3:ok n1:ok n2:ok', 'n4 is out of the configuration, and the others are another way round');
+is(RegentCluster::node_of($s, $_)->{streams_from}, $_ eq $s->{leader} ? undef : $s->{leader}, "$_ streams as before") for qw(n1 n2 n3);
+reread('config_refused', qw(n3 n1));
+my ($why) = grep { $_->{event} eq 'config_refused' } reverse $c->events;
+like($why->{message}, qr/node n2 votes in the rule in force/, 'a voter stays in the configuration');
+reread('config_reloaded', qw(n4 n1 n2 n3));
+wait_source('n4', 'n2', 'n4 is back: it streams from its upstream');
+$c->{names} = \@names;
 done_testing();

@@ -381,7 +381,7 @@ act_ssh(RgPending *p, const StepWay *way)
 void
 rg_act(RgCluster *cluster, const RgStep *step)
 {
-	RgNode	   *node = &cluster->nodes[step->node];
+	RgNode	   *node = cluster->nodes[step->node];
 	RgNodeView *v = &cluster->view.nodes[step->node];
 	RgOp	   *op = &v->ops[step->kind];
 	const StepWay *way = &ways[step->kind];

@@ -19,6 +19,7 @@
 #include "node.h"
 #include "publish.h"
 #include "record.h"
+#include "reload.h"
 #include "status.h"
 #include "watchdog/base/clock.h"
 #include "watchdog/core/phase.h"
@@ -269,7 +270,7 @@ run_round(RgCluster *c)
 	for (int i = 0; i < c->decision.nsteps; i++)
 		rg_act(c, &c->decision.steps[i]);
 	for (int i = 0; i < c->nnodes; i++)
-		rg_node_grant_now(&c->nodes[i]);
+		rg_node_grant_now(c->nodes[i]);
 	/* what the new phase asks for, a first lease above all, does not wait for the next tick */
 	if (is_moved)
 		rg_cluster_wake(c);
@@ -472,22 +473,37 @@ rg_cluster_reload(RgCluster *c, const RgConfig *config, RgError *err)
 {
 	const RgConfig *old = &c->config;
 
-	if (strcmp(old->name, config->name) != 0 || old->nnodes != config->nnodes ||
+	if (strcmp(old->name, config->name) != 0 ||
 		strcmp(old->state_directory, config->state_directory) != 0 ||
 		strcmp(old->control_socket, config->control_socket) != 0 ||
 		strcmp(old->http_listen, config->http_listen) != 0)
-		return rg_error_set(err, RGE_STATE, "name, nodes, state_directory, control_socket and http_listen can't change while regentd runs");
-	for (int i = 0; i < config->nnodes; i++)
-		if (strcmp(old->nodes[i].name, config->nodes[i].name) != 0)
-			return rg_error_set(err, RGE_STATE, "nodes can't be added, removed or renamed while regentd runs");
-	if (check_durability(c, config, err) < 0)
+		return rg_error_set(err, RGE_STATE, "name, state_directory, control_socket and http_listen can't change while regentd runs");
+	if (check_durability(c, config, err) < 0 || rg_reload_check_nodes(c, config, err) < 0 ||
+		rg_reload_take(c, config, err) < 0)
 		return RGE_STATE;
-	c->config = *config;
 	fill_settings(c);
 	for (int i = 0; i < c->nnodes; i++)
-		rg_node_apply_config(&c->nodes[i]);
-	rg_cluster_wake(c);
+		rg_node_apply_config(c->nodes[i]);
+	/* at once: what was decided last knows the nodes by their old numbers */
+	run_round(c);
 	return 0;
+}
+
+int
+rg_cluster_reread(RgCluster *c, RgError *err)
+{
+	RgConfig	config;
+	int			ret = rg_config_read(c->config.file, &config, stderr, err);
+
+	if (ret == 0)
+		ret = rg_cluster_reload(c, &config, err);
+	else
+		rg_error_hint(err, "What is wrong stands in the log of regentd; regentd --check tells it, too.");
+	if (ret == 0)
+		rg_cluster_tell(c, RG_EVENT_CONFIG_RELOADED, -1, false, "%s was read again", c->config.file);
+	else
+		rg_cluster_tell(c, RG_EVENT_CONFIG_REFUSED, -1, true, "the old configuration stays in force: %.180s", err->message);
+	return ret;
 }
 
 void
@@ -496,8 +512,7 @@ rg_cluster_close(RgCluster *c)
 	if (c == NULL)
 		return;
 	for (int i = 0; i < RG_NODES_MAX; i++)
-		if (c->nodes[i].cluster != NULL)
-			rg_node_close(&c->nodes[i]);
+		rg_node_close(c->nodes[i]);
 	rg_http_free(c->control);
 	rg_http_free(c->http);
 	if (c->tick)

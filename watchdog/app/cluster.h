@@ -92,7 +92,7 @@ struct RgCluster
 	bool		told_durability;	/* that configuration and rule differ */
 	bool		journal_broken; /* nothing is acted on while it can't be written */
 	int			nnodes;
-	RgNode		nodes[RG_NODES_MAX];
+	RgNode	   *nodes[RG_NODES_MAX];	/* in the order of the configuration */
 };
 
 /* Opens journal, sockets and sessions and begins to look. */
@@ -104,6 +104,9 @@ extern void rg_cluster_close(RgCluster *cluster);
 
 /* Takes what may change while running; refuses, with the reason, what may not. */
 extern int	rg_cluster_reload(RgCluster *cluster, const RgConfig *config, RgError *err);
+
+/* Reads the configuration file again and takes it; what became of that is told. */
+extern int	rg_cluster_reread(RgCluster *cluster, RgError *err);
 
 /* We did not run for so long that no age in the view can be trusted before the next round. */
 extern bool rg_cluster_has_slept(const RgCluster *cluster);

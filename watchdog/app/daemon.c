@@ -47,19 +47,12 @@ static void
 on_reload(evutil_socket_t sig, short what, void *arg)
 {
 	RgDaemon   *d = arg;
-	RgConfig	config;
 	RgError		err;
 
 	(void) sig;
 	(void) what;
 	rg_notify_reloading();
-	if (rg_config_read(d->cluster->config.file, &config, stderr, &err) == 0 &&
-		rg_cluster_reload(d->cluster, &config, &err) == 0)
-		rg_cluster_tell(d->cluster, RG_EVENT_CONFIG_RELOADED, -1, false, "%s was read again",
-						d->cluster->config.file);
-	else
-		rg_cluster_tell(d->cluster, RG_EVENT_CONFIG_REFUSED, -1, true,
-						"the old configuration stays in force: %.180s", err.message);
+	(void) rg_cluster_reread(d->cluster, &err);
 	rg_notify_ready();
 }
 

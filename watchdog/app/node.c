@@ -12,6 +12,7 @@
 
 #include <event2/event.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "act.h"
@@ -340,10 +341,13 @@ rg_node_apply_config(RgNode *node)
 int
 rg_node_open(RgCluster *cluster, int index, RgError *err)
 {
-	RgNode	   *node = &cluster->nodes[index];
+	RgNode	   *node = calloc(1, sizeof(*node));
 	RgPgParams	none;
 	RgSshParams no_ssh;
 
+	cluster->nodes[index] = node;
+	if (node == NULL)
+		return rg_error_set(err, RGE_NOMEM, "out of memory");
 	memset(&none, 0, sizeof(none));
 	memset(&no_ssh, 0, sizeof(no_ssh));
 	node->cluster = cluster;
@@ -371,6 +375,8 @@ rg_node_open(RgCluster *cluster, int index, RgError *err)
 void
 rg_node_close(RgNode *node)
 {
+	if (node == NULL)
+		return;
 	rg_pg_free(node->beat);
 	rg_pg_free(node->spare);
 	rg_pg_free(node->fresh);
@@ -384,5 +390,5 @@ rg_node_close(RgNode *node)
 	if (node->fresh_timer)
 		event_free(node->fresh_timer);
 	rg_act_forget(node);
-	memset(node, 0, sizeof(*node));
+	free(node);
 }

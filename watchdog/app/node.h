@@ -13,7 +13,7 @@
 #include "cluster.h"
 
 extern int	rg_node_open(RgCluster *cluster, int index, RgError *err);
-extern void rg_node_close(RgNode *node);	/* takes a zeroed one */
+extern void rg_node_close(RgNode *node);	/* takes NULL, and a half-opened one */
 
 /* New address, priority or interval from the configuration. */
 extern void rg_node_apply_config(RgNode *node);

@@ -73,7 +73,7 @@ rg_publish(RgCluster *c, int64_t now)
 	json = NULL;
 	for (int i = 0; i < c->nnodes; i++)
 	{
-		RgNode	   *node = &c->nodes[i];
+		RgNode	   *node = c->nodes[i];
 
 		if (strcmp(node->published, version) == 0 || !rg_view_answers(&c->view, i))
 			continue;

@@ -126,7 +126,7 @@ static json_t *
 node_json(const RgCluster *c, int i)
 {
 	const RgNodeView *v = &c->view.nodes[i];
-	const RgNode *node = &c->nodes[i];
+	const RgNode *node = c->nodes[i];
 	const RgFacts *f = &v->facts;
 	const RgDecision *d = &c->decision;
 	bool		answers = rg_view_answers(&c->view, i);

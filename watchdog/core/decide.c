@@ -26,9 +26,8 @@
 
 #define MOVES_PER_ROUND 4
 
-/* Memory follows the order of the view; new nodes start empty. */
-static void
-align_nodes(const RgView *view, RgMemory *m)
+void
+rg_decide_align(const RgView *view, RgMemory *m)
 {
 	RgNodeMemory old[RG_CORE_NODES_MAX];
 	int			nold = m->nnodes;
@@ -394,7 +393,7 @@ rg_decide(const RgView *view, const RgMemory *before, RgDecision *ret)
 
 	memset(ret, 0, sizeof(*ret));
 	*m = *before;
-	align_nodes(view, m);
+	rg_decide_align(view, m);
 	rg_learn(view, m);
 	ret->leader = find_leader(view, m);
 	note_loss(view, m, ret->leader);

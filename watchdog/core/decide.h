@@ -17,6 +17,9 @@
 /* How long a promotion, or the rule after it, may take before the next term is recruited. */
 #define RG_PROMOTE_DEADLINE_MS 15000
 
+/* Memory follows the order of the view; new nodes start empty. */
+extern void rg_decide_align(const RgView *view, RgMemory *m);
+
 extern void rg_decide(const RgView *view, const RgMemory *before, RgDecision *ret);
 
 #endif							/* RG_DECIDE_H */
