@@ -44,9 +44,17 @@ rg_gate_refresh_locked(void)
 {
 	const RgState *state = &rg_shared->state;
 	bool		permits = !rg_shared->state_bad && rg_state_leads(state);
-	bool		counts = permits && strcmp(state->rule.durability, "async") != 0;
+	RgJoint    *joint = &rg_shared->joint;
+	int64		term = joint->term;
+	int32		seq = joint->seq;
 
-	pg_atomic_write_u32(&rg_shared->gate_quorum, counts ? (uint32) state->rule.quorum : 0);
+	rg_joint_make(state, joint);
+	if (!permits)
+		joint->term = joint->nrules = 0;
+	if (term != joint->term || seq != joint->seq)
+		rg_shared->joint_lsn = InvalidXLogRecPtr;
+	pg_atomic_write_u32(&rg_shared->gate_counts, rg_joint_asks(joint));
+	pg_atomic_write_u32(&rg_shared->gate_is_joint, joint->has_previous);
 	pg_atomic_fetch_add_u64(&rg_shared->gate_generation, 1);
 	pg_atomic_write_u32(&rg_shared->gate_permits, permits);
 }

@@ -30,6 +30,7 @@
 #include "gate_lock.h"
 #include "gate_output.h"
 #include "pg_regent.h"
+#include "settle.h"
 #include "shmem.h"
 #include "votes.h"
 
@@ -101,31 +102,38 @@ rg_gate_before_answer(void)
 
 /* ------------------------------------------------ counting */
 
-/* The rule in force, kept in this process while nothing has changed. */
-static const RgRule *
-current_rule(void)
+/* The rules to satisfy, kept in this process while nothing has changed. */
+static const RgJoint *
+current_rules(void)
 {
-	static RgRule rule;
+	static RgJoint rules;
 	static uint64 generation = 0;
 	uint64		now = pg_atomic_read_u64(&rg_shared->gate_generation);
 
 	if (now != generation)
 	{
 		LWLockAcquire(rg_shared->lock, LW_SHARED);
-		rule = rg_shared->state.rule;
+		rules = rg_shared->joint;
 		generation = pg_atomic_read_u64(&rg_shared->gate_generation);
 		LWLockRelease(rg_shared->lock);
 	}
-	return &rule;
+	return &rules;
 }
 
-/* Have as many voters as the rule asks for flushed it? */
+/* Have as many voters as each of the rules asks for flushed it? */
 static bool
 is_counted(XLogRecPtr lsn)
 {
-	int			quorum = (int) pg_atomic_read_u32(&rg_shared->gate_quorum);
+	const RgJoint *rules;
+	RgVotes		votes;
 
-	return quorum <= 0 || rg_votes_flushed(current_rule(), lsn) >= quorum;
+	if (pg_atomic_read_u32(&rg_shared->gate_is_joint) != 0)
+		(void) rg_settle_look();
+	if (pg_atomic_read_u32(&rg_shared->gate_counts) == 0)
+		return true;
+	rules = current_rules();
+	rg_votes_take(rules, &votes);
+	return rg_joint_acknowledges(rules, rg_votes_flushed(&votes, lsn));
 }
 
 /*
@@ -136,7 +144,7 @@ static bool
 asks_for_count(XLogRecPtr lsn)
 {
 	return !XLogRecPtrIsInvalid(lsn) && synchronous_commit > SYNCHRONOUS_COMMIT_LOCAL_FLUSH &&
-		pg_atomic_read_u32(&rg_shared->gate_quorum) > 0 && lsn <= GetFlushRecPtr(NULL);
+		pg_atomic_read_u32(&rg_shared->gate_counts) != 0 && lsn <= GetFlushRecPtr(NULL);
 }
 
 /*

@@ -33,6 +33,7 @@
 #include "park.h"
 #include "pg_regent.h"
 #include "requests.h"
+#include "settle.h"
 #include "shmem.h"
 #include "slot_status.h"
 #include "start.h"
@@ -92,6 +93,19 @@ check_watchdog(FunctionCallInfo fcinfo, RgState *state, RgCommand *ret_command)
 		rg_node_unlock(&node);
 	}
 	pg_atomic_write_u64(&rg_shared->watchdog_seen_ms, (uint64) rg_boottime_ms());
+}
+
+/* The newest rule, and whether it alone is in force. */
+static Datum
+rule_jsonb(const RgRule *rule)
+{
+	char	   *json = palloc(RG_RULE_JSON_SIZE + 32);
+	int			length = rg_rule_format(rule, json, RG_RULE_JSON_SIZE);
+
+	if (length < 1)
+		elog(ERROR, "rule is too large");
+	strcpy(json + length - 1, rg_settle_is_over(rule) ? ",\"settled\":true}" : ",\"settled\":false}");
+	return rg_jsonb_from_text(json);
 }
 
 static Datum
@@ -210,8 +224,8 @@ regent_heartbeat(PG_FUNCTION_ARGS)
 	rg_shared_state(state);
 	check_watchdog(fcinfo, state, &command);
 	check_server_start(fcinfo);
-	if (!RecoveryInProgress() && rg_state_leads(state))
-		rg_votes_look(&state->rule);
+	if (!RecoveryInProgress())
+		(void) rg_settle_look();
 	take_grant(fcinfo, &command);
 
 	/* it knows a newer term than we do: look whether its rule has come */
@@ -226,7 +240,7 @@ regent_heartbeat(PG_FUNCTION_ARGS)
 	extra[1] = Int32GetDatum(PostmasterPid);
 	extra_nulls[2] = !state->has_rule;
 	if (state->has_rule)
-		extra[2] = rg_rule_jsonb(&state->rule);
+		extra[2] = rule_jsonb(&state->rule);
 	extra[3] = rg_followed_jsonb();
 	extra[4] = requests_jsonb();
 	extra_nulls[5] = state->promoting == 0;

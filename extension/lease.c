@@ -84,7 +84,7 @@ rg_lease_grant(const RgCommand *command, int64 until_ms)
 }
 
 bool
-rg_lease_renew(const RgRule *rule, int64 until_ms)
+rg_lease_renew(const RgJoint *joint, int64 until_ms)
 {
 	const RgState *state = &rg_shared->state;
 	bool		is_first = false;
@@ -94,12 +94,12 @@ rg_lease_renew(const RgRule *rule, int64 until_ms)
 	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
 	now = rg_boottime_ms();
 	counts = !rg_shared->state_bad && rg_state_leads(state) &&
-		rg_rules_compare(state->rule.term, state->rule.seq, rule->term, rule->seq) == 0 &&
+		rg_rules_compare(state->rule.term, state->rule.seq, joint->term, joint->seq) == 0 &&
 		pg_atomic_read_u64(&rg_shared->stale_since_ms) == 0 && until_ms > now;
 	if (counts)
 		is_first = extend(until_ms, now);
 	LWLockRelease(rg_shared->lock);
 	if (is_first)
-		log_begin(rule->term, rg_votes_standbys(rule) > 0 ? "its standbys" : "itself");
+		log_begin(joint->term, rg_joint_is_alone(joint) ? "itself" : "its standbys");
 	return counts;
 }

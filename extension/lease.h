@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "command.h"
+#include "joint.h"
 
 /*
  * The shared state has changed: a lease ends with what it rests on (the rule, no
@@ -30,9 +31,9 @@ extern void rg_lease_fit_locked(void);
 extern bool rg_lease_grant(const RgCommand *command, int64 until_ms);
 
 /*
- * The standbys of this rule grant until until_ms, or, without any standby, the
- * leader to itself; false if that rule does not count any more.
+ * The standbys of these rules grant until until_ms, or, without any standby, the
+ * leader to itself; false if the newest of them does not count any more.
  */
-extern bool rg_lease_renew(const RgRule *rule, int64 until_ms);
+extern bool rg_lease_renew(const RgJoint *joint, int64 until_ms);
 
 #endif							/* RG_LEASE_H */

@@ -25,6 +25,7 @@
 #include "lease.h"
 #include "marker.h"
 #include "pg_regent.h"
+#include "settle.h"
 #include "shmem.h"
 #include "votes.h"
 
@@ -54,20 +55,17 @@ static int32 markers_seq = 0;
 static int64 leads_since_ms = 0;	/* 0: it does not */
 static int64 last_marker_ms = 0;
 
-/* Does this node lead, and by which rule? */
+/* Does this node lead, by which rules, and how long is the newest one's lease? */
 static bool
-get_rule(RgRule *ret_rule)
+get_rules(RgJoint *ret_rules, int64 *ret_lease_ms)
 {
-	bool		leads;
-
 	if (rg_node_name[0] == '\0' || RecoveryInProgress())
 		return false;
 	LWLockAcquire(rg_shared->lock, LW_SHARED);
-	leads = !rg_shared->state_bad && rg_state_leads(&rg_shared->state);
-	if (leads)
-		*ret_rule = rg_shared->state.rule;
+	*ret_rules = rg_shared->joint;
+	*ret_lease_ms = rg_shared->state.rule.lease_ms;
 	LWLockRelease(rg_shared->lock);
-	return leads;
+	return ret_rules->term != 0;
 }
 
 static void
@@ -78,13 +76,13 @@ forget_markers(void)
 }
 
 static void
-write_marker(const RgRule *rule)
+write_marker(const RgJoint *rules)
 {
 	char		message[64];
 	Marker		marker;
 
 	marker.at_ms = rg_boottime_ms();
-	snprintf(message, sizeof(message), "term " INT64_FORMAT "." "%d", rule->term, rule->seq);
+	snprintf(message, sizeof(message), "term " INT64_FORMAT "." "%d", rules->term, rules->seq);
 	marker.lsn = LogLogicalMessage(MARKER_PREFIX, message, strlen(message), false);
 	XLogFlush(marker.lsn);
 
@@ -96,26 +94,27 @@ write_marker(const RgRule *rule)
 
 /* The newest marker that enough standbys have flushed gives a lease. */
 static void
-take_lease(const RgRule *rule, int standbys)
+take_lease(const RgJoint *rules, int64 lease_ms)
 {
-	XLogRecPtr	flushed = rg_votes_quorum_lsn(rule, rg_rules_lease_quorum(standbys));
-	int			count = 0;
+	RgVotes		votes;
+	int			count = nmarkers;
 
-	while (count < nmarkers && markers[count].lsn <= flushed)
-		count++;
+	rg_votes_take(rules, &votes);
+	while (count > 0 && !rg_joint_gives_lease(rules, rg_votes_flushed(&votes, markers[count - 1].lsn)))
+		count--;
 	if (count == 0)
 		return;
 	if (rg_lease_from_standbys)
-		(void) rg_lease_renew(rule, markers[count - 1].at_ms + rule->lease_ms);
+		(void) rg_lease_renew(rules, markers[count - 1].at_ms + lease_ms);
 	nmarkers -= count;
 	memmove(&markers[0], &markers[count], nmarkers * sizeof(Marker));
 }
 
 static void
-renew_alone(const RgRule *rule)
+renew_alone(const RgJoint *rules, int64 lease_ms)
 {
 	if (pg_atomic_read_u64(&rg_shared->lease_until_ms) != 0)
-		(void) rg_lease_renew(rule, rg_boottime_ms() + rule->lease_ms);
+		(void) rg_lease_renew(rules, rg_boottime_ms() + lease_ms);
 }
 
 static long
@@ -133,13 +132,13 @@ pause_after(int64 now, int64 interval)
 long
 rg_marker_work(void)
 {
-	static RgRule rule;
+	static RgJoint rules;
 	int64		now = rg_boottime_ms();
+	int64		lease_ms;
 	int64		interval;
 	int64		quiet_since;
-	int			standbys;
 
-	if (!get_rule(&rule))
+	if (!get_rules(&rules, &lease_ms))
 	{
 		leads_since_ms = 0;
 		forget_markers();
@@ -147,31 +146,31 @@ rg_marker_work(void)
 	}
 	if (leads_since_ms == 0)
 		leads_since_ms = now;
-	if (markers_term != rule.term || markers_seq != rule.seq)
+	if (markers_term != rules.term || markers_seq != rules.seq)
 		forget_markers();
-	markers_term = rule.term;
-	markers_seq = rule.seq;
+	markers_term = rules.term;
+	markers_seq = rules.seq;
 
 	/* it gets as long to speak for the first time as ever after */
-	interval = Max(rule.lease_ms / PARTS_OF_LEASE, PAUSE_MIN_MS);
+	interval = Max(lease_ms / PARTS_OF_LEASE, PAUSE_MIN_MS);
 	quiet_since = Max(leads_since_ms, (int64) pg_atomic_read_u64(&rg_shared->watchdog_seen_ms));
 	if (now - quiet_since < interval)
 	{
-		rg_votes_look(&rule);
+		(void) rg_settle_look();
 		forget_markers();
 		return (long) (interval - (now - quiet_since));
 	}
 
-	standbys = rg_votes_standbys(&rule);
-	if (standbys > 0)
-		take_lease(&rule, standbys);
+	(void) rg_settle_look();
+	if (!rg_joint_is_alone(&rules))
+		take_lease(&rules, lease_ms);
 	if (now - last_marker_ms >= interval)
 	{
 		last_marker_ms = now;
-		if (standbys > 0)
-			write_marker(&rule);
+		if (!rg_joint_is_alone(&rules))
+			write_marker(&rules);
 		else
-			renew_alone(&rule);
+			renew_alone(&rules, lease_ms);
 	}
 	return pause_after(now, interval);
 }

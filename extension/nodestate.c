@@ -143,6 +143,14 @@ share(FileResult result, RgState *state, const RgFileMark *mark, const char *rea
 			lacks |= rg_state_adopt_rule(state, &shared->previous);
 		if (shared->has_rule)
 			lacks |= rg_state_adopt_rule(state, &shared->rule);
+		if (shared->has_rule &&
+			rg_rules_compare(shared->rule.term, shared->rule.seq, state->rule.term, state->rule.seq) == 0)
+		{
+			/* what this start has seen of the rule before it */
+			lacks |= state->has_previous != shared->has_previous;
+			state->has_previous = shared->has_previous;
+			state->previous = shared->previous;
+		}
 		*shared = *state;
 		rg_shared->state_dirty = lacks;
 	}

@@ -107,20 +107,102 @@ rg_rules_history_size(int standbys, int quorum)
 	return quorum >= standbys ? 1 : standbys - quorum + 1;
 }
 
-uint64_t
-rg_rules_quorum_lsn(uint64_t *positions, int n, int quorum)
-{
-	if (quorum <= 0 || quorum > n)
-		return 0;
-	for (int i = 1; i < n; i++)
-		for (int k = i; k > 0 && positions[k] > positions[k - 1]; k--)
-		{
-			uint64_t swapped = positions[k];
+/* ------------------------------------------------ which standbys are enough */
 
-			positions[k] = positions[k - 1];
-			positions[k - 1] = swapped;
-		}
-	return positions[quorum - 1];
+int
+rg_sets_size(uint64_t set)
+{
+	int n = 0;
+
+	for (; set != 0; set &= set - 1)
+		n++;
+	return n;
+}
+
+bool
+rg_sets_equal(const RgSets *a, const RgSets *b)
+{
+	return a->standbys == b->standbys && a->counted == b->counted && a->quorum == b->quorum &&
+		a->is_async == b->is_async;
+}
+
+bool
+rg_sets_give_lease(const RgSets *sets, uint64_t flushed)
+{
+	int need = rg_rules_lease_quorum(rg_sets_size(sets->standbys)) - (RG_MUTANT(5) ? 1 : 0);
+
+	return rg_sets_size(flushed & sets->standbys) >= need;
+}
+
+bool
+rg_sets_acknowledge(const RgSets *sets, uint64_t flushed)
+{
+	return sets->is_async || rg_sets_size(flushed & sets->counted) >= sets->quorum;
+}
+
+bool
+rg_sets_end_lease(const RgSets *sets, uint64_t recruited)
+{
+	int need = rg_rules_recruit_size(rg_sets_size(sets->standbys));
+
+	return sets->standbys != 0 && rg_sets_size(recruited & sets->standbys) >= need;
+}
+
+bool
+rg_sets_hold_history(const RgSets *sets, uint64_t complete)
+{
+	int need = rg_rules_history_size(rg_sets_size(sets->counted), sets->quorum);
+
+	/* whom nobody had to acknowledge to, nobody but the leader can speak for */
+	return sets->is_async || (need > 0 && rg_sets_size(complete & sets->counted) >= need);
+}
+
+bool
+rg_sets_leave_out(const RgSets *before, const RgSets *rule)
+{
+	int counted = rg_sets_size(rule->counted);
+
+	return before->standbys == rule->standbys && !before->is_async && !rule->is_async &&
+		rule->counted != before->counted && (rule->counted & ~before->counted) == 0 &&
+		(rule->quorum == before->quorum || (rule->quorum == counted && counted < before->quorum));
+}
+
+/*
+ * Every set of these candidates that would have to hold what this rule acknowledged
+ * has one who flushed the next one.
+ */
+static bool
+meet_history(const RgSets *sets, uint64_t candidates, uint64_t flushed)
+{
+	int need = rg_rules_history_size(rg_sets_size(sets->counted), sets->quorum);
+
+	return sets->is_async || need == 0 || rg_sets_size(sets->counted & candidates & ~flushed) < need;
+}
+
+/*
+ * The rule before is out of question when whoever could act by it, not knowing the
+ * new one, can't help meeting somebody who holds it: a recruit by the lease quorum,
+ * where the voters change or nothing but a lease was ever asked for; and what has to
+ * hold its commits by its acknowledging sets.  Those who were left out before they
+ * were removed count as having flushed it: the watchdog vouches for them.  Who is
+ * being left out is no candidate any more, and speaks for no history: the watchdog has
+ * that in its journal, and without its journal it asks everybody.  And async promises
+ * nothing that could be broken: as a change for the weaker it is at once what it says.
+ */
+bool
+rg_sets_settle(const RgSets *before, const RgSets *rule, uint64_t flushed)
+{
+	uint64_t gone = before->standbys & ~before->counted & ~rule->standbys;
+
+	if (RG_MUTANT(40) || rg_sets_equal(before, rule))
+		return true;
+	if (before->standbys != rule->standbys)
+		return rg_sets_give_lease(before, flushed | gone) && meet_history(before, before->counted, flushed);
+	if (rule->is_async)
+		return true;
+	if (before->is_async)
+		return rg_sets_give_lease(before, flushed);
+	return meet_history(before, rule->counted, flushed);
 }
 
 /* ------------------------------------------------ the gate */

@@ -92,11 +92,46 @@ extern int64_t rg_rules_wal_bound_ms(int64_t answer_ms, int64_t age_ms, int64_t 
  */
 extern int rg_rules_history_size(int standbys, int quorum);
 
+/* ------------------------------------------------ which standbys are enough */
+
 /*
- * The highest position that at least quorum of the n positions have reached;
- * 0 if there are fewer.  Sorts positions in place.
+ * A rule as sets of nodes: a bit per node, numbered by the caller.  Rules that
+ * are compared have to be numbered alike.
  */
-extern uint64_t rg_rules_quorum_lsn(uint64_t *positions, int n, int quorum);
+typedef struct RgSets
+{
+	uint64_t standbys;			/* the voters without the leader */
+	uint64_t counted;			/* those of them whose flush counts: they are not left out */
+	int quorum;					/* so many of those acknowledge a commit; 0: the leader alone does */
+	bool is_async;				/* nobody was promised that a commit survives its leader */
+} RgSets;
+
+extern bool rg_sets_equal(const RgSets *a, const RgSets *b);
+
+/* How many nodes are in the set. */
+extern int rg_sets_size(uint64_t set);
+
+/* Those who flushed a marker give a lease; always so where there is no standby. */
+extern bool rg_sets_give_lease(const RgSets *sets, uint64_t flushed);
+
+/* Those who flushed a commit acknowledge it. */
+extern bool rg_sets_acknowledge(const RgSets *sets, uint64_t flushed);
+
+/* Those who promised exclude that others give a lease; never where there is no standby. */
+extern bool rg_sets_end_lease(const RgSets *sets, uint64_t recruited);
+
+/* Together these hold whatever was acknowledged, though the leader is lost; always so in async. */
+extern bool rg_sets_hold_history(const RgSets *sets, uint64_t complete);
+
+/*
+ * A leader has written a rule after another one of its own, and these have flushed
+ * it.  Is the rule before out of question?  Until then both have to be satisfied
+ * (attacks F7, V1, V9, V10).
+ */
+extern bool rg_sets_settle(const RgSets *before, const RgSets *rule, uint64_t flushed);
+
+/* The rule only leaves more standbys out, and asks for no more of the others than before. */
+extern bool rg_sets_leave_out(const RgSets *before, const RgSets *rule);
 
 /* ------------------------------------------------ the gate (protocol 3.2, 3.3) */
 

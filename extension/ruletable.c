@@ -260,6 +260,19 @@ check_succession(const RgState *state, const RgCommand *command, const RgRule *r
 				 errmsg("rule " INT64_FORMAT ".%d is not newer than rule " INT64_FORMAT ".%d of node \"%s\"",
 						rule->term, rule->seq, state->rule.term, state->rule.seq, rg_node_name),
 				 errhint("Look at the newest rule of this node before writing another one.")));
+	if (XLogRecPtrIsInvalid(rg_shared->rules_lsn))
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_NODE_BUSY),
+				 errmsg("node \"%s\" has not read its rules yet", rg_node_name),
+				 errhint("Try again in a moment; if it stays so, the server's log says what keeps pg_regent from reading regent.rule.")));
+	if (!rg_joint_allows(state, rule))
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_NODE_BUSY),
+				 errmsg("rule " INT64_FORMAT ".%d of node \"%s\" is not in force yet",
+						state->rule.term, state->rule.seq, rg_node_name),
+				 errdetail("Too few standbys have flushed it, so rule " INT64_FORMAT ".%d is still in question.",
+						   state->previous.term, state->previous.seq),
+				 errhint("Only a rule that goes back, or that leaves out more standbys, can be written until then.")));
 }
 
 /* Commit: the row is flushed, so the rule is in force.  Nothing in here may fail. */

@@ -81,7 +81,8 @@ rg_shmem_startup(void)
 		pg_atomic_init_u64(&rg_shared->stale_since_ms, 0);
 		pg_atomic_init_u64(&rg_shared->override_until_ms, 0);
 		pg_atomic_init_u32(&rg_shared->gate_permits, 0);
-		pg_atomic_init_u32(&rg_shared->gate_quorum, 0);
+		pg_atomic_init_u32(&rg_shared->gate_counts, 0);
+		pg_atomic_init_u32(&rg_shared->gate_is_joint, 0);
 		pg_atomic_init_u64(&rg_shared->gate_generation, 0);
 		pg_atomic_init_u32(&rg_shared->startup_has_conninfo, 0);
 		pg_atomic_init_u32(&rg_shared->startup_has_restore, 0);

@@ -22,7 +22,7 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 
-#include "statefile.h"
+#include "joint.h"
 
 #define RG_REQUESTS_MAX 16
 #define RG_PUBLISHED_SIZE (64 * 1024)
@@ -130,15 +130,22 @@ typedef struct RgShared
 	int64		worker_retry_ms;	/* pause between its looks for a missing database */
 
 	/*
+	 * What a leader has to satisfy, kept by rg_gate_refresh_locked(), and where WAL
+	 * ended when its newest rule was in (Invalid: not looked yet); protected by lock.
+	 */
+	RgJoint		joint;
+	XLogRecPtr	joint_lsn;
+
+	/*
 	 * The voter that showed WAL beyond our own, kept until the watchdog has
-	 * looked, and what each voter of the rule showed (votes.c); protected by lock.
+	 * looked, and what each voter of these rules showed (votes.c); protected by lock.
 	 */
 	char		ahead[RG_NAME_SIZE];
 	struct
 	{
 		pid_t		pid;
 		XLogRecPtr	lsn;
-	}			ahead_seen[RG_VOTERS_MAX];
+	}			ahead_seen[RG_JOINT_NAMES_MAX];
 
 	/*
 	 * Slots that have released WAL, and up to where (slots.c), and where the WAL that is
@@ -175,11 +182,12 @@ typedef struct RgShared
 
 	/*
 	 * What the gate needs of the state, kept by rg_gate_refresh_locked(): it permits
-	 * writes while there is a lease; so many voters have to flush a commit (0: none);
-	 * and how often it has changed.
+	 * writes while there is a lease; voters have to flush a commit; a rule before the
+	 * newest one is in question; and how often it has changed.
 	 */
 	pg_atomic_uint32 gate_permits;
-	pg_atomic_uint32 gate_quorum;
+	pg_atomic_uint32 gate_counts;
+	pg_atomic_uint32 gate_is_joint;
 	pg_atomic_uint64 gate_generation;
 
 	/*

@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "joint.h"
+
 #define FIRST_LINE "pg_regent node state 1"
 
 void
@@ -439,6 +441,13 @@ rg_state_add_followed(RgState *state, int64_t term, uint32_t timeline)
 	return true;
 }
 
+void
+rg_state_settle(RgState *state)
+{
+	state->has_previous = false;
+	memset(&state->previous, 0, sizeof(state->previous));
+}
+
 bool
 rg_state_adopt_rule(RgState *state, const RgRule *rule)
 {
@@ -448,7 +457,10 @@ rg_state_adopt_rule(RgState *state, const RgRule *rule)
 											state->rule.seq) <= 0)
 		return changed;
 
-	if (state->has_rule)
+	/* whom a promotion has put into office has nothing of an earlier term to satisfy */
+	if (!state->has_rule || (state->promoting == rule->term && strcmp(rule->leader, state->node) == 0))
+		rg_state_settle(state);
+	else if (!rg_joint_keeps_previous(state, rule))
 	{
 		state->previous = state->rule;
 		state->has_previous = true;

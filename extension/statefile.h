@@ -41,7 +41,7 @@ typedef struct RgState
 	int64_t counter;
 	bool has_rule;				/* newest rule whose row is flushed here */
 	RgRule rule;
-	bool has_previous;
+	bool has_previous;			/* of the same leader: not out of question yet, see joint.h */
 	RgRule previous;
 	bool has_pending;			/* being written: restricts, proves nothing */
 	RgRule pending;
@@ -92,6 +92,9 @@ extern bool rg_state_is_parked(const RgState *state);
 
 /* Adds or corrects a term in the followed list; true if the list changed. */
 extern bool rg_state_add_followed(RgState *state, int64_t term, uint32_t timeline);
+
+/* The rule before the newest one is out of question. */
+extern void rg_state_settle(RgState *state);
 
 /*
  * Takes over a rule whose row is flushed: newest and previous rule, the pending

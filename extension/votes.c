@@ -28,38 +28,28 @@
 
 #define SLOT_PREFIX "regent_"
 
-typedef struct Vote
-{
-	int			voter;			/* its index in the rule */
-	pid_t		pid;
-	XLogRecPtr	flush;
-} Vote;
-
 /* The voter that may vote on this slot; -1: nobody. */
 static int
-voter_of_slot(const RgRule *rule, const char *slot)
+voter_of_slot(const RgJoint *joint, const char *slot)
 {
 	const char *name = slot + strlen(SLOT_PREFIX);
 
 	if (strncmp(slot, SLOT_PREFIX, strlen(SLOT_PREFIX)) != 0 || strcmp(name, rg_node_name) == 0)
 		return -1;
-	for (int i = 0; i < rule->nleft_out; i++)
-		if (strcmp(rule->left_out[i], name) == 0)
-			return -1;
-	for (int i = 0; i < rule->nvoters; i++)
-		if (strcmp(rule->voters[i], name) == 0)
+	for (int i = 0; i < joint->nnames; i++)
+		if (strcmp(joint->names[i], name) == 0)
 			return i;
 	return -1;
 }
 
-/* Voters whose slot is in use; votes holds RG_VOTERS_MAX. */
+/* Voters whose slot is in use; votes holds RG_JOINT_NAMES_MAX. */
 static int
-find_voters(const RgRule *rule, Vote *votes)
+find_voters(const RgJoint *joint, RgVote *votes)
 {
 	int			count = 0;
 
 	LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
-	for (int i = 0; i < max_replication_slots && count < RG_VOTERS_MAX; i++)
+	for (int i = 0; i < max_replication_slots && count < RG_JOINT_NAMES_MAX; i++)
 	{
 		ReplicationSlot *slot = &ReplicationSlotCtl->replication_slots[i];
 		char		name[NAMEDATALEN];
@@ -74,7 +64,7 @@ find_voters(const RgRule *rule, Vote *votes)
 		if (pid == 0)
 			continue;
 		votes[count].pid = pid;
-		votes[count].voter = voter_of_slot(rule, name);
+		votes[count].voter = voter_of_slot(joint, name);
 		if (votes[count].voter >= 0)
 			count++;
 	}
@@ -104,7 +94,7 @@ flushed_by(pid_t pid)
 }
 
 static void
-note_ahead(const RgRule *rule, const Vote *vote, XLogRecPtr own)
+note_ahead(const RgJoint *joint, const RgVote *vote, XLogRecPtr own)
 {
 	bool		is_news;
 
@@ -115,7 +105,7 @@ note_ahead(const RgRule *rule, const Vote *vote, XLogRecPtr own)
 	{
 		rg_shared->ahead_seen[vote->voter].pid = vote->pid;
 		rg_shared->ahead_seen[vote->voter].lsn = vote->flush;
-		strlcpy(rg_shared->ahead, rule->voters[vote->voter], sizeof(rg_shared->ahead));
+		strlcpy(rg_shared->ahead, joint->names[vote->voter], sizeof(rg_shared->ahead));
 
 		/* an answer of this very millisecond need not have shown it */
 		pg_atomic_write_u64(&rg_shared->stale_since_ms, (uint64) rg_boottime_ms() + 1);
@@ -125,75 +115,42 @@ note_ahead(const RgRule *rule, const Vote *vote, XLogRecPtr own)
 		ereport(LOG,
 				(errhidestmt(true),
 				 errmsg("pg_regent: node \"%s\" shows WAL that node \"%s\" does not have",
-						rule->voters[vote->voter], rg_node_name),
+						joint->names[vote->voter], rg_node_name),
 				 errdetail("It has flushed up to %X/%X, this server up to %X/%X.",
 						   LSN_FORMAT_ARGS(vote->flush), LSN_FORMAT_ARGS(own)),
 				 errhint("This server was perhaps restored from an older copy. It acknowledges no write until the watchdog has compared them.")));
 }
 
-/* The voters that have flushed part of our WAL; votes holds RG_VOTERS_MAX. */
-static int
-collect(const RgRule *rule, Vote *votes)
+void
+rg_votes_take(const RgJoint *joint, RgVotes *ret)
 {
-	int			count = find_voters(rule, votes);
-	int			kept = 0;
+	int			count = find_voters(joint, ret->votes);
 	XLogRecPtr	own;
 
 	for (int i = 0; i < count; i++)
-		votes[i].flush = flushed_by(votes[i].pid);
+		ret->votes[i].flush = flushed_by(ret->votes[i].pid);
 
 	/* read last: whoever has it from us is behind this */
 	own = GetFlushRecPtr(NULL);
+	ret->count = 0;
 	for (int i = 0; i < count; i++)
 	{
-		if (votes[i].flush > own)
-			note_ahead(rule, &votes[i], own);
-		else if (!XLogRecPtrIsInvalid(votes[i].flush))
-			votes[kept++] = votes[i];
+		if (ret->votes[i].flush > own)
+			note_ahead(joint, &ret->votes[i], own);
+		else if (!XLogRecPtrIsInvalid(ret->votes[i].flush))
+			ret->votes[ret->count++] = ret->votes[i];
 	}
-	return kept;
 }
 
-int
-rg_votes_flushed(const RgRule *rule, XLogRecPtr lsn)
+uint64
+rg_votes_flushed(const RgVotes *votes, XLogRecPtr lsn)
 {
-	Vote		votes[RG_VOTERS_MAX];
-	int			count = collect(rule, votes);
-	int			flushed = 0;
+	uint64		flushed = 0;
 
-	for (int i = 0; i < count; i++)
-		flushed += votes[i].flush >= lsn;
+	for (int i = 0; i < votes->count; i++)
+		if (votes->votes[i].flush >= lsn)
+			flushed |= UINT64CONST(1) << votes->votes[i].voter;
 	return flushed;
-}
-
-XLogRecPtr
-rg_votes_quorum_lsn(const RgRule *rule, int quorum)
-{
-	Vote		votes[RG_VOTERS_MAX];
-	uint64_t	positions[RG_VOTERS_MAX];
-	int			count = collect(rule, votes);
-
-	for (int i = 0; i < count; i++)
-		positions[i] = votes[i].flush;
-	return rg_rules_quorum_lsn(positions, count, quorum);
-}
-
-int
-rg_votes_standbys(const RgRule *rule)
-{
-	int			count = 0;
-
-	for (int i = 0; i < rule->nvoters; i++)
-		count += strcmp(rule->voters[i], rg_node_name) != 0;
-	return count;
-}
-
-void
-rg_votes_look(const RgRule *rule)
-{
-	Vote		votes[RG_VOTERS_MAX];
-
-	(void) collect(rule, votes);
 }
 
 bool

@@ -16,19 +16,30 @@
 
 #include "access/xlogdefs.h"
 
-#include "rulejson.h"
+#include "joint.h"
 
-/* How many voters of the rule other than this node have flushed our WAL up to lsn. */
-extern int	rg_votes_flushed(const RgRule *rule, XLogRecPtr lsn);
+typedef struct RgVote
+{
+	int			voter;			/* its bit */
+	pid_t		pid;
+	XLogRecPtr	flush;
+} RgVote;
 
-/* Up to where at least quorum of them have flushed it; Invalid if there are fewer. */
-extern XLogRecPtr rg_votes_quorum_lsn(const RgRule *rule, int quorum);
+/* What the voters of the rules that this leader has to satisfy have flushed of our WAL. */
+typedef struct RgVotes
+{
+	int			count;
+	RgVote		votes[RG_JOINT_NAMES_MAX];
+} RgVotes;
 
-/* How many voters there are beside this node. */
-extern int	rg_votes_standbys(const RgRule *rule);
+/*
+ * Takes them; looks as well whether a voter shows WAL that we do not have.  Voters
+ * that are left out are among them: they help to give a lease.
+ */
+extern void rg_votes_take(const RgJoint *joint, RgVotes *ret_votes);
 
-/* Only looks whether a voter shows WAL that we do not have; the others do that too. */
-extern void rg_votes_look(const RgRule *rule);
+/* Who of them has flushed our WAL up to lsn. */
+extern uint64 rg_votes_flushed(const RgVotes *votes, XLogRecPtr lsn);
 
 /*
  * The watchdog grants upon an answer that it got at seen_ms (our clock): forgives

@@ -115,10 +115,12 @@ scene_decide(Scene *s)
 		n->facts.message_age_ms = sn->message_ms < 0 ? -1 : v->now_ms - sn->message_ms;
 		n->facts.wal_age_ms = n->facts.message_age_ms;
 		n->facts.streaming_from_us = n->facts.sync_with_us = 0;
+		memset(n->facts.flushed_from_us, 0, sizeof(n->facts.flushed_from_us));
 		for (int k = 0; k < v->nnodes; k++)
 			if (s->nodes[k].upstream == i && v->nodes[k].facts.receiver_streaming)
 			{
 				n->facts.streaming_from_us |= 1u << k;
+				n->facts.flushed_from_us[k] = s->nodes[k].hangs ? 1 : n->facts.flush_lsn;
 				if (s->nodes[k].sync)
 					n->facts.sync_with_us |= 1u << k;
 			}

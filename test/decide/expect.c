@@ -51,7 +51,7 @@ is_option(const char *word)
 {
 	static const char *const options[] = {"term=", "leader=", "source=", "job=", "attempt=", "pid=", "seq=",
 	"attempts=", "must_end=", "ended=", "fenced_term=", "rebuilds=", "automatic=",
-	"lease=", "stale=", "admitted=", NULL};
+	"lease=", "stale=", "admitted=", "durability=", "quorum=", "left_out=", "voters=", NULL};
 
 	for (int i = 0; options[i] != NULL; i++)
 		if (strncmp(word, options[i], strlen(options[i])) == 0)
@@ -81,6 +81,20 @@ step_matches(const Scene *s, const Line *line, const RgStep *step, RgStepKind ki
 		return false;
 	if ((v = line_get(line, "lease")) != NULL && parse_ms(line, v) != step->rule.lease_ms)
 		return false;
+	if ((v = line_get(line, "durability")) != NULL && strcmp(v, step->rule.durability) != 0)
+		return false;
+	if ((v = line_get(line, "quorum")) != NULL && parse_int(line, v) != step->rule.quorum)
+		return false;
+	if ((v = line_get(line, "left_out")) != NULL && parse_voters(line, &step->rule, v) != step->rule.left_out)
+		return false;
+	if ((v = line_get(line, "voters")) != NULL)
+	{
+		RgRule		wanted = {0};
+
+		parse_voter_list(line, v, &wanted);
+		if (wanted.nvoters != step->rule.nvoters || memcmp(wanted.voters, step->rule.voters, sizeof(wanted.voters)) != 0)
+			return false;
+	}
 	return true;
 }
 
@@ -100,6 +114,9 @@ describe_steps(const Scene *s, char *buf, size_t size)
 		len += (size_t) snprintf(buf + len, size - len, "%s%s %s term=%lld", len ? ", " : "",
 								 rg_step_name(step->kind), s->view.nodes[step->node].name,
 								 (long long) step->term);
+		if (step->kind == RG_STEP_WRITE_RULE && len < size)
+			len += (size_t) snprintf(buf + len, size - len, " seq=%d durability=%s quorum=%d left_out=%x voters=%d", step->rule.seq,
+									 step->rule.durability, step->rule.quorum, step->rule.left_out, step->rule.nvoters);
 		if (step->leader >= 0 && len < size)
 			len += (size_t) snprintf(buf + len, size - len, " leader=%s", s->view.nodes[step->leader].name);
 		if (step->source >= 0 && len < size)
@@ -324,6 +341,8 @@ expect_memory(Scene *s, const Line *line)
 		same_number(s, line, "rebuilds", parse_int(line, v), m->rebuilds);
 	if ((v = line_get(line, "stale")) != NULL)
 		same_number(s, line, "stale", parse_bool(line, v), m->stale);
+	if ((v = line_get(line, "left_out")) != NULL)
+		same_number(s, line, "left_out", parse_bool(line, v), m->left_out);
 	if ((v = line_get(line, "admitted")) != NULL)
 		same_number(s, line, "admitted", parse_int(line, v), m->admitted.pid);
 }

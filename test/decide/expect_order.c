@@ -8,6 +8,7 @@
 #include "scene.h"
 #include "watchdog/core/lease.h"
 #include "watchdog/core/order.h"
+#include "watchdog/core/order_rule.h"
 
 /* expect grant NODE yes|no */
 static void
@@ -69,6 +70,38 @@ expect_order(Scene *s, const Line *line)
 		mismatch(s, line, "expected \"…%s…\", found \"%s\"", line->words[at + 1], why);
 }
 
+/* expect set durability|quorum VALUE allowed|refused ["text"]; expect voters n1,n2 [lost=n3] allowed|refused ["text"] */
+static void
+expect_wish(Scene *s, const Line *line)
+{
+	const char *verb = line->words[1];
+	int			at = strcmp(verb, "set") == 0 ? 4 : line_get(line, "lost") != NULL ? 4 : 3;
+	const char *lost = line_get(line, "lost");
+	RgRule		rule = {0};
+	char		why[RG_TEXT_MAX];
+	bool		refused;
+
+	if (line->nwords <= at || (strcmp(line->words[at], "allowed") != 0 && strcmp(line->words[at], "refused") != 0))
+		line_error(line, "expect %s … allowed|refused [text]", verb);
+	if (strcmp(verb, "set") == 0)
+	{
+		bool		is_quorum = strcmp(line->words[2], "quorum") == 0;
+
+		refused = rg_order_set_refusal(&s->view, &s->decision.memory, is_quorum ? NULL : line->words[3],
+									   is_quorum ? (int) parse_int(line, line->words[3]) : 0, why) != NULL;
+	}
+	else
+	{
+		parse_voter_list(line, line->words[2], &rule);
+		refused = rg_order_voters_refusal(&s->view, &s->decision.memory, rule.voters, rule.nvoters,
+										  lost != NULL ? 1u << parse_node(line, s, lost) : 0, why) != NULL;
+	}
+	if (refused != (strcmp(line->words[at], "refused") == 0))
+		mismatch(s, line, "expected that it is %s, found: %s", line->words[at], why);
+	else if (line->nwords > at + 1 && strstr(why, line->words[at + 1]) == NULL)
+		mismatch(s, line, "expected \"…%s…\", found \"%s\"", line->words[at + 1], why);
+}
+
 static void
 expect_word(Scene *s, const Line *line, const char *found)
 {
@@ -90,6 +123,8 @@ scene_expect_order(Scene *s, const Line *line)
 		expect_bound(s, line);
 	else if (strcmp(what, "switchover") == 0 || strcmp(what, "accept-loss") == 0 || strcmp(what, "takeover") == 0)
 		expect_order(s, line);
+	else if (strcmp(what, "set") == 0 || strcmp(what, "voters") == 0)
+		expect_wish(s, line);
 	else if (strcmp(what, "target") == 0)
 		expect_word(s, line, m->target);
 	else if (strcmp(what, "order") == 0)

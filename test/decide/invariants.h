@@ -47,7 +47,7 @@ invariant_count(const RgView *view, const RgMemory *m, const char *leader, int *
 	{
 		int			k = rg_view_find(view, m->rule.voters[i]);
 
-		if (strcmp(m->rule.voters[i], leader) == 0)
+		if (strcmp(m->rule.voters[i], leader) == 0 || (m->rule.left_out >> i & 1) != 0)
 			continue;
 		++*ret_standbys;
 		*ret_recruits += k >= 0 && rg_is_recruited(view, k, m->term) && view->nodes[k].promise.complete &&
@@ -165,8 +165,10 @@ invariant_of_step(const RgView *view, const RgDecision *d, const RgStep *step, c
 			{
 				if (step->node != rule_leader || strcmp(step->rule.leader, n->name) != 0 ||
 					step->rule.term != m->rule.term || step->rule.seq <= m->rule.seq ||
-					step->rule.nvoters != m->rule.nvoters || step->rule.quorum != m->rule.quorum ||
-					step->rule.lease_ms > m->lease_ms)
+					(step->rule.quorum > step->rule.nvoters - 1 && step->rule.quorum > m->rule.quorum) || step->rule.seq != m->asked.seq ||
+					step->rule.term != m->asked.term || step->rule.lease_ms > m->lease_ms ||
+					(strcmp(m->rule.durability, "strict") == 0 && m->wish.durability[0] == '\0' &&
+					 m->wish.quorum == 0 && step->rule.quorum != m->rule.quorum))
 					return invariant_broken(buf, "rule %lld.%d for %s on %s in a steady cluster",
 											(long long) step->rule.term, step->rule.seq, step->rule.leader, n->name);
 			}

@@ -9,6 +9,7 @@
 #include "scene.h"
 #include "watchdog/core/job.h"
 #include "watchdog/core/order.h"
+#include "watchdog/core/order_rule.h"
 #include "watchdog/core/phase.h"
 
 
@@ -78,6 +79,7 @@ make_healthy(Scene *s, const Line *line)
 		f->in_recovery = i != first;
 		f->writable = i == first;
 		f->gate = i == first ? RG_GATEV_OPEN : RG_GATEV_UNKNOWN;
+		f->settled = true;
 		f->lease_left_ms = -1;
 		f->timeline = 1;
 		f->receive_lsn = f->replay_lsn = f->flush_lsn = f->current_lsn = 0x5000000;
@@ -162,6 +164,7 @@ answer_promise(Scene *s, const Line *line, int node, bool complete)
 	memset(p, 0, sizeof(*p));
 	p->term = n->ops[RG_STEP_PROMISE].term;
 	p->complete = complete;
+	p->rule = n->facts.rule;
 	p->position.rule_term = n->facts.rule.term;
 	p->position.rule_seq = n->facts.rule.seq;
 	p->position.timeline = n->facts.timeline;
@@ -347,6 +350,38 @@ change_request(Scene *s, const Line *line)
 		line_error(line, "the job was not taken");
 }
 
+/* set durability|quorum VALUE; voters n1,n2 [lost=n3] */
+static void
+change_wish(Scene *s, const Line *line)
+{
+	static const char *const keys[] = {"lost", NULL};
+	RgRule		rule = {0};
+	uint32_t	lost = 0;
+	char		why[RG_TEXT_MAX];
+	bool		taken;
+	const char *v;
+
+	if (line->nwords < (strcmp(line->words[0], "set") == 0 ? 3 : 2))
+		line_error(line, "set durability|quorum VALUE, or voters n1,n2 [lost=n3]");
+	if (strcmp(line->words[0], "set") == 0)
+	{
+		bool		is_quorum = strcmp(line->words[1], "quorum") == 0;
+
+		taken = rg_order_set(&s->view, &s->memory, is_quorum ? NULL : line->words[2],
+							 is_quorum ? (int) parse_int(line, line->words[2]) : 0, why);
+	}
+	else
+	{
+		line_known(line, 2, keys);
+		parse_voter_list(line, line->words[1], &rule);
+		if ((v = line_get(line, "lost")) != NULL)
+			lost = 1u << parse_node(line, s, v);
+		taken = rg_order_voters(&s->view, &s->memory, rule.voters, rule.nvoters, lost, why);
+	}
+	if (!taken)
+		line_error(line, "the order was refused: %s", why);
+}
+
 /* switchover [NODE] | accept-loss NODE | takeover: as the daemon does between rounds */
 static void
 change_order(Scene *s, const Line *line)
@@ -411,6 +446,8 @@ scene_change(Scene *s, const Line *line)
 	else if (strcmp(verb, "switchover") == 0 || strcmp(verb, "accept-loss") == 0 ||
 			 strcmp(verb, "takeover") == 0)
 		change_order(s, line);
+	else if (strcmp(verb, "set") == 0 || strcmp(verb, "voters") == 0)
+		change_wish(s, line);
 	else if (strcmp(verb, "watchdog") == 0)
 		change_watchdog(s, line);
 	else if (strcmp(verb, "request-rebuild") == 0)

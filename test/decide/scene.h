@@ -34,6 +34,7 @@ typedef struct SceneNode
 {
 	bool		beats;			/* its heartbeats arrive while its session is open */
 	bool		hears;			/* messages from its upstream arrive */
+	bool		hangs;			/* it is connected, and flushes nothing */
 	int			upstream;		/* index, -1 = none */
 	bool		sync;			/* counts as synchronous with its upstream */
 	int64_t		message_ms;		/* when the last message came; -1 = never */
@@ -93,6 +94,8 @@ extern uint64_t parse_lsn(const Line *line, const char *text);
 extern int	parse_terms(const Line *line, const char *text, RgTermEnd *terms);
 
 /* 2.1:n2 = rule of term 2, sequence 1, leader n2; "-" = none */
+extern void parse_voter_list(const Line *line, const char *text, RgRule *rule);
+extern uint32_t parse_voters(const Line *line, const RgRule *rule, const char *text);
 extern void parse_rule(const Line *line, const Scene *s, const char *text, RgRule *rule);
 
 /* The server start of a node whose postmaster has this pid. */

@@ -123,6 +123,18 @@ change_facts(Scene *s, const Line *line, int node)
 		f->gate = (RgGateView) parse_word(line, gate_words, v);
 	if ((v = line_get(line, "lease_left")) != NULL)
 		f->lease_left_ms = parse_ms(line, v);
+	if (line_get(line, "rule") != NULL)
+		f->settled = true;
+	if ((v = line_get(line, "settled")) != NULL)
+		f->settled = parse_bool(line, v);
+	if ((v = line_get(line, "rule_quorum")) != NULL)
+		f->rule.quorum = (int) parse_int(line, v);
+	if ((v = line_get(line, "left_out")) != NULL)
+		f->rule.left_out = parse_voters(line, &f->rule, v);
+	if ((v = line_get(line, "voters")) != NULL)
+		parse_voter_list(line, v, &f->rule);
+	if ((v = line_get(line, "hangs")) != NULL)
+		sn->hangs = parse_bool(line, v);
 	if ((v = line_get(line, "rule_lease")) != NULL)
 		f->rule.lease_ms = parse_ms(line, v);
 	if ((v = line_get(line, "rule_watchdog")) != NULL)
@@ -229,7 +241,9 @@ scene_change_node(Scene *s, const Line *line)
 		"promoting", "start", "sysid", "paused", "lag_bytes", "streaming", "upstream", "sync", "hears",
 		"message", "probe", "probe_start", "state", "pidfile", "fenced", "recovery", "probe_sysid", "ssh",
 	"ssh_text", "priority", "copied", "total", "gate", "lease_left", "rule_lease", "rule_watchdog",
-	"ahead", "intruder", "checkpoint", "probe_promised", "cascades", "oldest", "archive", "released", "logical", NULL};
+	"ahead", "intruder", "checkpoint", "probe_promised", "cascades", "oldest", "archive", "released", "logical",
+
+	"settled", "rule_quorum", "left_out", "voters", "hangs", NULL};
 	int			node;
 
 	if (line->nwords < 3)

@@ -77,6 +77,41 @@ parse_rule(const Line *line, const Scene *s, const char *text, RgRule *rule)
 			RG_COPY(rule->voters[rule->nvoters++], s->view.nodes[i].name);
 }
 
+uint32_t
+parse_voters(const Line *line, const RgRule *rule, const char *text)
+{
+	uint32_t	set = 0;
+	char		buf[200];
+
+	RG_COPY(buf, strcmp(text, "-") == 0 ? "" : text);
+	for (char *name = strtok(buf, ","); name != NULL; name = strtok(NULL, ","))
+	{
+		int			voter = rg_rule_voter(rule, name);
+
+		if (voter < 0)
+			line_error(line, "%s is no voter", name);
+		set |= 1u << voter;
+	}
+	return set;
+}
+
+void
+parse_voter_list(const Line *line, const char *text, RgRule *rule)
+{
+	char		buf[200];
+
+	RG_COPY(buf, text);
+	rule->nvoters = 0;
+	rule->left_out = 0;
+	for (char *name = strtok(buf, ","); name != NULL; name = strtok(NULL, ","))
+	{
+		if (rule->nvoters == RG_CORE_NODES_MAX)
+			line_error(line, "too many voters");
+		RG_COPY(rule->voters[rule->nvoters], name);
+		rule->nvoters++;
+	}
+}
+
 void
 set_start(const char *node, int64_t pid, RgServerStart *start)
 {

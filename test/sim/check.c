@@ -23,7 +23,7 @@ is_tainted(const World *w, int node)
 }
 
 static void
-check_history(World *w, int node)
+check_history(World *w, int node, bool opens)
 {
 	const Server *s = w->server[node];
 
@@ -31,9 +31,9 @@ check_history(World *w, int node)
 	{
 		Ack *a = &w->acks[i];
 
-		if (a->lost || data_holds(s->data, a->id, a->pos))
+		if (a->lost || (a->guaranteed && !opens) || data_holds(s->data, a->id, a->pos))
 			continue;
-		if (w->c.durability != D_ASYNC && !w->loss_accepted)
+		if (a->guaranteed && !w->loss_accepted)
 		{
 			violate(w, "I1: %s opens in term %lld without write %u (position %d) that %s acknowledged in term %lld",
 					node_name(node), (long long) s->shm.rule.term, a->id, a->pos, node_name(a->node),
@@ -45,12 +45,11 @@ check_history(World *w, int node)
 	}
 }
 
-/* Async: its rule is in force, so what it lacks is given up, whether it opens or not. */
+/* Its rule is in force, so what async acknowledged and it lacks is given up, whether it opens or not. */
 void
 check_ruled(World *w, int node)
 {
-	if (w->c.durability == D_ASYNC)
-		check_history(w, node);
+	check_history(w, node, false);
 }
 
 void
@@ -82,7 +81,7 @@ check_open(World *w, int node)
 	w->opener = s->life;
 	w->openings++;
 	TRACE(w, "%s opens in term %lld, %d writes acknowledged so far", node_name(node), (long long) term, w->nacks);
-	check_history(w, node);
+	check_history(w, node, true);
 }
 
 void
@@ -91,7 +90,7 @@ check_ack(World *w, int node, uint32_t id, int pos)
 	const Server *s = w->server[node];
 	Ack *a;
 
-	if (is_tainted(w, node) && w->c.durability == D_ASYNC)
+	if (is_tainted(w, node) && !votes_guarantee(w, node))
 		return;
 	if (s->shm.rule.term < w->opened_term && !is_tainted(w, node))
 		violate(w, "I3: %s acknowledges write %u in term %lld, term %lld is open", node_name(node), id,
@@ -105,6 +104,7 @@ check_ack(World *w, int node, uint32_t id, int pos)
 	a->pos = pos;
 	a->term = s->shm.rule.term;
 	a->node = (int8_t) node;
+	a->guaranteed = votes_guarantee(w, node);
 	a->lost = false;
 }
 

@@ -53,12 +53,10 @@ moment(World *w)
 static bool
 has_votes(World *w, const Write *t)
 {
-	if (w->c.durability == D_ASYNC)
-		return true;
 	/* mutation 19: a cancelled wait counts as success */
 	if (RG_MUTANT(19) && t->counting)
 		return true;
-	return votes_flushed(w, t->node, t->pos) >= w->server[t->node]->shm.rule.quorum;
+	return votes_acknowledge(w, t->node, t->pos);
 }
 
 /* ---- at the client ---- */

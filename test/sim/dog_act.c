@@ -103,6 +103,7 @@ take_promise(World *w, Dog *dog, int node, const Message *m)
 	memset(p, 0, sizeof(*p));
 	p->term = dog->n[node].steps[RG_STEP_PROMISE].term;
 	p->complete = s->complete || RG_MUTANT(32);
+	dog_rule(w, s->rule, &p->rule);
 	if (s->rule >= 0)
 	{
 		p->position.rule_term = w->rules[s->rule].term;
@@ -180,8 +181,11 @@ fill_message(World *w, Dog *dog, const RgStep *step, Message *m)
 		m->rule.seq = r->seq;
 		m->rule.leader = rg_view_find(&dog->view, r->leader);
 		for (int i = 0; i < r->nvoters; i++)
-			if (rg_view_find(&dog->view, r->voters[i]) >= 0)
-				m->rule.voters |= 1u << rg_view_find(&dog->view, r->voters[i]);
+		{
+			m->rule.voters |= 1u << (r->voters[i][1] - '1');
+			if ((r->left_out >> i & 1) != 0)
+				m->rule.left_out |= 1u << (r->voters[i][1] - '1');
+		}
 		m->rule.durability = strcmp(r->durability, "sync") == 0 ? D_SYNC
 			: strcmp(r->durability, "strict") == 0 ? D_STRICT : D_ASYNC;
 		m->rule.quorum = r->quorum;

@@ -50,6 +50,9 @@ dog_rule(const World *w, int rule, RgRule *ret)
 			snprintf(ret->voters[ret->nvoters++], RG_CORE_NAME_MAX, "n%d", i + 1);
 	snprintf(ret->durability, sizeof(ret->durability), "%s", durabilities[r->durability]);
 	ret->quorum = r->quorum;
+	for (int i = 0; i < ret->nvoters; i++)
+		if ((r->left_out >> (ret->voters[i][1] - '1') & 1) != 0)
+			ret->left_out |= 1u << i;
 	ret->lease_ms = r->lease_ms;
 	snprintf(ret->watchdog, sizeof(ret->watchdog), "00000000-0000-4000-8000-0000000000%02d", r->watchdog);
 }
@@ -100,6 +103,9 @@ take_facts(World *w, Dog *dog, int node, const Shown *s)
 	dog_start_id(w, node, &s->start, &f->start);
 	f->streaming_from_us = s->streaming_from_us;
 	f->sync_with_us = s->sync_with_us;
+	f->settled = s->settled;
+	for (int i = 0; i < w->c.nodes; i++)
+		f->flushed_from_us[i] = s->flushed_from_us[i];
 	f->boottime_ms = s->boottime_ms;
 	f->gate = gate_view(s->gate);
 	f->lease_left_ms = s->lease_left_ms;

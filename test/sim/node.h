@@ -9,7 +9,7 @@
 #ifndef SIM_NODE_H
 #define SIM_NODE_H
 
-#include "extension/statefile.h"
+#include "extension/joint.h"
 #include "sim.h"
 
 #define LOG_MAX 6000
@@ -143,6 +143,8 @@ struct Server
 	bool state_bad;
 	bool rules_read;
 	int rules_pos;				/* the worker has read the table up to here */
+	RgJoint joint;				/* what it has to satisfy as a leader */
+	int joint_pos;				/* where its WAL ended when the newest of these was in; -1 = not looked yet */
 	int64_t lease_until_ms;
 	int64_t stale_since_ms;
 	int64_t override_until_ms;
@@ -206,6 +208,7 @@ extern int data_newest_rule(const World *w, const Data *d, int upto);
 extern int data_terms(const Data *d, const RgState *state, uint32_t timeline, RgTermEnd *ret);
 
 /* the two forms of a rule, and names */
+extern void rule_to_words(const Rule *rule, RgRule *ret);
 extern void rule_to_state(const World *w, int rule, RgRule *ret);
 extern int rule_of_state(const World *w, const RgRule *rule);
 extern const char *node_name(int node);
@@ -238,7 +241,8 @@ extern void lease_grant(World *w, int node, const Message *m);
 extern void lease_look(World *w, int node); /* is a voter ahead of us? */
 extern int64_t lease_work(World *w, int node);	/* of the worker: markers; us until the next time */
 extern void lease_votes_changed(World *w, int node);
-extern int votes_flushed(World *w, int node, int pos);
+extern bool votes_acknowledge(World *w, int node, int pos);
+extern bool votes_guarantee(World *w, int node);	/* nobody may lose it silently */
 extern void lease_rule_changed(World *w, int node);
 
 /* ---- node_stream.c ---- */

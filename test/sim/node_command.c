@@ -390,6 +390,16 @@ check_rule(const Server *s, const Message *m)
 		why = "rule is not newer";
 	if (why == NULL && m->rule.leader != s->node)
 		why = "another leader";
+	if (why == NULL && !s->rules_read)
+		why = "has not read its rules yet";
+	if (why == NULL)
+	{
+		RgRule next;
+
+		rule_to_words(&m->rule, &next);
+		if (!rg_joint_allows(&s->shm, &next))
+			why = "the rule before is still in question";
+	}
 	return why;
 }
 

@@ -37,10 +37,9 @@ watchdog_of(const char *uuid)
 }
 
 void
-rule_to_state(const World *w, int rule, RgRule *ret)
+rule_to_words(const Rule *r, RgRule *ret)
 {
 	static const char *const durabilities[] = {"async", "sync", "strict"};
-	const Rule *r = &w->rules[rule];
 
 	memset(ret, 0, sizeof(*ret));
 	ret->term = r->term;
@@ -51,9 +50,18 @@ rule_to_state(const World *w, int rule, RgRule *ret)
 			strcpy(ret->voters[ret->nvoters++], node_name(i));
 	strcpy(ret->durability, durabilities[r->durability]);
 	ret->quorum = r->quorum;
+	for (int i = 0; i < NODES_MAX; i++)
+		if ((r->left_out >> i & 1) != 0)
+			strcpy(ret->left_out[ret->nleft_out++], node_name(i));
 	ret->lease_ms = r->lease_ms;
 	watchdog_uuid(r->watchdog, ret->watchdog);
 	ret->timeline = r->timeline;
+}
+
+void
+rule_to_state(const World *w, int rule, RgRule *ret)
+{
+	rule_to_words(&w->rules[rule], ret);
 	/* not a secret of the file's form: which of w->rules it is */
 	snprintf(ret->reason, sizeof(ret->reason), "%d", rule);
 }

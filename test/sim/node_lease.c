@@ -7,44 +7,36 @@
  */
 #include "node.h"
 
-static bool
-is_voter(const Server *s, int node)
+/* The bit of a node in the joint rules; 0 = it is no voter of any. */
+static uint64_t
+bit_of(const Server *s, int node)
 {
-	for (int i = 0; i < s->shm.rule.nvoters; i++)
-		if (strcmp(s->shm.rule.voters[i], node_name(node)) == 0)
-			return true;
-	return false;
-}
-
-static int
-standbys_of(const Server *s)
-{
-	int n = 0;
-
-	for (int i = 0; i < s->shm.rule.nvoters; i++)
-		n += strcmp(s->shm.rule.voters[i], s->shm.node) != 0;
-	return n;
+	for (int i = 0; i < s->joint.nnames; i++)
+		if (strcmp(s->joint.names[i], node_name(node)) == 0)
+			return UINT64_C(1) << i;
+	return 0;
 }
 
 /*
- * What each voter has flushed of ours (votes.c).  One that shows more than we have
- * tells that we are stale; what the watchdog has judged is not noted again.
+ * Who of the voters has flushed our WAL up to there (votes.c).  One that shows more
+ * than we have tells that we are stale; what the watchdog has judged is not noted again.
  */
-static int
-positions(World *w, int node, uint64_t *ret)
+static uint64_t
+flushed(World *w, int node, int pos)
 {
 	Server *s = w->server[node];
-	int n = 0;
+	uint64_t set = 0;
 
 	for (int i = 0; i < w->c.nodes; i++)
 	{
 		Sender *sender = &s->senders[i];
 
-		if (i == node || !sender->connected || !s->shm.has_rule || !is_voter(s, i))
+		if (i == node || !sender->connected || !s->shm.has_rule || bit_of(s, i) == 0)
 			continue;
 		if (sender->flush <= s->data->flushed)
 		{
-			ret[n++] = (uint64_t) (RG_MUTANT(37) ? sender->sent : sender->flush);
+			if ((RG_MUTANT(37) ? sender->sent : sender->flush) >= pos)
+				set |= bit_of(s, i);
 			continue;
 		}
 		if (sender->ahead >= sender->flush)
@@ -55,27 +47,50 @@ positions(World *w, int node, uint64_t *ret)
 		s->ahead = i;
 		s->stale_since_ms = clock_ms(w, node) + 1;
 	}
-	return n;
+	return set;
+}
+
+/* settle.c */
+static void
+settle_look(World *w, int node)
+{
+	Server *s = w->server[node];
+
+	if (s->joint.nrules == 0 || !s->joint.has_previous)
+		return;
+	if (s->joint_pos < 0)
+		s->joint_pos = s->data->flushed;
+	if (!rg_joint_settles(&s->joint, flushed(w, node, s->joint_pos)))
+		return;
+	TRACE(w, "%s: rule %lld.%d is in force", node_name(node), (long long) s->joint.term, s->joint.seq);
+	rg_state_settle(&s->shm);
+	s->dirty = true;
+	lease_rule_changed(w, node);
 }
 
 void
 lease_look(World *w, int node)
 {
-	uint64_t flushed[NODES_MAX];
-
-	(void) positions(w, node, flushed);
+	(void) flushed(w, node, 0);
+	settle_look(w, node);
 }
 
-int
-votes_flushed(World *w, int node, int pos)
+bool
+votes_acknowledge(World *w, int node, int pos)
 {
-	uint64_t flushed[NODES_MAX];
-	int n = positions(w, node, flushed);
-	int votes = 0;
+	settle_look(w, node);
+	return rg_joint_acknowledges(&w->server[node]->joint, flushed(w, node, pos));
+}
 
-	for (int i = 0; i < n; i++)
-		votes += flushed[i] >= (uint64_t) pos;
-	return votes;
+bool
+votes_guarantee(World *w, int node)
+{
+	const RgJoint *joint = &w->server[node]->joint;
+
+	for (int i = 0; i < joint->nrules; i++)
+		if (joint->rules[i].is_async)
+			return false;
+	return joint->nrules > 0;
 }
 
 /* rg_lease_grant() of the extension; who asks was checked before. */
@@ -104,7 +119,14 @@ void
 lease_rule_changed(World *w, int node)
 {
 	Server *s = w->server[node];
+	int64_t term = s->joint.term;
+	int32_t seq = s->joint.seq;
 
+	rg_joint_make(&s->shm, &s->joint);
+	if (s->state_bad)
+		s->joint.nrules = 0;
+	if (term != s->joint.term || seq != s->joint.seq)
+		s->joint_pos = -1;
 	if (s->lease_until_ms == 0)
 		return;
 	if (s->state_bad || !rg_state_leads(&s->shm))
@@ -118,15 +140,12 @@ static void
 take_lease(World *w, int node)
 {
 	Server *s = w->server[node];
-	uint64_t flushed[NODES_MAX];
-	int n = positions(w, node, flushed);
-	uint64_t quorum = rg_rules_quorum_lsn(flushed, n, rg_rules_lease_quorum(standbys_of(s)) - (RG_MUTANT(5) ? 1 : 0));
 	int64_t now_ms = clock_ms(w, node);
 	int64_t until_ms;
-	int count = 0;
+	int count = s->nmarkers;
 
-	while (count < s->nmarkers && (uint64_t) s->markers[count].pos <= quorum)
-		count++;
+	while (count > 0 && !rg_joint_gives_lease(&s->joint, flushed(w, node, s->markers[count - 1].pos)))
+		count--;
 	if (count == 0)
 		return;
 	until_ms = s->markers[count - 1].at_ms + s->shm.rule.lease_ms;
@@ -151,7 +170,10 @@ lease_votes_changed(World *w, int node)
 {
 	Server *s = w->server[node];
 
-	if (s->nmarkers > 0 && leads(s) && !s->worker_frozen)
+	if (!leads(s) || s->worker_frozen)
+		return;
+	settle_look(w, node);
+	if (s->nmarkers > 0)
 		take_lease(w, node);
 }
 

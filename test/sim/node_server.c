@@ -260,6 +260,9 @@ start_shared_memory(World *w, Server *s)
 		rg_state_init(&s->shm, node_name(s->node), 7300000000000000001u);
 	s->dirty = s->rules_read = s->was_open = false;
 	s->rules_pos = 0;
+	s->joint.term = s->joint.seq = 0;
+	s->joint_pos = -1;
+	lease_rule_changed(w, s->node);
 	s->lease_until_ms = s->stale_since_ms = s->override_until_ms = 0;
 	s->seen_ms = 0;
 	s->intruder_ms = 0;
@@ -554,7 +557,9 @@ server_show(World *w, int node, Shown *f)
 		{
 			f->streaming_from_us |= 1u << i;
 			f->sync_with_us |= 1u << i;
+			f->flushed_from_us[i] = data_lsn(d, s->senders[i].flush < d->len ? s->senders[i].flush : d->len);
 		}
+	f->settled = !s->joint.has_previous && !s->joint.has_pending;
 	f->nterms = data_terms(d, &s->shm, timeline, f->terms);
 }
 

@@ -94,6 +94,7 @@ typedef struct Rule
 	uint32_t voters;
 	Durability durability;
 	int quorum;
+	uint32_t left_out;			/* nodes, as voters */
 	int64_t lease_ms;
 	int watchdog;
 	uint32_t timeline;
@@ -189,6 +190,8 @@ typedef struct Shown
 	bool intruded;
 	uint32_t streaming_from_us;
 	uint32_t sync_with_us;
+	uint64_t flushed_from_us[NODES_MAX];
+	bool settled;
 	int nterms;
 	RgTermEnd terms[TERMS_SHOWN];
 } Shown;
@@ -248,6 +251,7 @@ typedef struct Ack
 	int pos;
 	int64_t term;
 	int8_t node;
+	bool guaranteed;			/* by every rule in question when it was told */
 	bool lost;					/* given up: measured loss of async, or accepted by the operator */
 } Ack;
 

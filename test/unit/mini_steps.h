@@ -17,6 +17,26 @@ mini_refuse(Flight *f, const char *why)
 
 /* ---- commands over SQL ---- */
 
+static inline void
+mini_show_rule(const Mini *m, const Data *d, RgRule *rule)
+{
+	const Entry *e = mini_rule(d);
+
+	memset(rule, 0, sizeof(*rule));
+	if (e == NULL)
+		return;
+	rule->term = e->rule_term;
+	rule->seq = e->seq;
+	memcpy(rule->leader, m->view.nodes[e->leader].name, sizeof(rule->leader));
+	snprintf(rule->durability, sizeof(rule->durability), "%s", m->sync ? "sync" : "async");
+	rule->quorum = e->quorum;
+	rule->left_out = e->left_out;
+	rule->lease_ms = MINI_LEASE_MS;
+	rule->nvoters = m->n;
+	for (int i = 0; i < m->n; i++)
+		memcpy(rule->voters[i], m->view.nodes[i].name, sizeof(rule->voters[i]));
+}
+
 static inline RgOpState
 mini_promise_step(Mini *m, Flight *f)
 {
@@ -41,7 +61,8 @@ mini_promise_step(Mini *m, Flight *f)
 		p->by_primary = true;
 	p->last_wal_age_ms = m->now - s->received_ms;
 	p->position.rule_term = mini_rule_term(d);
-	p->position.rule_seq = 1;
+	mini_show_rule(m, d, &p->rule);
+	p->position.rule_seq = p->rule.seq;
 	p->position.timeline = d->timeline;
 	p->position.lsn = (uint64_t) d->len;
 	p->promoting_term = d->promoting;
@@ -77,10 +98,14 @@ mini_rule_step(Mini *m, Flight *f)
 		return mini_refuse(f, "is in recovery");
 	if (s->disk_full)
 		return mini_refuse(f, "no space left on device");
-	if (f->step.rule.term < mini_promise(d) || f->step.rule.term <= mini_rule_term(d))
+	if (f->step.rule.term < mini_promise(d) ||
+		rg_rules_compare(f->step.rule.term, f->step.rule.seq, mini_rule_term(d), mini_rule(d) != NULL ? mini_rule(d)->seq : 0) <= 0)
 		return mini_refuse(f, "stale term");
 	d->promise = f->step.rule.term;
 	mini_append(m, d, f->step.rule.term, f->step.node);
+	d->log[d->len - 1].seq = f->step.rule.seq;
+	d->log[d->len - 1].quorum = f->step.rule.quorum;
+	d->log[d->len - 1].left_out = f->step.rule.left_out;
 	return RG_OP_OK;
 }
 
@@ -299,25 +324,6 @@ mini_show_start(const Mini *m, int i, RgServerStart *start)
 	start->started_s = 1000 + 10 * m->s[i].pid;
 }
 
-static inline void
-mini_show_rule(const Mini *m, const Data *d, RgRule *rule)
-{
-	const Entry *e = mini_rule(d);
-
-	memset(rule, 0, sizeof(*rule));
-	if (e == NULL)
-		return;
-	rule->term = e->rule_term;
-	rule->seq = 1;
-	memcpy(rule->leader, m->view.nodes[e->leader].name, sizeof(rule->leader));
-	snprintf(rule->durability, sizeof(rule->durability), "%s", m->sync ? "sync" : "async");
-	rule->quorum = 1;
-	rule->lease_ms = MINI_LEASE_MS;
-	rule->nvoters = m->n;
-	for (int i = 0; i < m->n; i++)
-		memcpy(rule->voters[i], m->view.nodes[i].name, sizeof(rule->voters[i]));
-}
-
 /* A grant goes by the answer before this one, and names its server start. */
 static inline void
 mini_grant(Mini *m, int i)
@@ -360,11 +366,16 @@ mini_heartbeat(Mini *m, int i)
 	f->promised_term = mini_promise(&s->data);
 	f->promoting_term = s->data.promoting;
 	mini_show_rule(m, &s->data, &f->rule);
+	f->settled = true;
+	memset(f->flushed_from_us, 0, sizeof(f->flushed_from_us));
 	f->nterms = mini_terms(&s->data, f->terms);
 	mini_show_start(m, i, &f->start);
 	for (int k = 0; k < m->n; k++)
 		if (m->s[k].streaming && m->s[k].data.source == i)
+		{
 			f->streaming_from_us |= 1u << k;
+			f->flushed_from_us[k] = (uint64_t) m->s[k].data.len;
+		}
 	n->facts_ms = m->now;
 	n->sql = n->fresh = RG_SQL_OK;
 	n->lost_ms = 0;

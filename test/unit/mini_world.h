@@ -32,6 +32,9 @@ typedef struct Entry
 	uint32_t	timeline;
 	int64_t		rule_term;		/* 0: not a rule */
 	int			leader;
+	int			seq;
+	int			quorum;
+	uint32_t	left_out;
 } Entry;
 
 /* A data directory. */
@@ -186,7 +189,7 @@ mini_append(Mini *m, Data *d, int64_t rule_term, int leader)
 {
 	if (d->len >= LOG_MAX)
 		return;
-	d->log[d->len++] = (Entry) {++m->next_id, d->timeline, rule_term, leader};
+	d->log[d->len++] = (Entry) {++m->next_id, d->timeline, rule_term, leader, 1, 1, 0};
 	if (rule_term != 0)
 		mini_followed(d, rule_term, d->timeline);
 }

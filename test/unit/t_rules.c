@@ -300,21 +300,125 @@ test_wal_bound_has_two_margins(void **state)
 	assert_true(rg_rules_wal_bound_ms(10000, 0, INT64_MAX) == INT64_MAX);
 }
 
-/* A commit counts when the k-th of the voters has it; with fewer voters it never does. */
+/* So many complete recruits meet every set that acknowledged; by every size of both. */
 static void
-test_quorum_is_the_position_of_the_kth(void **state)
+test_history_meets_every_acknowledging_set(void **state)
 {
-	uint64_t	p[] = {300, 500, 100, 400};
-
 	(void) state;
-	assert_int_equal(rg_rules_quorum_lsn(p, 4, 1), 500);
-	assert_int_equal(rg_rules_quorum_lsn(p, 4, 3), 300);
-	assert_int_equal(rg_rules_quorum_lsn(p, 4, 4), 100);
-	assert_int_equal(rg_rules_quorum_lsn(p, 4, 5), 0);
-	assert_int_equal(rg_rules_quorum_lsn(p, 4, 0), 0);
 	for (int s = 1; s <= 8; s++)
 		for (int k = 1; k <= s; k++)
+		{
+			RgSets		sets = {(UINT64_C(1) << s) - 1, (UINT64_C(1) << s) - 1, k, false};
+
 			assert_int_equal(rg_rules_history_size(s, k), s - k + 1);
+			for (uint64_t recruits = 0; recruits < UINT64_C(1) << s; recruits++)
+			{
+				bool		meets = true;
+
+				for (uint64_t acks = 0; acks < UINT64_C(1) << s; acks++)
+					if (rg_sets_acknowledge(&sets, acks) && (acks & recruits) == 0)
+						meets = false;
+				assert_int_equal(rg_sets_hold_history(&sets, recruits), meets);
+			}
+		}
+}
+
+/* All were left out: the leader acknowledged alone, and nobody else can speak for it. */
+static void
+test_without_a_counted_standby_only_the_leader_speaks(void **state)
+{
+	RgSets		alone = {3, 0, 0, false};
+	RgSets		async = {3, 3, 0, true};
+
+	(void) state;
+	assert_true(rg_sets_acknowledge(&alone, 0));
+	assert_false(rg_sets_hold_history(&alone, 3));
+	assert_true(rg_sets_hold_history(&async, 0));
+}
+
+/* Whoever acts by the old rule, not knowing the new one, meets somebody who holds it. */
+static void
+assert_settle_is_sound(const RgSets *old, const RgSets *new, uint64_t flushed)
+{
+	uint64_t	out = old->counted & new->standbys & ~new->counted;
+	uint64_t	gone = old->standbys & ~old->counted & ~new->standbys;
+
+	for (uint64_t recruits = 1; recruits < 256; recruits++)
+	{
+		/* who is left out is in the journal, who is gone can't be recruited any more */
+		bool		by_history = !old->is_async && rg_sets_hold_history(old, recruits & ~out);
+		bool		by_lease = rg_sets_end_lease(old, recruits & ~gone);
+
+		if ((recruits & flushed) != 0)
+			continue;
+		if (by_history && !new->is_async)
+			fail_msg("history %x/%x k=%d -> %x/%x k=%d, flushed %x, recruits %x", (unsigned) old->standbys,
+					 (unsigned) old->counted, old->quorum, (unsigned) new->standbys, (unsigned) new->counted,
+					 new->quorum, (unsigned) flushed, (unsigned) recruits);
+		if (by_lease && (old->standbys != new->standbys || (old->is_async && !new->is_async)))
+			fail_msg("lease %x -> %x, flushed %x, recruits %x", (unsigned) old->standbys, (unsigned) new->standbys,
+					 (unsigned) flushed, (unsigned) recruits);
+	}
+}
+
+/* F7, V1, V9, V10: every pair of rules over four standbys, everybody who may have flushed the second. */
+static void
+test_settled_means_that_nobody_can_act_by_the_old_rule(void **state)
+{
+	(void) state;
+	for (unsigned v = 1; v < 16; v++)
+		for (unsigned v2 = 1; v2 < 16; v2++)
+			for (unsigned pick = 0; pick < 256; pick++)
+				for (int kinds = 0; kinds < 4; kinds++)
+				{
+					RgSets		old = {v, v & ~(pick & 15), 0, (kinds & 1) != 0};
+					RgSets		new = {v2, v2 & ~(pick >> 4), 0, (kinds & 2) != 0};
+					int			most = rg_sets_size(old.counted);
+
+					if ((old.is_async && (pick & 15) != 0) || (new.is_async && (pick >> 4) != 0))
+						continue;
+					for (old.quorum = 0; old.quorum <= most; old.quorum++)
+						for (uint64_t flushed = 0; flushed < 16; flushed++)
+						{
+							new.quorum = rg_sets_size(new.counted);
+							if (!rg_sets_equal(&old, &new) && rg_sets_settle(&old, &new, flushed))
+								assert_settle_is_sound(&old, &new, flushed);
+						}
+				}
+}
+
+static void
+test_a_change_settles_as_soon_as_it_may(void **state)
+{
+	RgSets		two = {3, 3, 2, false};
+	RgSets		one = {3, 3, 1, false};
+	RgSets		out = {3, 1, 1, false};
+	RgSets		alone = {3, 0, 0, false};
+	RgSets		async = {3, 3, 1, true};
+	RgSets		grown = {7, 7, 1, false};
+	RgSets		removed = {1, 1, 1, false};
+
+	(void) state;
+	assert_false(rg_sets_settle(&two, &one, 1));
+	assert_true(rg_sets_settle(&two, &one, 3));
+	assert_true(rg_sets_settle(&one, &two, 2));
+	assert_false(rg_sets_settle(&one, &two, 0));
+	assert_false(rg_sets_settle(&two, &out, 2));
+	assert_true(rg_sets_settle(&two, &out, 1));
+	assert_true(rg_sets_settle(&out, &alone, 0));
+	assert_true(rg_sets_settle(&two, &async, 0));
+	assert_false(rg_sets_settle(&async, &one, 1));
+	assert_true(rg_sets_settle(&async, &one, 3));
+	assert_false(rg_sets_settle(&one, &grown, 5));
+	assert_true(rg_sets_settle(&alone, &one, 0));
+	assert_true(rg_sets_settle(&one, &grown, 3));
+	/* V9: a removed node that has not heard of it could be recruited by the old rule; one that was left out is vouched for */
+	assert_false(rg_sets_settle(&one, &removed, 1));
+	assert_true(rg_sets_settle(&out, &removed, 1));
+	assert_true(rg_sets_leave_out(&two, &out));
+	assert_true(rg_sets_leave_out(&out, &alone));
+	assert_false(rg_sets_leave_out(&out, &two));
+	assert_false(rg_sets_leave_out(&two, &one));
 }
 
 int
@@ -327,7 +431,10 @@ main(void)
 		cmocka_unit_test(test_lease_bound_has_lease_and_drift),
 		cmocka_unit_test(test_lease_bound_saturates),
 		cmocka_unit_test(test_wal_bound_has_two_margins),
-		cmocka_unit_test(test_quorum_is_the_position_of_the_kth),
+		cmocka_unit_test(test_history_meets_every_acknowledging_set),
+		cmocka_unit_test(test_without_a_counted_standby_only_the_leader_speaks),
+		cmocka_unit_test(test_settled_means_that_nobody_can_act_by_the_old_rule),
+		cmocka_unit_test(test_a_change_settles_as_soon_as_it_may),
 		cmocka_unit_test(test_gate_without_a_rule_is_closed),
 		cmocka_unit_test(test_gate_needs_office_and_lease),
 		cmocka_unit_test(test_a_grant_is_cut_to_the_rules_lease),

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "extension/rulejson.c"
+#include "extension/joint.c"
 #include "extension/statefile.c"
 
 #define UUID_A "11111111-2222-3333-4444-555555555555"

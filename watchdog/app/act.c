@@ -49,7 +49,7 @@ static const StepWay ways[RG_STEP_COUNT] = {
 		"FROM regent.promote($1::uuid, $2::bigint, $3::bigint) AS s", NULL, true, false, 7000},
 	[RG_STEP_PROMOTE_SSH] = {NULL, "promote", true, false, 10000},
 	[RG_STEP_WRITE_RULE] = {"SELECT regent.write_rule($1::uuid, $2::bigint, $3::bigint, $4::int, $5::text, "
-		"$6::text[], $7::text, $8::int, '{}'::text[], $9::bigint * interval '1 millisecond', NULL, $10::text)",
+		"$6::text[], $7::text, $8::int, $11::text[], $9::bigint * interval '1 millisecond', NULL, $10::text)",
 		NULL, true, false, 5000},
 	[RG_STEP_FOLLOW] = {"SELECT regent.follow($1::uuid, $2::bigint, $3::bigint, $4::text, $5::text, $6::text)",
 		NULL, true, false, 5000},
@@ -165,12 +165,13 @@ on_sql(void *arg, const PGresult *res, const RgPgFailure *failure)
 
 /* '{"n1","n2"}': names are [a-z0-9_] only, checked by the configuration */
 static void
-format_names(const RgRule *rule, char *buf, size_t size)
+format_names(const RgRule *rule, uint32_t which, char *buf, size_t size)
 {
 	size_t		len = (size_t) snprintf(buf, size, "{");
 
 	for (int i = 0; i < rule->nvoters && len < size; i++)
-		len += (size_t) snprintf(buf + len, size - len, "%s\"%s\"", i ? "," : "", rule->voters[i]);
+		if ((which >> i & 1) != 0)
+			len += (size_t) snprintf(buf + len, size - len, "%s\"%s\"", len > 1 ? "," : "", rule->voters[i]);
 	if (len < size)
 		(void) snprintf(buf + len, size - len, "}");
 }
@@ -186,9 +187,10 @@ act_sql(RgPending *p, const StepWay *way)
 	char		quorum[16];
 	char		lease[24];
 	char		names[RG_NODES_MAX * (RG_NAME_MAX + 3) + 3];
+	char		left_out[RG_NODES_MAX * (RG_NAME_MAX + 3) + 3];
 	char		conninfo[RG_CONNINFO_MAX];
 	char		slot[RG_NAME_MAX + 16];
-	const char *values[10] = {c->identity.id, counter, term};
+	const char *values[11] = {c->identity.id, counter, term};
 	int			n = 3;
 
 	(void) snprintf(counter, sizeof(counter), "%lld", (long long) c->identity.counter);
@@ -218,7 +220,8 @@ act_sql(RgPending *p, const StepWay *way)
 		(void) snprintf(number, sizeof(number), "%d", rule->seq);
 		(void) snprintf(quorum, sizeof(quorum), "%d", rule->quorum);
 		(void) snprintf(lease, sizeof(lease), "%lld", (long long) rule->lease_ms);
-		format_names(rule, names, sizeof(names));
+		format_names(rule, UINT32_MAX, names, sizeof(names));
+		format_names(rule, rule->left_out, left_out, sizeof(left_out));
 		values[n++] = number;
 		values[n++] = rule->leader;
 		values[n++] = names;
@@ -226,6 +229,7 @@ act_sql(RgPending *p, const StepWay *way)
 		values[n++] = quorum;
 		values[n++] = lease;
 		values[n++] = rule->reason;
+		values[n++] = left_out;
 	}
 	if (p->step.kind == RG_STEP_TAKEOVER && p->node->obeys[0] == '\0')
 		ended(p, RG_OP_FAILED, "it has not said whom it obeys");

@@ -94,6 +94,7 @@ bool
 rg_facts_rule(const json_t *json, RgRule *ret_rule)
 {
 	const json_t *voters = json_object_get(json, "voters");
+	const json_t *left_out = json_object_get(json, "left_out");
 	RgRule		rule;
 
 	memset(&rule, 0, sizeof(rule));
@@ -112,6 +113,14 @@ rg_facts_rule(const json_t *json, RgRule *ret_rule)
 		const char *name = json_string_value(json_array_get(voters, i));
 
 		(void) snprintf(rule.voters[rule.nvoters++], RG_CORE_NAME_MAX, "%s", name ? name : "");
+	}
+	for (size_t i = 0; i < json_array_size(left_out); i++)
+	{
+		const char *name = json_string_value(json_array_get(left_out, i));
+		int			voter = name != NULL ? rg_rule_voter(&rule, name) : -1;
+
+		if (voter >= 0)
+			rule.left_out |= UINT32_C(1) << voter;
 	}
 	*ret_rule = rule;
 	return true;
@@ -149,12 +158,15 @@ take_standbys(const json_t *json, const RgView *view, RgFacts *f)
 		const char *name = json_string_value(json_object_get(entry, "node"));
 		const char *state = json_string_value(json_object_get(entry, "state"));
 		const char *sync = json_string_value(json_object_get(entry, "sync_state"));
+		const char *flushed = json_string_value(json_object_get(entry, "flush_lsn"));
 		int			node = name != NULL ? rg_view_find(view, name) : -1;
 
 		if (node < 0 || state == NULL)
 			continue;
 		if (strcmp(state, "streaming") == 0)
 			f->streaming_from_us |= (uint32_t) 1 << node;
+		if (flushed != NULL)
+			(void) rg_facts_lsn(flushed, &f->flushed_from_us[node]);
 		if (sync != NULL && (strcmp(sync, "sync") == 0 || strcmp(sync, "quorum") == 0))
 			f->sync_with_us |= (uint32_t) 1 << node;
 	}
@@ -307,6 +319,7 @@ rg_facts_heartbeat(const PGresult *res, const RgView *view, RgHeartbeat *ret, Rg
 		json_decref(json);
 		return rg_error_set(err, RGE_FORMAT, "heartbeat holds a rule of another form than expected");
 	}
+	f->settled = json_is_true(json_object_get(json, "settled"));
 	json_decref(json);
 	json = column_json(res, "followed_terms");
 	f->nterms = take_terms(json, f->terms);
@@ -338,6 +351,7 @@ rg_facts_promise(const PGresult *res, int64_t term, RgPromise *ret, RgError *err
 	if (json_is_object(json))
 		(void) rg_facts_rule(json, &rule);
 	json_decref(json);
+	p.rule = rule;
 	p.position.rule_term = rule.term;
 	p.position.rule_seq = rule.seq;
 	p.position.timeline = (uint32_t) column_int(res, "timeline", 0);

@@ -30,15 +30,21 @@ json_t *
 rg_record_rule(const RgRule *rule)
 {
 	json_t	   *voters;
+	json_t	   *left_out;
 
 	if (rule->term == 0)
 		return json_null();
 	voters = json_array();
+	left_out = json_array();
 	for (int i = 0; i < rule->nvoters; i++)
+	{
 		(void) json_array_append_new(voters, json_string(rule->voters[i]));
-	return json_pack("{s:I,s:i,s:s,s:o,s:s,s:i,s:I,s:s,s:s}", "term", (json_int_t) rule->term,
+		if ((rule->left_out >> i & 1) != 0)
+			(void) json_array_append_new(left_out, json_string(rule->voters[i]));
+	}
+	return json_pack("{s:I,s:i,s:s,s:o,s:s,s:i,s:o,s:I,s:s,s:s}", "term", (json_int_t) rule->term,
 					 "seq", rule->seq, "leader", rule->leader, "voters", voters,
-					 "durability", rule->durability, "quorum", rule->quorum,
+					 "durability", rule->durability, "quorum", rule->quorum, "left_out", left_out,
 					 "lease_ms", (json_int_t) rule->lease_ms, "watchdog", rule->watchdog,
 					 "reason", rule->reason);
 }
@@ -81,14 +87,54 @@ read_position(const json_t *json, RgPosition *p)
 }
 
 static json_t *
+record_left_out(const RgNodeMemory *n)
+{
+	return json_pack("{s:I,s:i,s:I,s:s}", "term", (json_int_t) n->out_term, "seq", n->out_seq, "since",
+					 (json_int_t) n->out_wall_ms, "reason", n->out_reason);
+}
+
+static void
+read_left_out(const json_t *json, RgNodeMemory *n)
+{
+	n->left_out = json_is_object(json);
+	n->out_term = get_int(json, "term");
+	n->out_seq = (int) get_int(json, "seq");
+	n->out_wall_ms = get_int(json, "since");
+	get_text(json, "reason", n->out_reason, sizeof(n->out_reason));
+}
+
+static json_t *
+record_wish(const RgWish *wish)
+{
+	json_t	   *voters = json_array();
+
+	for (int i = 0; i < wish->nvoters; i++)
+		(void) json_array_append_new(voters, json_string(wish->voters[i]));
+	return json_pack("{s:s,s:i,s:o}", "durability", wish->durability, "quorum", wish->quorum, "voters", voters);
+}
+
+static void
+read_wish(const json_t *json, RgWish *wish)
+{
+	const json_t *voters = json_object_get(json, "voters");
+
+	get_text(json, "durability", wish->durability, sizeof(wish->durability));
+	wish->quorum = (int) get_int(json, "quorum");
+	for (size_t i = 0; i < json_array_size(voters) && i < RG_CORE_NODES_MAX; i++)
+		(void) snprintf(wish->voters[wish->nvoters++], RG_CORE_NAME_MAX, "%s",
+						json_string_value(json_array_get(voters, i)) ? json_string_value(json_array_get(voters, i)) : "");
+}
+
+static json_t *
 record_node(const RgNodeMemory *n)
 {
-	return json_pack("{s:s,s:o,s:I,s:b,s:b,s:i,s:o,s:I,s:I,s:b,s:b,s:b,s:s}", "name", n->name, "shown", record_start(&n->shown),
+	return json_pack("{s:s,s:o,s:I,s:b,s:b,s:i,s:o,s:I,s:I,s:b,s:b,s:b,s:s,s:b,s:o}", "name", n->name, "shown", record_start(&n->shown),
 					 "fenced_term", (json_int_t) n->fenced_term, "must_end", n->must_end ? 1 : 0,
 					 "ended", n->ended ? 1 : 0, "rebuilds", n->rebuilds,
 					 "admitted", record_start(&n->admitted), "purpose_ms", (json_int_t) n->purpose_ms,
 					 "owes_lsn", (json_int_t) n->owes_lsn, "ungated", n->ungated ? 1 : 0, "stale", n->stale ? 1 : 0, "strayed",
-					 n->strayed ? 1 : 0, "intruder", n->intruder);
+					 n->strayed ? 1 : 0, "intruder", n->intruder, "declared_lost", n->declared_lost ? 1 : 0,
+					 "left_out", n->left_out ? record_left_out(n) : json_null());
 }
 
 static json_t *
@@ -173,11 +219,12 @@ rg_record_memory(const RgMemory *m, const RgView *view, const char *boot_id,
 	for (int i = 0; i < RG_JOBS_MAX; i++)
 		if (m->jobs[i].id != 0)
 			(void) json_array_append_new(jobs, record_job(&m->jobs[i]));
-	return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:o,s:s,s:I,s:s,s:I,s:I,s:o,s:s,s:s,s:b,s:b,s:o,s:o,s:o}",
+	return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:o,s:o,s:o,s:b,s:s,s:I,s:s,s:I,s:I,s:o,s:s,s:s,s:b,s:b,s:o,s:o,s:o}",
 					 "watchdog", view->watchdog, "boot_id", boot_id,
 					 "phase", rg_phase_name(m->phase), "phase_ms", (json_int_t) m->phase_ms,
 					 "term", (json_int_t) m->term, "highest_term", (json_int_t) m->highest_term,
-					 "rule", rg_record_rule(&m->rule), "candidate", m->candidate,
+					 "rule", rg_record_rule(&m->rule), "asked", rg_record_rule(&m->asked),
+					 "wish", record_wish(&m->wish), "unsure", m->unsure ? 1 : 0, "candidate", m->candidate,
 					 "lost_ms", (json_int_t) m->lost_ms,
 					 "diagnosis", rg_diagnosis_name(m->diagnosis),
 					 "system_identifier", (json_int_t) system_identifier,
@@ -236,6 +283,8 @@ read_nodes(const json_t *json, RgMemory *m)
 		n->stale = json_is_true(json_object_get(entry, "stale"));
 		n->strayed = json_is_true(json_object_get(entry, "strayed"));
 		get_text(entry, "intruder", n->intruder, sizeof(n->intruder));
+		n->declared_lost = json_is_true(json_object_get(entry, "declared_lost"));
+		read_left_out(json_object_get(entry, "left_out"), n);
 	}
 }
 
@@ -322,6 +371,9 @@ rg_record_read(const json_t *line, const char *boot_id, int64_t now_ms, RgMemory
 	m.term = get_int(line, "term");
 	m.highest_term = get_int(line, "highest_term");
 	(void) rg_facts_rule(json_object_get(line, "rule"), &m.rule);
+	(void) rg_facts_rule(json_object_get(line, "asked"), &m.asked);
+	read_wish(json_object_get(line, "wish"), &m.wish);
+	m.unsure = json_is_true(json_object_get(line, "unsure"));
 	get_text(line, "candidate", m.candidate, sizeof(m.candidate));
 	m.lost_ms = get_int(line, "lost_ms");
 	get_text(line, "diagnosis", name, sizeof(name));

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "decide.h"
+#include "extension/mutant.h"
 #include "recruit.h"
 
 typedef struct Contender
@@ -35,6 +36,9 @@ exclusion(const RgView *view, const RgMemory *memory, int node)
 		return "is no voter of the rule in force";
 	if (n->priority == 0)
 		return "priority 0: never promoted";
+	/* by order it may lead all the same */
+	if (memory->nodes[node].left_out && memory->accept_loss[0] == '\0' && !RG_MUTANT(43))
+		return "is left out: it may lack commits that were acknowledged without it";
 	/* not who leads by the newest rule: his rebuild was begun by one who did not know that, and is called off */
 	if (rg_memory_is_rebuilding(memory, n->name) && strcmp(memory->rule.leader, n->name) != 0)
 		return "is being rebuilt";

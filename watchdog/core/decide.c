@@ -348,6 +348,17 @@ must_not_act(const RgView *view, const RgMemory *m)
 	return rg_view_outdated_by(view) >= 0 || must_only_watch(view, m);
 }
 
+static bool
+wishes_differ(const RgWish *a, const RgWish *b)
+{
+	if (strcmp(a->durability, b->durability) != 0 || a->quorum != b->quorum || a->nvoters != b->nvoters)
+		return true;
+	for (int i = 0; i < a->nvoters; i++)
+		if (strcmp(a->voters[i], b->voters[i]) != 0)
+			return true;
+	return false;
+}
+
 /* Must a restarted watchdog know this? */
 static bool
 differs(const RgMemory *a, const RgMemory *b)
@@ -357,6 +368,8 @@ differs(const RgMemory *a, const RgMemory *b)
 		strcmp(a->candidate, b->candidate) != 0 || a->diagnosis != b->diagnosis ||
 		(a->lost_ms == 0) != (b->lost_ms == 0) ||
 		a->lease_ms != b->lease_ms || a->takeover != b->takeover || a->confirmed != b->confirmed ||
+		a->unsure != b->unsure || a->asked.term != b->asked.term || a->asked.seq != b->asked.seq ||
+		wishes_differ(&a->wish, &b->wish) ||
 		strcmp(a->target, b->target) != 0 || strcmp(a->accept_loss, b->accept_loss) != 0 ||
 		strcmp(a->failover.given_up, b->failover.given_up) != 0 ||
 		rg_rules_compare_position(&a->newest, &b->newest) != 0)
@@ -371,6 +384,8 @@ differs(const RgMemory *a, const RgMemory *b)
 			start_differs(&x->shown, &y->shown) || start_differs(&x->admitted, &y->admitted) ||
 			x->purpose_ms != y->purpose_ms || x->ungated != y->ungated ||
 			x->owes_lsn != y->owes_lsn || x->stale != y->stale || x->strayed != y->strayed ||
+			x->left_out != y->left_out || x->out_term != y->out_term || x->out_seq != y->out_seq ||
+			x->declared_lost != y->declared_lost ||
 			strcmp(x->intruder, y->intruder) != 0)
 			return true;
 	}

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "phase.h"
-#include "recruit.h"
 #include "sheet.h"
 #include "slots.h"
 
@@ -77,13 +76,15 @@ explain_lost(RgSheet *t, const RgView *view, const RgDecision *d)
 	const char *leader = d->leader >= 0 ? view->nodes[d->leader].name : "the leader";
 	int			standbys = m->rule.nvoters > 0 ? m->rule.nvoters - 1 : 0;
 	int64_t		lease = rg_memory_lease_ms(m, view);
+	RgSets		sets;
 
 	rg_sheet_add(t, "If %s hung: after %lld s its helper kills it, then as above.\n", leader,
 		(long long) view->settings.hang_budget_ms / 1000);
 	rg_sheet_add(t, "If its host was lost: %d of %d standbys promise", rg_rules_recruit_size(standbys), standbys);
-	if (rg_rule_is_sync(&m->rule))
-		rg_sheet_add(t, ", %d that hold every acknowledged commit",
-			rg_recruit_history_size(&m->rule, standbys));
+	rg_rule_sets(&m->rule, m->rule.leader, &sets);
+	if (!sets.is_async)
+		rg_sheet_add(t, ", %d of the %d that are counted: they hold every acknowledged commit",
+			rg_rules_history_size(rg_sets_size(sets.counted), sets.quorum), rg_sets_size(sets.counted));
 	rg_sheet_add(t, "; its lease runs out (%lld ms after its last answer); then as above from 4.\n",
 		(long long) (rg_rules_lease_bound_ms(0, lease)));
 	rg_sheet_add(t, "If only this watchdog is cut off from it, or from everything: an alarm, nothing else.\n");

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "change.h"
 #include "upstream.h"
 
 /* Not known yet: it owes whatever the leader has when the swap is over. */
@@ -428,6 +429,13 @@ rg_job_plan(const RgView *view, RgDecision *d)
 			running = job;
 		else if (job->state == RG_JOB_QUEUED && (next == NULL || job->id < next->id))
 			next = job;
+	}
+	node = next != NULL ? rg_view_find(view, next->node) : -1;
+	if (running == NULL && next != NULL && node >= 0 && node != d->leader && !rg_change_may_rebuild(view, d, node))
+	{
+		rg_text(next->message, sizeof(next->message), "waiting until %s is left out: no commit may rest on the copy that it has",
+				next->node);
+		return;
 	}
 	if (running == NULL && next != NULL)
 	{

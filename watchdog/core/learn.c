@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "choose.h"
+#include "extension/mutant.h"
 #include "lease.h"
 #include "phase.h"
 
@@ -57,11 +58,57 @@ learn_rules(const RgView *view, RgMemory *m)
 			m->lease_ms = rule->lease_ms;
 		m->rule = *rule;
 	}
+	/* it is there, or was never written: a leader writes nothing below its newest rule */
+	if (rg_rules_compare(m->asked.term, m->asked.seq, m->rule.term, m->rule.seq) <= 0)
+		memset(&m->asked, 0, sizeof(m->asked));
+}
+
+/* Whoever is open holds the newest rule of all, and it says who is left out. */
+static void
+learn_sureness(const RgView *view, RgMemory *m, int leader)
+{
+	if (leader >= 0 && rg_view_is_primary(view, leader) && view->nodes[leader].facts_ms >= view->started_ms &&
+		view->nodes[leader].facts.gate == RG_GATEV_OPEN &&
+		rg_rules_compare(view->nodes[leader].facts.rule.term, view->nodes[leader].facts.rule.seq, m->rule.term,
+						 m->rule.seq) == 0)
+		m->unsure = false;
+	else if (view->maybe_restored || (m->rule.term != 0 && strcmp(m->rule.watchdog, view->watchdog) != 0))
+		m->unsure = true;
+}
+
+/* It holds a newer rule than the one that leaves it out, and is counted there: so it has all before that, too. */
+static bool
+shows_its_return(const RgRule *shown, const RgNodeMemory *mem)
+{
+	return mem->out_term != 0 && rg_rules_compare(shown->term, shown->seq, mem->out_term, mem->out_seq) > 0 &&
+		rg_rule_has_voter(shown, mem->name) && !rg_rule_leaves_out(shown, mem->name);
+}
+
+static void
+learn_left_out(const RgNodeView *n, const RgRule *newest, RgNodeMemory *mem)
+{
+	if (rg_rule_leaves_out(newest, mem->name) && !mem->left_out)
+	{
+		mem->left_out = true;
+		mem->out_term = newest->term;
+		mem->out_seq = newest->seq;
+		rg_text(mem->out_reason, sizeof(mem->out_reason), "by rule %lld.%d", (long long) newest->term, newest->seq);
+	}
+	/* a leader has what it has acknowledged */
+	else if (mem->left_out && !rg_rule_leaves_out(newest, mem->name) &&
+			 ((n->facts.valid && shows_its_return(&n->facts.rule, mem)) || strcmp(newest->leader, mem->name) == 0 ||
+			  (n->promise.complete && shows_its_return(&n->promise.rule, mem)) || (RG_MUTANT(45) && mem->out_term != 0)))
+	{
+		mem->left_out = false;
+		mem->out_term = mem->out_seq = 0;
+		mem->out_reason[0] = '\0';
+	}
 }
 
 static void
 learn_node(const RgNodeView *n, const RgRule *newest, RgNodeMemory *mem)
 {
+	learn_left_out(n, newest, mem);
 	if (!n->facts.valid)
 		return;
 	if (n->probe.valid && n->probe.postmaster == RG_PM_ALIVE &&
@@ -271,6 +318,17 @@ learn_newest(const RgView *view, RgMemory *m, int leader)
 	m->newest_ms = view->now_ms;
 }
 
+/* When a standby had flushed all there was, or more than before. */
+static void
+learn_moved(const RgFacts *leader, int node, int64_t now_ms, RgNodeMemory *mem)
+{
+	uint64_t	flushed = leader->flushed_from_us[node];
+
+	if (flushed >= leader->flush_lsn || flushed > mem->moved_lsn || mem->moved_ms == 0)
+		mem->moved_ms = now_ms;
+	mem->moved_lsn = flushed;
+}
+
 /*
  * How far a standby is behind in time: it holds what the leader had at caught_ms.  The
  * leader's position is marked, and marked anew when the standby has come that far.
@@ -313,6 +371,7 @@ learn_stale(const RgView *view, RgMemory *m, int leader)
 			mem->apart_ms = 0;
 		else if (mem->apart_ms == 0)
 			mem->apart_ms = view->now_ms;
+		learn_moved(&view->nodes[leader].facts, i, view->now_ms, mem);
 		if (!lacks || (max_lag > 0 && lag <= max_lag && mem->caught_ms != 0))
 			mem->stale = false;
 		else if (max_lag > 0 ? lag > max_lag
@@ -351,6 +410,7 @@ learn_purpose(const RgView *view, RgMemory *m, int leader)
 void
 rg_learn_leader(const RgView *view, RgMemory *m, int leader)
 {
+	learn_sureness(view, m, leader);
 	learn_newest(view, m, leader);
 	if (leader >= 0)
 		learn_purpose(view, m, leader);

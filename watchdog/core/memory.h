@@ -37,6 +37,15 @@ typedef struct RgJob
 	char		message[RG_TEXT_MAX];
 } RgJob;
 
+/* What people want of the rule; the leader's rules make it so, step by step. */
+typedef struct RgWish
+{
+	char		durability[16];	/* "" = as the rule says */
+	int			quorum;			/* as long as so many are not left out; 0 = as the rule says */
+	int			nvoters;		/* 0 = as the rule says */
+	char		voters[RG_CORE_NODES_MAX][RG_CORE_NAME_MAX];
+} RgWish;
+
 /* When each part of the failover at hand happened; 0 = not yet. */
 typedef struct RgTimes
 {
@@ -78,6 +87,17 @@ typedef struct RgNodeMemory
 	bool		strayed;		/* it ran as a primary beside the leader, never admitted: its newest WAL is its own (F10) */
 	bool		stale;			/* it had been left behind when the leader was last seen */
 	char		intruder[96];	/* the other watchdog that it showed, told already */
+
+	/*
+	 * It is not counted, or shall not be: no candidate, and no word for the history,
+	 * before it shows a rule newer than the one that leaves it out, and counts there.
+	 */
+	bool		left_out;
+	int64_t		out_term;		/* the rule that leaves it out; 0 = not asked for yet */
+	int			out_seq;
+	int64_t		out_wall_ms;	/* filled by the daemon: since when, for people */
+	char		out_reason[RG_TEXT_MAX / 2];
+	bool		declared_lost;	/* by an operator, who removes it from the voters: it never comes back */
 	RgServerStart met;			/* the start that was seen last; not journalled */
 	int64_t		met_ms;			/* when its first answer came; not journalled */
 	int64_t		dry_ms;			/* since when it needs WAL that its leader has no more; not journalled */
@@ -87,6 +107,8 @@ typedef struct RgNodeMemory
 	int64_t		mark_ms;		/* not journalled */
 	int64_t		caught_ms;		/* it holds all that the leader had then; 0 = not seen yet; not journalled */
 	int64_t		apart_ms;		/* since when it does not stream; not journalled */
+	uint64_t	moved_lsn;		/* what it had flushed last, and when that grew or was all; not journalled */
+	int64_t		moved_ms;
 	bool		cascades;		/* it is to stream from its upstream, not from the leader; not journalled */
 	bool		upstream_fit;	/* and that can be followed; not journalled */
 	int64_t		upstream_ms;	/* since when it can, or can't; not journalled */
@@ -107,6 +129,8 @@ typedef struct RgMemory
 	int64_t		term;			/* of the failover at hand, or of the rule in force */
 	int64_t		highest_term;	/* ever seen or used */
 	RgRule		rule;			/* newest one known */
+	RgRule		asked;			/* asked of its leader, and not shown yet; it may be in force; term 0 = none */
+	RgWish		wish;
 	char		candidate[RG_CORE_NAME_MAX];	/* journalled before the promote */
 	int64_t		lost_ms;		/* since when the leader is doubted */
 	char		refusal[RG_TEXT_MAX];	/* why no failover happens, as last told */
@@ -116,6 +140,7 @@ typedef struct RgMemory
 	char		accept_loss[RG_CORE_NAME_MAX];	/* the operator wants this one, whatever it lacks */
 	bool		takeover;		/* the operator certified that the old watchdog is stopped */
 	bool		confirmed;		/* our journal was not old, or was found to be the newest all the same */
+	bool		unsure;			/* another watchdog, or one of our later days, may have left out others than we know */
 	int64_t		newest_ms;		/* when newest was last set; not journalled */
 	int64_t		closed_ms;		/* since when the leader's gate is closed though granted; not journalled */
 	int64_t		told_ms;		/* when that was told; not journalled */

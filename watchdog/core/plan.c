@@ -391,6 +391,20 @@ plan_promotion(const RgView *view, RgDecision *d, int candidate)
 	}
 }
 
+/* Everything else stays: who is not there is left out by the next rule (change.c). */
+static void
+fit_leader(RgRule *rule)
+{
+	int			i = rg_rule_voter(rule, rule->leader);
+	RgSets		sets;
+
+	if (i >= 0)
+		rule->left_out &= ~(UINT32_C(1) << i);
+	rg_rule_sets(rule, rule->leader, &sets);
+	if (strcmp(rule->durability, "sync") == 0 && rule->quorum > rg_sets_size(sets.counted))
+		rule->quorum = rg_sets_size(sets.counted);
+}
+
 void
 rg_plan_rule(const RgView *view, const RgMemory *m, bool undone, RgRule *ret_rule)
 {
@@ -399,6 +413,7 @@ rg_plan_rule(const RgView *view, const RgMemory *m, bool undone, RgRule *ret_rul
 	ret_rule->seq = 1;
 	rg_text(ret_rule->leader, sizeof(ret_rule->leader), "%s", m->candidate);
 	rg_text(ret_rule->watchdog, sizeof(ret_rule->watchdog), "%s", view->watchdog);
+	fit_leader(ret_rule);
 	if (undone)
 		rg_text(ret_rule->reason, sizeof(ret_rule->reason), m->failover.planned
 				? "switchover undone" : "recruit undone: the leader was back");

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "recruit.h"
 #include "sheet.h"
 
 #define EACH_SET_MAX 5
@@ -22,42 +21,60 @@ typedef struct Table
 	const RgRule *rule;
 	bool		is_sync;
 	int			standbys;		/* s: the voters without the leader */
+	int			left_out;		/* of those */
+	int			counted;		/* the others */
 	int			quorum;			/* k, in sync and strict */
 	int			recruits;		/* r: with so many no lease can be renewed without us */
-	int			history;		/* so many hold every acknowledged commit; 0 in async */
+	int			history;		/* so many of the counted hold every acknowledged commit */
 } Table;
 
-/* With so many standbys alive and the leader lost: may one of them be promoted? */
-static bool
-allows_promotion(const Table *t, int alive)
+/* Of the standbys that are alive, how many are counted, how many left out. */
+typedef struct Alive
 {
-	return alive > 0 && t->recruits > 0 && alive >= t->recruits && alive >= t->history;
+	int			counted;
+	int			left_out;
+} Alive;
+
+/* With these alive and the leader lost: may one of them be promoted? */
+static bool
+allows_promotion(const Table *t, Alive a)
+{
+	if (t->is_sync && (t->history == 0 || a.counted < t->history))
+		return false;
+	return a.counted > 0 && t->recruits > 0 && a.counted + a.left_out >= t->recruits;
 }
 
-/* The leader lives, with so many standbys: do its commits go on? */
+/* In sync, who is away is left out after a while, and commits go on. */
 static const char *
-word_leader_alive(const Table *t, int alive)
+word_short(const Table *t)
 {
-	return t->is_sync && alive < t->quorum ? "commits wait" : "goes on";
+	return strcmp(t->rule->durability, "strict") == 0 ? "commits wait" : "waits a moment";
+}
+
+/* The leader lives, with these standbys: do its commits go on? */
+static const char *
+word_leader_alive(const Table *t, Alive a)
+{
+	return t->is_sync && a.counted < t->quorum ? word_short(t) : "goes on";
 }
 
 /* After a promotion the new leader has one standby less. */
 static const char *
-word_lost(const Table *t, int alive)
+word_lost(const Table *t, Alive a)
 {
-	if (!allows_promotion(t, alive))
-		return alive == 0 ? "nobody left" : "waits";
-	return t->is_sync && alive - 1 < t->quorum ? "promotes, commits wait" : "promotes";
+	if (!allows_promotion(t, a))
+		return a.counted + a.left_out == 0 ? "nobody left" : "waits";
+	return strcmp(t->rule->durability, "strict") == 0 && a.counted - 1 < t->quorum ? "promotes, commits wait" : "promotes";
 }
 
 /* The leader's server is dead, its host answers: fenced at once, startable as a standby. */
 static const char *
-word_crashed(const Table *t, int alive)
+word_crashed(const Table *t, Alive a)
 {
-	if (alive == 0)
-		return "nobody left";
+	if (a.counted == 0)
+		return a.left_out == 0 ? "nobody left" : "waits";
 	/* the old leader comes back as a standby: it holds every acknowledged commit, and counts for k */
-	return t->is_sync && alive < t->quorum ? "promotes, commits wait" : "promotes";
+	return strcmp(t->rule->durability, "strict") == 0 && a.counted < t->quorum ? "promotes, commits wait" : "promotes";
 }
 
 static void
@@ -65,11 +82,11 @@ add_sizes(Table *t)
 {
 	rg_sheet_add(&t->sheet, "%-22s %-14s %-24s %s\n", "dead standbys", "leader alive", "leader's host lost too",
 		"leader's server crashed");
-	for (int dead = 0; dead <= t->standbys; dead++)
+	for (int dead = 0; dead <= t->counted; dead++)
 	{
-		int			alive = t->standbys - dead;
+		Alive		alive = {t->counted - dead, 0};
 
-		rg_sheet_add(&t->sheet, "%d of %-17d %-14s %-24s %s\n", dead, t->standbys, word_leader_alive(t, alive),
+		rg_sheet_add(&t->sheet, "%d of %-17d %-14s %-24s %s\n", dead, t->counted, word_leader_alive(t, alive),
 			word_lost(t, alive), word_crashed(t, alive));
 	}
 }
@@ -80,7 +97,7 @@ add_set(Table *t, unsigned set)
 	char		names[EACH_SET_MAX * (RG_CORE_NAME_MAX + 1) + 8] = "";
 	unsigned long len = 0;
 	bool		leader_dead = false;
-	int			alive = t->standbys;
+	Alive		alive = {t->counted, t->left_out};
 
 	for (int i = 0; i < t->rule->nvoters; i++)
 	{
@@ -88,8 +105,10 @@ add_set(Table *t, unsigned set)
 			continue;
 		if (strcmp(t->rule->voters[i], t->rule->leader) == 0)
 			leader_dead = true;
+		else if ((t->rule->left_out >> i & 1) != 0)
+			alive.left_out--;
 		else
-			alive--;
+			alive.counted--;
 		(void) snprintf(names + len, sizeof(names) - len, "%s%s", len > 0 ? " " : "", t->rule->voters[i]);
 		len = strlen(names);
 	}
@@ -117,10 +136,20 @@ add_sets(Table *t)
 				add_set(t, set);
 }
 
+static void
+add_left_out(Table *t)
+{
+	for (int i = 0; i < t->rule->nvoters; i++)
+		if ((t->rule->left_out >> i & 1) != 0)
+			rg_sheet_add(&t->sheet, "%s is left out: it acknowledges nothing, and can't take over; its promise counts.\n",
+				t->rule->voters[i]);
+}
+
 int
 rg_explain_quorum(const RgRule *rule, char *buf, unsigned long size)
 {
 	Table		t = {.sheet = {buf, size, 0}, .rule = rule};
+	RgSets		sets;
 
 	if (size == 0)
 		return 0;
@@ -130,16 +159,20 @@ rg_explain_quorum(const RgRule *rule, char *buf, unsigned long size)
 		rg_sheet_add(&t.sheet, "No rule is known: run regent init.\n");
 		return (int) t.sheet.len;
 	}
-	t.standbys = rule->nvoters - 1;
-	t.is_sync = rg_rule_is_sync(rule);
-	t.quorum = rule->quorum > 0 ? rule->quorum : 1;
+	rg_rule_sets(rule, rule->leader, &sets);
+	t.standbys = rg_sets_size(sets.standbys);
+	t.counted = rg_sets_size(sets.counted);
+	t.left_out = t.standbys - t.counted;
+	t.is_sync = !sets.is_async;
+	t.quorum = sets.quorum;
 	t.recruits = rg_rules_recruit_size(t.standbys);
-	t.history = rg_recruit_history_size(rule, t.standbys);
+	t.history = rg_rules_history_size(t.counted, t.quorum);
 	rg_sheet_add(&t.sheet, "Rule %lld.%d: leader %s, %d voters, durability %s", (long long) rule->term, rule->seq,
 		rule->leader, rule->nvoters, rule->durability[0] ? rule->durability : "async");
 	if (t.is_sync)
-		rg_sheet_add(&t.sheet, ", quorum %d of %d standbys", t.quorum, t.standbys);
+		rg_sheet_add(&t.sheet, ", quorum %d of %d standbys", t.quorum, t.counted);
 	rg_sheet_add(&t.sheet, ".\n");
+	add_left_out(&t);
 	if (t.standbys == 0)
 	{
 		rg_sheet_add(&t.sheet, "There is no standby: nobody can ever take over.\n");
@@ -150,7 +183,8 @@ rg_explain_quorum(const RgRule *rule, char *buf, unsigned long size)
 	rg_sheet_add(&t.sheet, "Leader lost: a promotion needs %d of %d standbys, and the end of its lease", t.recruits,
 		t.standbys);
 	if (t.is_sync)
-		rg_sheet_add(&t.sheet, "; %d that hold every acknowledged commit", t.history);
+		rg_sheet_add(&t.sheet, t.history > 0 ? "; %d of the counted ones, which hold every acknowledged commit"
+			: "; nobody but the leader holds every acknowledged commit", t.history);
 	rg_sheet_add(&t.sheet, ".\nLeader's server dead, host reachable: it is fenced, and its data counts.\n\n");
 	add_sizes(&t);
 	if (rule->nvoters <= EACH_SET_MAX)

@@ -11,7 +11,6 @@
 #include <stddef.h>
 
 #include "choose.h"
-#include "recruit.h"
 
 /* Why the leader could not be fenced by its host; NULL = it could. */
 static const char *
@@ -40,17 +39,38 @@ outlast_trouble(const RgView *view, const RgDecision *d, char *buf)
 {
 	const RgRule *rule = &d->memory.rule;
 	int			standbys = rule->nvoters - 1;
-	int			recruits = rg_rules_recruit_size(standbys);
-	int			history = rg_recruit_history_size(rule, standbys);
-	int			need = history > recruits ? history : recruits;
+	int			need;
 	int			have = 0;
+	uint64_t	there = 0;
+	uint64_t	counted = 0;
+	RgSets		sets;
 
-	for (int i = 0; i < view->nnodes; i++)
-		have += i != d->leader && rg_rule_has_voter(rule, view->nodes[i].name) && rg_view_is_standby(view, i);
+	rg_rule_sets(rule, rule->leader, &sets);
+	for (int i = 0; i < rule->nvoters; i++)
+	{
+		int			k = rg_view_find(view, rule->voters[i]);
+
+		if (k >= 0 && k != d->leader && rg_view_is_standby(view, k))
+		{
+			there |= UINT64_C(1) << i;
+			counted |= d->memory.nodes[k].left_out ? 0 : UINT64_C(1) << i;
+		}
+	}
+	need = rg_rules_recruit_size(standbys);
+	have = rg_sets_size(there);
+	if (!sets.is_async && !rg_sets_hold_history(&sets, counted))
+	{
+		standbys = rg_sets_size(sets.counted);
+		need = rg_rules_history_size(standbys, sets.quorum);
+		have = rg_sets_size(counted & sets.counted);
+	}
 	if (d->memory.nodes[d->leader].ungated)
 		rg_text(buf, RG_TEXT_MAX, "if the host of %s was lost, nobody would follow: its gate is off or overridden",
 				rule->leader);
-	else if (have < need || need == 0)
+	else if (need == 0)
+		rg_text(buf, RG_TEXT_MAX, "if the host of %s was lost, nobody could speak for what it acknowledged: %s", rule->leader,
+				standbys == 0 && rule->left_out != 0 ? "all standbys are left out" : "there is no standby");
+	else if (have < need)
 		rg_text(buf, RG_TEXT_MAX, "if the host of %s was lost, %d of %d standbys would be needed, %d %s",
 				rule->leader, need, standbys, have, have == 1 ? "answers" : "answer");
 	else

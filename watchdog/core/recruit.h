@@ -34,12 +34,6 @@ extern void rg_recruit_outlast_text(const RgView *view, const RgMemory *memory, 
 extern bool rg_recruit_meets_history(const RgView *view, const RgMemory *memory,
 									 const bool *counted, char *why);
 
-/*
- * So many of a rule's standbys hold every acknowledged commit, whichever they are;
- * 0 in async, where nobody promises that.
- */
-extern int	rg_recruit_history_size(const RgRule *rule, int standbys);
-
 /* The node's promise of the term at hand says exactly what it holds. */
 extern bool rg_recruit_is_complete(const RgView *view, const RgMemory *memory, int node);
 

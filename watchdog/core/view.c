@@ -14,13 +14,39 @@ rg_rule_is_sync(const RgRule *rule)
 	return strcmp(rule->durability, "sync") == 0 || strcmp(rule->durability, "strict") == 0;
 }
 
-bool
-rg_rule_has_voter(const RgRule *rule, const char *name)
+int
+rg_rule_voter(const RgRule *rule, const char *name)
 {
 	for (int i = 0; i < rule->nvoters; i++)
 		if (strcmp(rule->voters[i], name) == 0)
-			return true;
-	return false;
+			return i;
+	return -1;
+}
+
+bool
+rg_rule_has_voter(const RgRule *rule, const char *name)
+{
+	return rg_rule_voter(rule, name) >= 0;
+}
+
+bool
+rg_rule_leaves_out(const RgRule *rule, const char *name)
+{
+	int			i = rg_rule_voter(rule, name);
+
+	return i >= 0 && (rule->left_out >> i & 1) != 0;
+}
+
+void
+rg_rule_sets(const RgRule *rule, const char *leader, RgSets *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	for (int i = 0; i < rule->nvoters; i++)
+		if (strcmp(rule->voters[i], leader) != 0)
+			ret->standbys |= UINT64_C(1) << i;
+	ret->is_async = !rg_rule_is_sync(rule);
+	ret->counted = ret->standbys & ~(uint64_t) rule->left_out;
+	ret->quorum = ret->is_async ? 0 : rule->quorum;
 }
 
 int

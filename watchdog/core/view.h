@@ -33,6 +33,7 @@ typedef struct RgRule
 	char		voters[RG_CORE_NODES_MAX][RG_CORE_NAME_MAX];
 	char		durability[16];
 	int			quorum;
+	uint32_t	left_out;		/* voters that are not counted: bit i is voters[i] */
 	int64_t		lease_ms;
 	char		watchdog[37];
 	char		reason[160];
@@ -86,10 +87,12 @@ typedef struct RgFacts
 	int64_t		promised_term;
 	int64_t		promoting_term;
 	RgRule		rule;
+	bool		settled;		/* on a leader: this rule counts alone, none before it is in question */
 	int			nterms;
 	RgTermEnd	terms[RG_TERMS_MAX];	/* followed or led, ascending */
 	RgServerStart start;
 	uint32_t	streaming_from_us;	/* bit per node that streams from it */
+	uint64_t	flushed_from_us[RG_CORE_NODES_MAX];	/* on a primary: what each has flushed; 0 = it does not stream */
 	uint32_t	sync_with_us;	/* on a primary: bit per node that counts as synchronous */
 	int64_t		boottime_ms;	/* the node's own clock when it answered; 0 = unknown */
 	RgGateView	gate;
@@ -191,6 +194,7 @@ typedef struct RgPromise
 {
 	int64_t		term;			/* 0 = none */
 	bool		complete;
+	RgRule		rule;			/* the newest one that it holds */
 	RgPosition	position;
 	int64_t		promoting_term;
 	int			nterms;
@@ -258,6 +262,16 @@ typedef struct RgView
 extern bool rg_rule_is_sync(const RgRule *rule);
 
 extern bool rg_rule_has_voter(const RgRule *rule, const char *name);
+
+/* The number of a voter, or -1; and is it one that is not counted? */
+extern int	rg_rule_voter(const RgRule *rule, const char *name);
+extern bool rg_rule_leaves_out(const RgRule *rule, const char *name);
+
+/*
+ * The rule as sets, of this leader (who need not be the one that it names): bit i is
+ * voters[i].
+ */
+extern void rg_rule_sets(const RgRule *rule, const char *leader, RgSets *ret_sets);
 
 /* The index of a node by name, or -1. */
 extern int	rg_view_find(const RgView *view, const char *name);
