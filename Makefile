@@ -63,7 +63,7 @@ install: all
 install-node:
 	$(INSTALL) -d $(DESTDIR)$(prefix)/bin $(DESTDIR)$(prefix)/lib/regent $(DESTDIR)$(sysconfdir)/regent
 	$(INSTALL) -m 755 scripts/regent-node $(DESTDIR)$(prefix)/bin/regent-node
-	$(INSTALL) -m 644 scripts/regent-node-server.sh scripts/regent-node-copy.sh $(DESTDIR)$(prefix)/lib/regent
+	$(INSTALL) -m 644 $(wildcard scripts/regent-node-*.sh) $(DESTDIR)$(prefix)/lib/regent
 	$(INSTALL) -m 644 scripts/node.conf.sample $(DESTDIR)$(sysconfdir)/regent/node.conf.sample
 
 lint:

@@ -1,6 +1,6 @@
 /*
  * start.c
- *	  Where this server's WAL ended when it was started.
+ *	  Where this server's WAL ended when it was started; whether it may start.
  *
  * A leader that comes back with an older copy of its data is found by comparing
  * positions with the standbys'.  Its current one does not tell: it writes WAL of
@@ -12,6 +12,9 @@
  * begins.  That is not always the end of the last record that was replayed: a
  * record that was cut off had been sent to the standbys as well, and the server
  * goes on behind its torn part.
+ *
+ * And whether it may be started at all: a directory that pg_rewind has left in
+ * the middle looks sound, replays some WAL, and holds rows of two histories.
  */
 #include "postgres.h"
 
@@ -25,12 +28,29 @@
 #include "common/controldata_utils.h"
 #include "miscadmin.h"
 
+#include "pg_regent.h"
 #include "shmem.h"
 #include "start.h"
+
+/* Set by regent-node before pg_rewind writes its first byte, removed when the directory is whole. */
+#define REWIND_MARK "regent.rewinding"
 
 /* A checkpoint's record: its header and one short piece of data. */
 #define CHECKPOINT_RECORD_SIZE \
 	(SizeOfXLogRecord + SizeOfXLogRecordDataHeaderShort + sizeof(CheckPoint))
+
+void
+rg_start_refuse_rewinding(void)
+{
+	if (IsUnderPostmaster || access(REWIND_MARK, F_OK) != 0)
+		return;
+	ereport(FATAL,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("this data directory is half rewound and cannot be started"),
+			 errdetail("\"%s\" says that regent-node has begun to rewind it and has not finished.", REWIND_MARK),
+			 errhint("Finish the rewind or give the node a copy: regent rebuild %s.",
+					 rg_node_name[0] != '\0' ? rg_node_name : "NODE")));
+}
 
 void
 rg_start_init(void)

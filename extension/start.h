@@ -1,6 +1,6 @@
 /*
  * start.h
- *	  Where this server's WAL ended when it was started.
+ *	  Where this server's WAL ended when it was started; whether it may start.
  */
 #ifndef RG_START_H
 #define RG_START_H
@@ -8,6 +8,9 @@
 #include "postgres.h"
 
 #include "access/xlogdefs.h"
+
+/* FATAL in a directory that is half rewound.  First in the shared memory startup hook. */
+extern void rg_start_refuse_rewinding(void);
 
 /* In the shared memory startup hook, in the postmaster. */
 extern void rg_start_init(void);

@@ -41,14 +41,14 @@ check_exchangeable() {
 check_not_primary() {
 	scan_server
 	find_postmaster
-	[ -z "$procs" ] || [ -e standby.signal ] ||
+	[ -z "$procs" ] || [ -e standby.signal ] || $rewinding ||
 		fail is_primary "the server in $real runs as a primary" "see: regent status; fence it first if it is not the leader"
 }
 
 # remove_tree PATH: only ever a directory beside ours, with our own ending
 remove_tree() {
 	case $1 in
-	"$real.regent-new" | "$real.regent-old") ;;
+	"$real.regent-new" | "$real.regent-old" | "$real.regent-rewind") ;;
 	*) fail internal "refused to remove $1" ;;
 	esac
 	[ -e "$1" ] || [ -L "$1" ] || return 0
@@ -56,19 +56,27 @@ remove_tree() {
 	rm -rf --one-file-system -- "$1"
 }
 
-# The identity of the source, asked over the replication protocol
+# source_psql WORDS STATEMENT: prints what the source answers; WORDS name the database
+source_psql() {
+	timeout -k 2 15 "$bin_directory/psql" -w -X -A -t -d "$conninfo $1" -c "$2" 2>&1 </dev/null
+}
+
+# The identity of the source and its timeline ($source_now), asked over the replication protocol
 check_source_system() {
-	conninfo="host=$host port=$source_port user=$user connect_timeout=10 tcp_user_timeout=30000 keepalives_idle=5 keepalives_interval=5 keepalives_count=4 application_name=regent_copy_$node"
+	conninfo="host=$host port=$source_port user=$user connect_timeout=10 tcp_user_timeout=30000 keepalives_idle=5 keepalives_interval=5 keepalives_count=4 application_name=regent_${verb%-*}_$node"
 	[ "$passfile" = - ] || conninfo="$conninfo passfile=$passfile"
-	reply=$(timeout -k 2 15 "$bin_directory/psql" -w -X -A -t -d "$conninfo dbname=replication replication=true" -c IDENTIFY_SYSTEM 2>&1 </dev/null) ||
+	reply=$(source_psql 'dbname=replication replication=true' IDENTIFY_SYSTEM) ||
 		fail source "can't ask $host:$source_port as $user: $reply" "see that $user may replicate from this host (pg_hba.conf) and that its password is in $passfile"
+	source_now=${reply#*|}
+	source_now=${source_now%%|*}
 	[ -n "$system_identifier" ] || return 0
 	[ "${reply%%|*}" = "$system_identifier" ] ||
 		fail other_system "$host:$source_port has system identifier ${reply%%|*}, $real has $system_identifier" 'this is another cluster: correct host and port of the leader, or data_directory'
 }
 
+# progress PHASE BYTES TOTAL: a line to the watchdog; $abort when nobody listens any more
 progress() {
-	printf '{"progress":true,"phase":"%s","bytes":%s,"total":%s}\n' "$1" "$2" "$3" 2>/dev/null || copy_abort
+	printf '{"progress":true,"phase":"%s","bytes":%s,"total":%s}\n' "$1" "$2" "$3" 2>/dev/null || $abort
 }
 
 # Ends what a copy has begun; the old directory was never touched.
@@ -104,25 +112,32 @@ copy_start() {
 	copy_pid=$!
 }
 
-# read_progress: sets $phase, $bytes, $total from what pg_basebackup has written since
+# read_progress: sets $bytes, $total, $lines and $spaces from what pg_basebackup or
+# pg_rewind has written since
 read_progress() {
 	while IFS= read -r line <&7; do
 		line=$partial$line
 		partial=
+		lines=$((lines + 1))
 		case $line in
-		*' kB ('*'%), '*) ;;
+		*' kB ('*'%)'*) ;;
 		*) continue ;;
 		esac
 		trim "${line%% kB (*}"
 		case $trimmed in
 		*[!0-9/]* | *[!0-9] | [!0-9]*) continue ;;
 		esac
-		phase=copying
 		bytes=$((${trimmed%/*} * 1024)) total=$((${trimmed#*/} * 1024))
-		spaces=${line##*/}
-		[ "${spaces%% *}" = 1 ] || copy_fail tablespaces 'the source has tablespaces, which this version does not copy' 'rebuild this node by hand with pg_basebackup --tablespace-mapping'
+		spaces=${line#*'%), '}
+		spaces=${spaces#*/}
 	done
 	partial=$partial$line
+}
+
+check_copy_progress() {
+	read_progress
+	[ "$total" = 0 ] || phase=copying
+	[ "${spaces%% *}" = 1 ] || copy_fail tablespaces 'the source has tablespaces, which this version does not copy' 'rebuild this node by hand with pg_basebackup --tablespace-mapping'
 }
 
 check_space() {
@@ -135,12 +150,12 @@ check_space() {
 # Follows pg_basebackup, says at least once a second how far it is, gives up
 # after ten minutes without a byte.
 copy_follow() {
-	phase=checkpoint bytes=0 total=0 partial=
+	phase=checkpoint bytes=0 total=0 lines=0 spaces=1 partial=
 	now
 	said=0 moved=$now last_bytes=-1
 	exec 7<"$real.regent-copy-log"
 	while kill -0 "$copy_pid" 2>/dev/null; do
-		read_progress
+		check_copy_progress
 		now
 		if [ $bytes != $last_bytes ]; then
 			moved=$now last_bytes=$bytes
@@ -156,7 +171,7 @@ copy_follow() {
 	wait "$copy_pid"
 	copy_status=$?
 	copy_pid=
-	read_progress
+	check_copy_progress
 	exec 7<&-
 }
 
@@ -182,16 +197,17 @@ verb_copy() {
 	open_own_directory
 	check_exchangeable
 	lock_siblings
-	read_state .
+	read_state "$own_state"
 	check_term "$term"
 	check_not_primary
 	[ ! -e "$old" ] || fail unsettled "$old is still there from an earlier swap" "regent-node $node settle, or unswap"
-	read_control .
+	read_control "$own_state"
 	check_source_system
 	copy_pid=
 	cd /
 	remove_tree "$new"
 	rm -f -- "$marker"
+	abort=copy_abort
 	trap copy_abort HUP INT TERM PIPE
 	trap copy_stop EXIT
 	copy_start
@@ -231,25 +247,26 @@ check_marker() {
 		fail no_copy "$new is not the directory that a copy has completed" "regent-node $node discard, then copy"
 }
 
-# The node's own settings stay the node's own: everything at the top that is no
-# data.  The copy's are the leader's.
-take_own_files() {
-	for file in *.conf *.crt *.key *.crl *.pem conf.d; do
+# own_files FROM TO: the node's own settings stay the node's own, which is
+# everything at the top that is no data.  A copy's are the leader's.
+own_files() {
+	for file in "$1"/*.conf "$1"/*.crt "$1"/*.key "$1"/*.crl "$1"/*.pem "$1"/conf.d; do
 		[ -e "$file" ] || [ -L "$file" ] || continue
-		rm -rf --one-file-system -- "${new:?}/$file"
-		cp -a -- "$file" "$new/$file" || fail not_written "can't copy $file to $new" 'see space and permissions there'
+		rm -rf --one-file-system -- "${2:?}/${file##*/}"
+		cp -a -- "$file" "$2/" || fail not_written "can't copy $file to $2" 'see space and permissions there'
 	done
-	[ -e postgresql.auto.conf ] || printf '' >"$new/postgresql.auto.conf"
+	[ -e "$1/postgresql.auto.conf" ] || printf '' >"$2/postgresql.auto.conf"
 }
 
-# The state of the copy, under this node's name, with the higher promise (F9).
+# take_state TERM FROM: the state that came with the data in FROM, under this
+# node's name, with the higher promise (F9).
 take_state() {
-	own_promise=$st_promise_term own_watchdog=$st_watchdog own_state=$state_file
-	read_state "$new"
+	own_promise=$st_promise_term own_watchdog=$st_watchdog own_state_file=$state_file
+	read_state "$2"
 	[ $state_file = ok ] || fail state_file "the node state file of the copy is $state_file" "regent-node $node discard, then copy"
 	[ "$highest" -le "$1" ] || fail stale_term "the copy knows term $highest already, above $1" 'nothing to do: a newer decision is in force'
 	st_node=$node st_promoting=-
-	if [ "$own_state" = ok ]; then
+	if [ "$own_state_file" = ok ]; then
 		newer_counter "$own_watchdog"
 		[ "$own_promise" -le "$st_promise_term" ] || raise_promise "$own_promise"
 	fi
@@ -263,14 +280,17 @@ newer_counter() {
 	[ "${1##* }" -le "${st_watchdog##* }" ] || st_watchdog=$1
 }
 
-# Makes the copy a standby of the leader; works inside of it.
-dress_copy() {
-	cd "$new" || fail no_copy "can't enter $new" 'discard and copy again'
+# find_upstream: primary_conninfo for the source, in $upstream
+find_upstream() {
+	upstream="host=$host port=$source_port user=$user application_name=$node"
+	[ "$passfile" = - ] || upstream="$upstream passfile=$passfile"
+}
+
+# Makes the directory that we are in a standby of $upstream, with the state in $content.
+dress_standby() {
 	rm -f regent.state.tmp postmaster.pid postmaster.opts recovery.signal promote
 	sync_files= renames=
 	replace_file regent.state "$content"
-	upstream="host=$host port=$source_port user=$user application_name=$node"
-	[ "$passfile" = - ] || upstream="$upstream passfile=$passfile"
 	standby_lines
 	filter_auto_conf "primary_conninfo primary_slot_name $recovery_names" \
 		"primary_conninfo = '$upstream'${nl}primary_slot_name = '$slot'$nl$standby_lines"
@@ -278,8 +298,6 @@ dress_copy() {
 	printf '' >standby.signal
 	sync_files="$sync_files standby.signal"
 	finish_files
-	sync -f .
-	cd "$real" || fail no_directory "can't enter $real" 'look at it'
 }
 
 # exchange FROM ENDING: DIR gets ENDING, FROM becomes DIR.  One process does both
@@ -304,7 +322,7 @@ has_walwriter() {
 
 # No server runs in this directory any more, and none may start unseen.
 stop_for_exchange() {
-	[ -e standby.signal ] || fail not_fenced "$real has no standby.signal: it was a primary and is not fenced" "regent-node $node fence TERM"
+	[ -e standby.signal ] || $rewinding || fail not_fenced "$real has no standby.signal: it was a primary and is not fenced" "regent-node $node fence TERM"
 	read_control .
 	scan_server
 	if [ -n "$procs" ]; then
@@ -329,19 +347,27 @@ verb_swap() {
 	check_marker "$leader"
 	read_control "$new"
 	copied=$system_identifier
-	read_control .
+	read_control "$own_state"
 	[ -z "$system_identifier" ] || [ "$system_identifier" = "$copied" ] ||
 		fail other_system "$new has system identifier $copied, $real has $system_identifier" "regent-node $node discard"
-	read_state .
+	read_state "$own_state"
 	check_term "$term"
 	trap '' HUP INT PIPE # half an exchange helps nobody
 	stop_for_exchange
 	require_node_lock 5
-	read_state .
+	read_state "$own_state"
 	check_term "$term"
-	take_own_files
-	take_state "$term"
-	dress_copy
+	if $rewinding; then
+		own_files "$store/own" "$new"
+	else
+		own_files . "$new"
+	fi
+	take_state "$term" "$new"
+	find_upstream
+	cd "$new" || fail no_copy "can't enter $new" 'discard and copy again'
+	dress_standby
+	sync -f .
+	cd "$real" || fail no_directory "can't enter $real" 'look at it'
 	exchange "$new" .regent-old || fail not_swapped "can't exchange $real and $new" 'the old directory is as it was; see the permissions beside it'
 	unlock_node
 	rm -f -- "$marker"
@@ -375,6 +401,7 @@ verb_settle() {
 			[ ! "/proc/$pid/cwd" -ef "$old" ] || fail still_running "a server runs in $old" 'stop it'
 		done
 		remove_segment
+		[ ! -e "$old/$rewind_mark" ] || remove_tree "$store"
 		remove_tree "$old" || fail not_removed "can't remove all of $old" 'see what is left there'
 		removed=true
 	fi
@@ -385,14 +412,16 @@ verb_settle() {
 
 # The promise that was made meanwhile stays made in the directory that comes back.
 keep_promise() {
-	read_state .
+	read_state "$own_state"
 	[ $state_file = ok ] || return 0
 	newer=$st_promise_term
-	read_state "$old"
+	old_state=$old
+	[ ! -e "$old/$rewind_mark" ] || old_state=$store
+	read_state "$old_state"
 	[ $state_file = ok ] && [ "$newer" -gt "$st_promise_term" ] || return 0
 	raise_promise "$newer"
 	compose_state
-	cd "$old" || fail no_directory "can't enter $old" 'look at it'
+	cd "$old_state" || fail no_directory "can't enter $old_state" 'look at it'
 	sync_files= renames=
 	replace_file regent.state "$content"
 	finish_files

@@ -28,6 +28,24 @@ open_directory() {
 	old_there=false
 	[ ! -e "$old" ] || old_there=true
 	marker=$real.regent-copy
+	store=$real.regent-rewind
+	diverged=$real.regent-diverged
+	note_rewinding
+}
+
+# In a directory that pg_rewind has begun to change and that was not dressed yet:
+# nothing may start there.  A named pipe, because pg_rewind removes every file
+# that its source lacks, but does not look at pipes.
+rewind_mark=regent.rewinding
+
+# Meanwhile, what is the node's own lies beside the directory.
+note_rewinding() {
+	rewinding=false own_state=.
+	[ ! -e $rewind_mark ] || rewinding=true own_state=$store
+}
+
+check_not_rewinding() {
+	! $rewinding || fail half_rewound "$real was being rewound, and that is not finished: it can't be started" "regent rebuild $node"
 }
 
 # For verbs that write: files of another owner would keep the server from starting.
@@ -62,10 +80,15 @@ lock_siblings() {
 	flock -w 5 8 || fail busy "another copy, swap or removal of $node is at work" 'wait for it, or see: fuser -v '"$real.regent-lock"
 }
 
-# lock_node SECONDS: the lock that promise, promote and follow take inside the server
+# lock_node SECONDS: the lock that promise, promote and follow take inside the
+# server.  pg_rewind may have removed the file that somebody has locked.
 lock_node() {
-	{ command exec 9>>regent.lock; } 2>/dev/null || return 2
-	flock -w "$1" 9
+	while :; do
+		{ command exec 9>>regent.lock; } 2>/dev/null || return 2
+		flock -w "$1" 9 || return 1
+		[ ! /proc/self/fd/9 -ef regent.lock ] || break
+	done
+	note_rewinding
 }
 
 unlock_node() {
@@ -411,6 +434,11 @@ finish_files() {
 	done
 	sync . || fail not_synced "can't sync $real" 'see the kernel log for errors of the disk'
 	sync_files= renames=
+}
+
+# sync_tree PATH: the files and directories in it; the whole file system may have much more to write
+sync_tree() {
+	find "$1" \( -type f -o -type d \) -exec sync -- {} + || fail not_synced "can't sync $1" 'see the kernel log for errors of the disk'
 }
 
 # filter_auto_conf NAMES LINES: postgresql.auto.conf without the settings NAMES,

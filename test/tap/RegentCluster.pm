@@ -131,7 +131,7 @@ sub lsn_number
 
 # new(nodes => 3, conf => "lines of postgresql.conf", regent => {key => value},
 #     node_regent => {n1 => {priority => 0}}, http => 1, host => {n1 => '10.1.0.1'},
-#     auth => 'trust'|'scram', sync => "ANY 1 (n1,n2,n3)", keep => 1, servers => 0|1, extension => 0|1)
+#     auth => 'trust'|'scram', sync => "ANY 1 (n1,n2,n3)", initdb => ['-k'], keep => 1, servers => 0|1, extension => 0|1)
 sub new
 {
 	my ($class, %o) = @_;
@@ -220,7 +220,7 @@ sub make_primary
 	my ($self, $name) = @_;
 	my $n = $self->node($name);
 	must([ "$bindir/initdb", '-N', '-A', 'trust', '-U', 'postgres', '-D', $n->{dir}, '--no-instructions',
-		'--locale', 'C', '-E', 'UTF8' ]);
+		'--locale', 'C', '-E', 'UTF8', @{ $self->{o}{initdb} || [] } ]);
 	spew("$n->{dir}/postgresql.conf", $self->server_conf($name));
 	spew("$n->{dir}/pg_hba.conf", $self->hba);
 	$self->start_server($name);
