@@ -234,7 +234,7 @@ begin_case(Scene *s, bool self_test)
 	s->view.now_ms = s->view.started_ms = 1;
 	s->view.settings = (RgSettings) {
 		.heartbeat_interval_ms = 500, .lease_ms = 5000, .restart_budget_ms = 30000,
-		.hang_budget_ms = 3000, .auto_failover = true, .auto_rejoin = true, .promote_sql = true,
+		.hang_budget_ms = 3000, .crash_limit = 3, .crash_window_ms = 600000, .auto_failover = true, .auto_rejoin = true, .promote_sql = true,
 		.promote_ssh = true, .quorum = 1
 	};
 	snprintf(s->view.watchdog, sizeof(s->view.watchdog), "00000000-0000-0000-0000-00000000000a");

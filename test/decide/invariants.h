@@ -15,6 +15,7 @@
 #include "watchdog/core/choose.h"
 #include "watchdog/core/decide.h"
 #include "watchdog/core/lease.h"
+#include "watchdog/core/trouble.h"
 
 /* Who was the candidate of which term, over the whole life of a cluster. */
 typedef struct InvariantTrail
@@ -134,7 +135,8 @@ invariant_of_step(const RgView *view, const RgDecision *d, const RgStep *step, c
 				m->phase != RG_PHASE_SWITCHING)
 				return invariant_broken(buf, "fence in phase %s", rg_phase_name(m->phase));
 			if (step->node == rule_leader && rg_view_is_primary(view, step->node) &&
-				!(m->failover.diagnosis == RG_DIAG_HUNG && n->fresh == RG_SQL_SILENT))
+				!(m->failover.diagnosis == RG_DIAG_HUNG && n->fresh == RG_SQL_SILENT) &&
+				!rg_trouble_is_given_up(view, m, step->node))
 				return invariant_broken(buf, "fence of %s, which is the leader and answers", n->name);
 			if (m->phase == RG_PHASE_STEADY && step->node == rule_leader)
 				return invariant_broken(buf, "fence of the leader %s in a steady cluster", n->name);

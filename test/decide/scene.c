@@ -120,7 +120,8 @@ static void
 change_settings(Scene *s, const Line *line)
 {
 	static const char *const keys[] = {"heartbeat_interval", "lease", "restart_budget", "hang_budget",
-	"auto_failover", "auto_rejoin", "promote_via", "clock_jumped", "max_lag_time", NULL};
+	"auto_failover", "auto_rejoin", "promote_via", "clock_jumped", "max_lag_time",
+	"on_disk_full", "crash_limit", "crash_window", NULL};
 	RgSettings *t = &s->view.settings;
 	const char *v;
 
@@ -144,6 +145,12 @@ change_settings(Scene *s, const Line *line)
 		t->promote_sql = strcmp(v, "ssh") != 0;
 		t->promote_ssh = strcmp(v, "sql") != 0;
 	}
+	if ((v = line_get(line, "on_disk_full")) != NULL)
+		t->disk_failover = strcmp(v, "failover") == 0;
+	if ((v = line_get(line, "crash_limit")) != NULL)
+		t->crash_limit = (int) parse_int(line, v);
+	if ((v = line_get(line, "crash_window")) != NULL)
+		t->crash_window_ms = parse_ms(line, v);
 	if ((v = line_get(line, "clock_jumped")) != NULL)
 		s->view.clock_jumped = parse_bool(line, v);
 }
@@ -259,6 +266,8 @@ change_restart(Scene *s)
 	{
 		s->memory.nodes[i].apart_ms = s->memory.nodes[i].upstream_ms = 0;
 		s->memory.nodes[i].cascades = s->memory.nodes[i].upstream_fit = false;
+		s->memory.nodes[i].apart_ms = s->memory.nodes[i].heard_ms = 0;
+		memset(&s->memory.nodes[i].met, 0, sizeof(s->memory.nodes[i].met));
 	}
 	if (s->view.maybe_restored)
 		s->memory.confirmed = false;

@@ -27,6 +27,10 @@ static const Word postmaster_words[] = {
 	{"unknown", RG_PM_UNKNOWN}, {"alive", RG_PM_ALIVE}, {"frozen", RG_PM_FROZEN},
 	{"absent", RG_PM_ABSENT}, {NULL, 0}
 };
+static const Word disk_words[] = {
+	{"unknown", RG_DISKV_UNKNOWN}, {"ok", RG_DISKV_OK}, {"full", RG_DISKV_FULL},
+	{"failing", RG_DISKV_FAILING}, {"hung", RG_DISKV_HUNG}, {NULL, 0}
+};
 static void
 change_sql(Scene *s, const Line *line, int node)
 {
@@ -139,6 +143,12 @@ change_facts(Scene *s, const Line *line, int node)
 		f->rule.lease_ms = parse_ms(line, v);
 	if ((v = line_get(line, "rule_watchdog")) != NULL)
 		RG_COPY(f->rule.watchdog, v);
+	if ((v = line_get(line, "disk")) != NULL)
+		f->disk = (RgDiskView) parse_word(line, disk_words, v);
+	if ((v = line_get(line, "disk_text")) != NULL)
+		RG_COPY(f->disk_text, v);
+	if ((v = line_get(line, "crash_restarts")) != NULL)
+		f->crash_restarts = (int) parse_int(line, v);
 	if ((v = line_get(line, "ahead")) != NULL)
 		RG_COPY(f->ahead, strcmp(v, "-") == 0 ? "" : v);
 	if ((v = line_get(line, "intruder")) != NULL)
@@ -195,6 +205,8 @@ change_probe(Scene *s, const Line *line, int node)
 		op->state = RG_OP_OK;
 		op->ended_ms = s->view.now_ms;
 	}
+	if ((v = line_get(line, "probe_full")) != NULL)
+		n->probe.disk_full = parse_bool(line, v);
 	if ((v = line_get(line, "probe_start")) != NULL)
 		set_start(n->name, parse_int(line, v), &n->probe.start);
 	if ((v = line_get(line, "state")) != NULL)
@@ -242,8 +254,8 @@ scene_change_node(Scene *s, const Line *line)
 		"message", "probe", "probe_start", "state", "pidfile", "fenced", "recovery", "probe_sysid", "ssh",
 	"ssh_text", "priority", "copied", "total", "gate", "lease_left", "rule_lease", "rule_watchdog",
 	"ahead", "intruder", "checkpoint", "probe_promised", "cascades", "oldest", "archive", "released", "logical",
-
-	"settled", "rule_quorum", "left_out", "voters", "hangs", NULL};
+	"settled", "rule_quorum", "left_out", "voters", "hangs", "disk", "disk_text",
+	"crash_restarts", "probe_full", NULL};
 	int			node;
 
 	if (line->nwords < 3)

@@ -84,12 +84,19 @@ record(World *w, Dog *dog, const RgMemory *memory, bool sync)
 	m->phase_ms = memory->phase_ms;
 	m->refusal[0] = '\0';
 	m->newest_ms = m->closed_ms = m->behind_ms = 0;
+	m->hung_ms = m->trouble_ms = m->handover_ms = 0;
+	m->hung_lsn = 0;
+	m->trouble = RG_DIAG_UNKNOWN;
+	m->handovers = 0;
 	for (int i = 0; i < m->nnodes; i++)
 	{
 		m->nodes[i].state = RG_STATE_UNKNOWN;
 		m->nodes[i].reason[0] = '\0';
 		memset(&m->nodes[i].met, 0, sizeof(m->nodes[i].met));
-		m->nodes[i].met_ms = m->nodes[i].apart_ms = 0;
+		m->nodes[i].met_ms = m->nodes[i].apart_ms = m->nodes[i].heard_ms = 0;
+		m->nodes[i].met_restarts = 0;
+		m->nodes[i].disk = RG_DISKV_UNKNOWN;
+		m->nodes[i].starved = false;
 	}
 	dog->written.has_memory = true;
 	dog->written.boot = w->host[dog_host(w, dog->index)].boot;
@@ -123,7 +130,11 @@ read_journal(World *w, Dog *dog)
 		m->lost_ms = 0;
 		memset(&m->failover.times, 0, sizeof(m->failover.times));
 		for (int i = 0; i < m->nnodes; i++)
+		{
 			m->nodes[i].purpose_ms = 0;
+			for (int k = 0; k < m->nodes[i].ncrashes; k++)
+				m->nodes[i].crashes_ms[k] = now_ms;
+		}
 		for (int i = 0; i < RG_JOBS_MAX; i++)
 			m->jobs[i].created_ms = m->jobs[i].phase_ms = now_ms;
 	}
@@ -318,7 +329,8 @@ fill_view(World *w, Dog *dog)
 		.heartbeat_interval_ms = w->c.heartbeat_ms, .lease_ms = w->c.lease_ms,
 		.restart_budget_ms = w->c.restart_budget_ms, .max_lag_ms = w->seed % 5 == 0 ? 3000 : 0, .hang_budget_ms = w->c.hang_budget_ms,
 		.auto_failover = true, .auto_rejoin = w->c.auto_rejoin, .promote_sql = w->c.promote_sql,
-		.promote_ssh = w->c.promote_ssh, .quorum = w->c.quorum
+		.promote_ssh = w->c.promote_ssh, .quorum = w->c.quorum, .disk_failover = w->c.disk_failover,
+		.crash_limit = w->c.crash_limit, .crash_window_ms = w->c.crash_window_ms
 	};
 	uuid[34] = (char) ('0' + dog->watchdog / 10 % 10);
 	uuid[35] = (char) ('0' + dog->watchdog % 10);

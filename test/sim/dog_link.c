@@ -112,6 +112,10 @@ take_facts(World *w, Dog *dog, int node, const Shown *s)
 	f->wal_age_ms = s->wal_age_ms;
 	if (s->ahead >= 0)
 		snprintf(f->ahead, sizeof(f->ahead), "n%d", s->ahead + 1);
+	f->disk = (RgDiskView) s->disk;
+	f->disk_free_bytes = s->disk == RG_DISKV_FULL ? 0 : 1000000000;
+	snprintf(f->disk_text, sizeof(f->disk_text), "as the simulator makes it");
+	f->crash_restarts = s->crash_restarts;
 	f->intruder_age_ms = -1;
 	if (s->intruded)
 	{

@@ -74,6 +74,7 @@ on_unstick(World *w, const Event *e)
 
 	s->stuck = s->stuck_for_good = false;
 	s->disk_full = false;
+	s->hung_since = 0;
 	stream_replay(w, e->a);
 }
 
@@ -108,12 +109,24 @@ end_later(World *w, EventFn fn, int a, int64_t delay_us)
 /* ---- faults ---- */
 
 static void
+spoil_disk(World *w, int node)
+{
+	Server *s = w->server[node];
+
+	if (chance(w, 500))
+		s->disk_full = true;
+	else if (s->hung_since == 0)
+		s->hung_since = w->now;
+	TRACE(w, "%s: its disk %s", node_name(node), s->hung_since != 0 ? "hangs" : "is full");
+}
+
+static void
 fault_server(World *w)
 {
 	int node = some_node(w);
 	Server *s = w->server[node];
 
-	switch (pick(w, 6))
+	switch (pick(w, 7))
 	{
 		case 0:
 		case 1:
@@ -129,8 +142,11 @@ fault_server(World *w)
 			end_later(w, on_restart, node, between(w, SECOND, 12 * SECOND));
 			return;
 		case 4:
-			s->disk_full = true;
+			spoil_disk(w, node);
 			end_later(w, on_unstick, node, a_while(w));
+			return;
+		case 5:
+			server_crash(w, node);
 			return;
 		default:
 			if (s->in_recovery)
@@ -513,6 +529,39 @@ drift_apart(World *w, int leader)
 	end_later(w, on_silence, leader, 4 * w->c.heartbeat_ms * MS + between(w, 0, w->c.heartbeat_ms * MS));
 }
 
+/* F23, F24, F25: a standby that is better off has to lead by now. */
+static void
+on_moved(World *w, const Event *e)
+{
+	int leader = dog_leader(w, 0);
+
+	if (leader < 0 || leader == e->a || !server_is_writable(w, leader))
+		violate(w, "I7: %s is in trouble, and %s leads", node_name(e->a), node_name(leader));
+	else
+		w->handovers++;
+	on_unstick(w, e);
+}
+
+static void
+on_crash(World *w, const Event *e)
+{
+	server_crash(w, e->a);
+}
+
+static void
+trouble_leader(World *w, int leader)
+{
+	int64_t bound = 20 * SECOND + 3 * w->c.lease_ms * MS;
+
+	if (w->c.plan == 5)
+		spoil_disk(w, leader);
+	for (int i = 0; w->c.plan == 6 && i < w->c.crash_limit; i++)
+		end_later(w, on_crash, leader, i * 5 * SECOND + between(w, 0, 300 * MS));
+	if (w->c.plan == 6)
+		bound += w->c.crash_limit * 5 * SECOND;
+	end_later(w, on_moved, leader, bound);
+}
+
 static void
 on_plan(World *w, const Event *e)
 {
@@ -521,6 +570,11 @@ on_plan(World *w, const Event *e)
 	(void) e;
 	if (leader < 0 || w->quiet)
 		return;
+	if (w->c.plan >= 5)
+	{
+		trouble_leader(w, leader);
+		return;
+	}
 	if (w->c.plan == 4)
 	{
 		drift_apart(w, leader);
@@ -546,6 +600,13 @@ on_plan(World *w, const Event *e)
 void
 faults_init(World *w)
 {
+	if (w->c.plan >= 5)
+	{
+		end_later(w, on_plan, 0, 5 * SECOND);
+		later(w, 45 * SECOND + 3 * w->c.lease_ms * MS, on_fault, 0, BY_WORLD);
+		w->c.faults_us += 45 * SECOND;
+		return;
+	}
 	if (w->c.plan != 0)
 	{
 		end_later(w, on_plan, 0, 5 * SECOND);

@@ -56,8 +56,18 @@ choose_config(World *w)
 	c->old_journal = c->dog_faults && chance(w, 120);
 	c->clock_stop = chance(w, 60);
 	c->restored_leader = chance(w, 200);
+	c->disk_failover = chance(w, 600);
+	c->crash_limit = (int) pick(w, 4);
+	c->crash_window_ms = 5000 + pick(w, 60000);
 	if (chance(w, 60))
 		c->plan = 1 + (int) pick(w, 3);
+	else if (chance(w, 40))
+	{
+		c->plan = 5 + (int) pick(w, 2);
+		c->disk_failover = true;
+		c->crash_limit = c->plan == 6 ? 2 + (int) pick(w, 2) : 0;
+		c->crash_window_ms = 60000;
+	}
 	if (c->plan != 0)
 		c->from_standbys = true;
 	if (c->plan == 1 && chance(w, 350))
@@ -301,6 +311,7 @@ add_up(Sums *s, const World *w)
 	s->counts[8] += w->bounds;
 	s->counts[9] += (unsigned long) w->nacks;
 	s->counts[10] += (unsigned long) w->openings;
+	s->counts[11] += w->handovers;
 }
 
 static void
@@ -357,7 +368,7 @@ run_many(uint64_t first, uint64_t count, int jobs, bool brief)
 	Sums all;
 	static const char *const names[] = {
 		"failovers", "switchovers", "undone", "rebuilds", "takeovers", "refused heartbeats",
-		"leases from standbys", "writes lost (async)", "waits for a bound", "acknowledged writes", "openings"
+		"leases from standbys", "writes lost (async)", "waits for a bound", "acknowledged writes", "openings", "troubled leaders replaced"
 	};
 
 	if (sums == MAP_FAILED)
@@ -383,7 +394,7 @@ run_many(uint64_t first, uint64_t count, int jobs, bool brief)
 	{
 		all.seeds += sums[i].seeds;
 		all.events += sums[i].events;
-		for (int k = 0; k < 11; k++)
+		for (int k = 0; k < 12; k++)
 			all.counts[k] += sums[i].counts[k];
 		if (sums[i].failed_seed != 0 && (all.failed_seed == 0 || sums[i].failed_seed < all.failed_seed))
 		{

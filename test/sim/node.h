@@ -130,9 +130,11 @@ struct Server
 	bool worker_frozen;
 	bool backends_frozen;
 	bool disk_full;
+	int64_t hung_since;			/* its disk does not answer; 0 = it does */
 	int life;					/* of this start; 0 = it does not run */
 	StartId id;
 	int pids;
+	int crash_restarts;			/* of this postmaster */
 	bool in_recovery;
 	int64_t restarts_at;		/* a service manager is about to start it */
 	bool by_hand;				/* somebody stopped it: it is for a person to start it */
@@ -220,6 +222,7 @@ extern int watchdog_of(const char *uuid);
 extern bool server_is_up(const World *w, int node);	/* takes connections, as far as it itself goes */
 extern void server_start(World *w, int node);
 extern void server_kill(World *w, int node);	/* every process of it */
+extern void server_crash(World *w, int node);	/* a backend: the postmaster begins anew */
 extern void server_kill_postmaster(World *w, int node);	/* its backends live on a while */
 extern void server_stop(World *w, int node);	/* fast, by somebody */
 extern void server_lose_power(World *w, int node);

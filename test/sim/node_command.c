@@ -718,6 +718,12 @@ on_stage(World *w, const Event *e)
 		c->deadline_ms = clock_ms(w, e->host) +
 			(c->request->verb == V_PROMISE ? PROMISE_WAIT_MS : PROMOTE_WAIT_MS);
 	}
+	/* each of them writes something */
+	if (s->hung_since != 0)
+	{
+		stage_later(w, e->host, e->a, 100 * MS);
+		return;
+	}
 	c->stage++;
 	wait = run_stage(w, e->host, e->a);
 	if (wait >= 0 && c->used)

@@ -405,8 +405,14 @@ on_helper(World *w, const Event *e)
 
 	if (!c->used || c->request->serial != e->b)
 		return;
-	c->stage++;
-	wait = run_stage(w, e->host, e->a);
+	/* it kills before it touches the disk */
+	if (s->hung_since != 0 && !(c->request->verb == V_FENCE && c->stage < 2))
+		wait = 100 * MS;
+	else
+	{
+		c->stage++;
+		wait = run_stage(w, e->host, e->a);
+	}
 	if (wait >= 0 && c->used)
 	{
 		Event *next = later(w, wait, on_helper, e->host, BY_HOST);

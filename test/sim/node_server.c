@@ -9,6 +9,11 @@
 
 #include <stddef.h>
 
+/* As RgDiskView counts; this file knows no header of the watchdog. */
+#define DISK_OK 1
+#define DISK_FULL 2
+#define DISK_HUNG 4
+
 static Server servers[NODES_MAX];
 static Data pool[NODES_MAX][4];
 
@@ -178,7 +183,7 @@ on_flush(World *w, const Event *e)
 	int upto = e->a < s->data->len ? e->a : s->data->len;
 
 	s->flush_pending = false;
-	if (s->disk_full && !s->in_recovery)
+	if ((s->disk_full || s->hung_since != 0) && !s->in_recovery)
 	{
 		Event *again = later(w, 100 * MS, on_flush, e->host, BY_STREAM);
 
@@ -217,6 +222,11 @@ on_up(World *w, const Event *e)
 
 	if (s->run != RUN_STARTING)
 		return;
+	if (s->hung_since != 0)
+	{
+		later(w, 200 * MS, on_up, e->host, BY_POSTMASTER)->life = s->life;
+		return;
+	}
 	s->run = RUN_UP;
 	/* after a crash the server syncs its directory before it begins */
 	d->written = d->flushed = d->len;
@@ -301,6 +311,7 @@ server_start(World *w, int node)
 	s->id.boot = w->host[node].boot;
 	s->id.pid = 1000 * (node + 1) + ++s->pids;
 	s->id.started_s = 1700000000 + w->now / SECOND;
+	s->crash_restarts = 0;
 	d->pidfile = true;
 	s->in_recovery = d->standby_signal;
 	if (d->control != CONTROL_SHUT_DOWN || s->in_recovery)
@@ -365,6 +376,25 @@ server_kill(World *w, int node)
 	end_processes(w, node);
 }
 
+/* The postmaster lives: all its children are killed, shared memory is new, recovery begins. */
+void
+server_crash(World *w, int node)
+{
+	Server *s = w->server[node];
+	StartId id = s->id;
+	int restarts = s->crash_restarts + 1;
+
+	if (s->run != RUN_UP)
+		return;
+	server_kill(w, node);
+	server_start(w, node);
+	if (s->run == RUN_NO)
+		return;
+	TRACE(w, "%s: a backend has crashed, its postmaster begins anew", node_name(node));
+	s->id = id;
+	s->crash_restarts = restarts;
+}
+
 static void
 on_orphans_gone(World *w, const Event *e)
 {
@@ -403,6 +433,11 @@ on_stopping(World *w, const Event *e)
 
 	if (s->run != RUN_STOPPING)
 		return;
+	if (s->hung_since != 0)
+	{
+		later(w, 200 * MS, on_stopping, e->host, BY_POSTMASTER)->life = s->life;
+		return;
+	}
 	stream_expire(w, e->host);
 	if (!s->in_recovery)
 		for (int i = 0; i < w->c.nodes; i++)
@@ -552,6 +587,8 @@ server_show(World *w, int node, Shown *f)
 	f->ahead = s->ahead;
 	f->obeys = watchdog_of(s->shm.watchdog);
 	f->intruded = s->intruder_ms != 0;
+	f->disk = s->hung_since != 0 && w->now - s->hung_since >= SECOND ? DISK_HUNG : s->disk_full ? DISK_FULL : DISK_OK;
+	f->crash_restarts = s->crash_restarts;
 	for (int i = 0; i < w->c.nodes; i++)
 		if (s->senders[i].connected)
 		{

@@ -188,6 +188,8 @@ typedef struct Shown
 	int ahead;					/* node, -1 = none */
 	int obeys;					/* watchdog, -1 = none */
 	bool intruded;
+	int disk;					/* as RgDiskView counts */
+	int crash_restarts;
 	uint32_t streaming_from_us;
 	uint32_t sync_with_us;
 	uint64_t flushed_from_us[NODES_MAX];
@@ -273,6 +275,9 @@ typedef struct Config
 	bool promote_sql;
 	bool promote_ssh;
 	bool auto_rejoin;
+	bool disk_failover;
+	int crash_limit;
+	int64_t crash_window_ms;
 	bool long_lease;
 	int64_t faults_us;
 	int fault_gap_ms;
@@ -362,6 +367,7 @@ struct World
 	unsigned long marker_leases;
 	unsigned long lost_async;
 	unsigned long bounds;
+	unsigned long handovers;
 };
 
 /* ---- world.c ---- */

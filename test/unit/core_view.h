@@ -43,7 +43,7 @@ world_healthy(World *w, int nnodes)
 	w->view.started_ms = 1;
 	w->view.settings = (RgSettings) {
 		.heartbeat_interval_ms = 500, .lease_ms = 5000, .restart_budget_ms = 30000,
-		.hang_budget_ms = 3000, .auto_failover = true, .auto_rejoin = true, .promote_sql = true,
+		.hang_budget_ms = 3000, .crash_limit = 3, .crash_window_ms = 600000, .auto_failover = true, .auto_rejoin = true, .promote_sql = true,
 		.promote_ssh = true, .quorum = 1
 	};
 	w->view.nnodes = w->memory.nnodes = nnodes;

@@ -138,7 +138,7 @@ test_what_calls_for_a_failover(void **state)
 	for (int d = 0; d < RG_DIAG_COUNT; d++)
 		assert_int_equal(rg_diagnosis_verdict((RgDiagnosis) d) == RG_VERDICT_FAILOVER,
 						 d == RG_DIAG_CRASHED || d == RG_DIAG_OVERDUE || d == RG_DIAG_HUNG ||
-						 d == RG_DIAG_HOST_LOST || d == RG_DIAG_BEHIND);
+						 d == RG_DIAG_HOST_LOST || d == RG_DIAG_BEHIND || d == RG_DIAG_CRASHED_AGAIN);
 	assert_int_equal(rg_diagnosis_verdict(RG_DIAG_COUNT), RG_VERDICT_LOOK);
 }
 

@@ -28,6 +28,7 @@ lost(int n, const char *durability, int quorum, unsigned recruits)
 	snprintf(w.memory.rule.durability, sizeof(w.memory.rule.durability), "%s", durability);
 	w.memory.rule.quorum = quorum;
 	w.memory.phase = RG_PHASE_RECRUITING;
+	w.memory.phase_ms = NOW;
 	w.memory.term = w.memory.highest_term = TERM;
 	w.memory.nodes[0].must_end = true;
 	w.view.nodes[0].sql = RG_SQL_SILENT;
@@ -183,6 +184,26 @@ test_time_has_to_pass_too(void **state)
 	assert_non_null(strstr(why, "gate was off or overridden"));
 }
 
+/* In a recruit nobody is granted anything: a leader that goes on answering moves no bound. */
+static void
+test_answers_in_a_recruit_move_no_bound(void **state)
+{
+	int64_t		bound;
+
+	(void) state;
+	lost(2, "async", 1, 1);
+	w.memory.phase_ms = NOW - 2000;
+	w.view.nodes[0].facts_ms = NOW - 2000;
+	bound = rg_lease_bound_ms(&w.view, &w.memory, 0);
+	w.view.nodes[0].facts_ms = NOW;
+	assert_int_equal(rg_lease_bound_ms(&w.view, &w.memory, 0), bound);
+	w.view.started_ms = NOW - 1000;
+	assert_int_equal(rg_lease_bound_ms(&w.view, &w.memory, 0), bound + 1000);
+	w.view.started_ms = 0;
+	w.memory.phase = RG_PHASE_STEADY;
+	assert_int_equal(rg_lease_bound_ms(&w.view, &w.memory, 0), bound + 2000);
+}
+
 /* s = 0: nobody can be recruited, so a lone leader's lease is never over. */
 static void
 test_a_lone_leader_is_never_outlasted(void **state)
@@ -320,6 +341,7 @@ main(void)
 		cmocka_unit_test(test_every_leader_whose_authority_ends_is_asked_by_its_own_rule),
 		cmocka_unit_test(test_who_is_no_recruit),
 		cmocka_unit_test(test_time_has_to_pass_too),
+		cmocka_unit_test(test_answers_in_a_recruit_move_no_bound),
 		cmocka_unit_test(test_a_lone_leader_is_never_outlasted),
 		cmocka_unit_test(test_accepted_loss_declares_the_missing_lost),
 		cmocka_unit_test(test_the_quorum_table_says_what_would_happen),

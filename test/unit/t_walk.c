@@ -99,7 +99,7 @@ change_facts(RgNodeView *n)
 	RgFacts    *f = &n->facts;
 	int			other = (int) pick((uint32_t) walk.w.view.nnodes);
 
-	switch (pick(12))
+	switch (pick(14))
 	{
 		case 0:
 			f->in_recovery = !f->in_recovery;
@@ -137,6 +137,12 @@ change_facts(RgNodeView *n)
 		case 10:
 			snprintf(f->ahead, sizeof(f->ahead), "%s", chance(30) ? "n2" : "");
 			snprintf(f->intruder, sizeof(f->intruder), "%s", chance(10) ? "somebody counter 7" : "");
+			break;
+		case 11:
+			f->disk = chance(40) ? RG_DISKV_OK : (RgDiskView) pick(RG_DISKV_HUNG + 1);
+			break;
+		case 12:
+			f->crash_restarts += (int) pick(3);
 			break;
 		default:
 			f->nterms = (int) pick(3);
@@ -329,6 +335,10 @@ change_world(void)
 	v->clock_jumped = chance(2);
 	if (chance(2))
 		v->settings.auto_failover = chance(90);
+	if (chance(2))
+		v->settings.disk_failover = chance(50);
+	if (chance(2))
+		v->settings.crash_limit = (int) pick(4);
 	if (chance(2))
 		v->settings.auto_rejoin = chance(70);
 	if (chance(1))

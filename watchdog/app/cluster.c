@@ -217,6 +217,9 @@ fill_settings(RgCluster *c)
 	s->hang_budget_ms = f->hang_budget_ms;
 	s->auto_failover = f->auto_failover;
 	s->auto_rejoin = f->auto_rejoin;
+	s->disk_failover = f->on_disk_full == RG_ON_DISK_FULL_FAILOVER;
+	s->crash_limit = f->crash_limit;
+	s->crash_window_ms = f->crash_window_ms;
 	s->promote_sql = f->promote_via != RG_PROMOTE_SSH;
 	s->promote_ssh = f->promote_via != RG_PROMOTE_SQL;
 	s->quorum = f->quorum;

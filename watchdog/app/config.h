@@ -27,6 +27,12 @@ typedef enum RgPromoteVia
 	RG_PROMOTE_SQL
 } RgPromoteVia;
 
+typedef enum RgOnDiskFull
+{
+	RG_ON_DISK_FULL_ALARM,
+	RG_ON_DISK_FULL_FAILOVER
+} RgOnDiskFull;
+
 typedef struct RgNodeConfig
 {
 	char		name[RG_NAME_MAX];	/* [a-z0-9_]+, at most 40 characters, not any, first */
@@ -58,6 +64,9 @@ typedef struct RgConfig
 	int			quorum;
 	bool		auto_failover;
 	bool		auto_rejoin;
+	RgOnDiskFull on_disk_full;
+	int			crash_limit;	/* 0 = crashes are not counted */
+	int64_t		crash_window_ms;
 	RgPromoteVia promote_via;
 	char		ssh_user[RG_NAME_MAX];
 	char		ssh_key[RG_PATH_MAX];	/* "" = agent only */

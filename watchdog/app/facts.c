@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A server that comes up needs room for a segment of WAL. */
+#define START_BYTES (16 * 1024 * 1024)
+
 /* The column's text, or NULL where it is null or missing. */
 static const char *
 column(const PGresult *res, const char *name)
@@ -391,6 +394,7 @@ rg_facts_probe(const json_t *answer, RgProbe *ret, RgError *err)
 	p.system_identifier = (int64_t) strtoull(sysid, NULL, 10);
 	p.processes = (int) json_integer_value(json_object_get(answer, "processes"));
 	p.disk_free_bytes = json_integer_value(json_object_get(answer, "disk_free_bytes"));
+	p.disk_full = json_is_integer(json_object_get(answer, "disk_free_bytes")) && p.disk_free_bytes < START_BYTES;
 	p.promised_term = json_integer_value(json_object_get(answer, "promised_term"));
 	if (lsn != NULL)
 		(void) rg_facts_lsn(lsn, &p.checkpoint_lsn);

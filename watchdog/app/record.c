@@ -126,15 +126,26 @@ read_wish(const json_t *json, RgWish *wish)
 }
 
 static json_t *
+record_crashes(const RgNodeMemory *n)
+{
+	json_t	   *crashes = json_array();
+
+	for (int i = 0; i < n->ncrashes; i++)
+		(void) json_array_append_new(crashes, json_integer(n->crashes_ms[i]));
+	return crashes;
+}
+
+static json_t *
 record_node(const RgNodeMemory *n)
 {
-	return json_pack("{s:s,s:o,s:I,s:b,s:b,s:i,s:o,s:I,s:I,s:b,s:b,s:b,s:s,s:b,s:o}", "name", n->name, "shown", record_start(&n->shown),
+	return json_pack("{s:s,s:o,s:I,s:b,s:b,s:i,s:o,s:I,s:I,s:b,s:b,s:b,s:s,s:b,s:o,s:o}", "name", n->name, "shown", record_start(&n->shown),
 					 "fenced_term", (json_int_t) n->fenced_term, "must_end", n->must_end ? 1 : 0,
 					 "ended", n->ended ? 1 : 0, "rebuilds", n->rebuilds,
 					 "admitted", record_start(&n->admitted), "purpose_ms", (json_int_t) n->purpose_ms,
 					 "owes_lsn", (json_int_t) n->owes_lsn, "ungated", n->ungated ? 1 : 0, "stale", n->stale ? 1 : 0, "strayed",
 					 n->strayed ? 1 : 0, "intruder", n->intruder, "declared_lost", n->declared_lost ? 1 : 0,
-					 "left_out", n->left_out ? record_left_out(n) : json_null());
+					 "left_out", n->left_out ? record_left_out(n) : json_null(),
+					 "crashes", record_crashes(n));
 }
 
 static json_t *
@@ -263,6 +274,13 @@ read_failover(const json_t *json, RgFailover *f)
 }
 
 static void
+read_crashes(const json_t *json, RgNodeMemory *n)
+{
+	for (size_t i = 0; i < json_array_size(json) && i < RG_CRASHES_MAX; i++)
+		n->crashes_ms[n->ncrashes++] = json_integer_value(json_array_get(json, i));
+}
+
+static void
 read_nodes(const json_t *json, RgMemory *m)
 {
 	for (size_t i = 0; i < json_array_size(json) && i < RG_CORE_NODES_MAX; i++)
@@ -285,6 +303,7 @@ read_nodes(const json_t *json, RgMemory *m)
 		get_text(entry, "intruder", n->intruder, sizeof(n->intruder));
 		n->declared_lost = json_is_true(json_object_get(entry, "declared_lost"));
 		read_left_out(json_object_get(entry, "left_out"), n);
+		read_crashes(json_object_get(entry, "crashes"), n);
 	}
 }
 
@@ -345,8 +364,12 @@ move_times(RgMemory *m, int64_t now_ms)
 	m->phase_ms = now_ms;
 	m->lost_ms = 0;
 	for (int i = 0; i < m->nnodes; i++)
+	{
 		if (m->nodes[i].purpose_ms != 0)
 			m->nodes[i].purpose_ms = now_ms;
+		for (int k = 0; k < m->nodes[i].ncrashes; k++)
+			m->nodes[i].crashes_ms[k] = now_ms;
+	}
 	for (int i = 0; i < RG_JOBS_MAX; i++)
 	{
 		RgJob	   *job = &m->jobs[i];

@@ -11,6 +11,7 @@
 
 #include "record.h"
 #include "watchdog/base/clock.h"
+#include "watchdog/core/trouble.h"
 #include "watchdog/core/upstream.h"
 
 static json_t *
@@ -163,6 +164,7 @@ node_json(const RgCluster *c, int i)
 							   "reason", d->candidate_reasons[i]));
 	SET("ssh", json_string(ssh_name(v)));
 	SET("disk", disk_json(f));
+	SET("crashes", json_integer(rg_trouble_crashes(&c->view, &c->memory, i)));
 	SET("slots", slots_json(node, "physical"));
 	SET("logical_slots", slots_json(node, "logical"));
 #undef SET
@@ -205,13 +207,13 @@ rg_status_json(const RgCluster *c)
 						   sizeof(started));
 	for (int i = 0; i < c->nnodes; i++)
 		(void) json_array_append_new(nodes, node_json(c, i));
-	return json_pack("{s:s,s:I,s:s?,s:s,s:s,s:s,s:s,s:i,s:I,s:{s:b,s:b,s:s},s:{s:s,s:I,s:i,s:s,s:b,s:s},s:o,s:o,s:O?,s:O?}",
+	return json_pack("{s:s,s:I,s:s?,s:s,s:s,s:s,s:s,s:s,s:i,s:I,s:{s:b,s:b,s:s},s:{s:s,s:I,s:i,s:s,s:b,s:s},s:o,s:o,s:O?,s:O?}",
 					 "cluster", c->config.name, "term", (json_int_t) c->memory.rule.term,
 					 "leader", c->memory.rule.term ? c->memory.rule.leader : NULL,
 					 "diagnosis", rg_diagnosis_name(c->memory.diagnosis),
 					 "diagnosis_text", d->evidence[0] ? d->evidence
 					 : rg_diagnosis_text(c->memory.diagnosis),
-					 "phase", rg_phase_name(c->memory.phase),
+					 "trouble", d->trouble, "phase", rg_phase_name(c->memory.phase),
 					 "durability", rule->term ? rule->durability : c->config.durability,
 					 "quorum", rule->term ? rule->quorum : c->config.quorum,
 					 "lease_ms", (json_int_t) (rule->term ? rule->lease_ms : c->config.lease_ms), "auto_failover",

@@ -18,9 +18,10 @@ write_verdict(const json_t *status, FILE *out)
 {
 	const json_t *failover = json_object_get(status, "auto_failover");
 	const char *reason = rg_json_text(failover, "reason", "");
+	const char *trouble = rg_json_text(status, "trouble", "");
 
 	if (rg_json_true(failover, "ready"))
-		fputs("automatic failover: ready\n", out);
+		fprintf(out, "automatic failover: ready%s%s\n", *trouble != '\0' ? "; but " : "", trouble);
 	else
 		fprintf(out, "automatic failover: NO, because %s\n",
 				*reason != '\0' ? reason : "regentd does not say why");

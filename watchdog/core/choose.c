@@ -10,6 +10,7 @@
 #include "decide.h"
 #include "extension/mutant.h"
 #include "recruit.h"
+#include "trouble.h"
 
 typedef struct Contender
 {
@@ -75,6 +76,9 @@ compare_equals(const RgView *view, int leader, int a, int b)
 	/* after a promotion that failed, another one first; alone it is tried again */
 	if (failed_before(view, a) != failed_before(view, b))
 		return failed_before(view, a) ? -1 : 1;
+	/* no room for WAL, no promotion */
+	if (rg_trouble_of_disk(&view->nodes[a].facts) != rg_trouble_of_disk(&view->nodes[b].facts))
+		return rg_trouble_of_disk(&view->nodes[a].facts) ? -1 : 1;
 	if (sa != sb)
 		return sa - sb;
 	if (view->nodes[a].priority != view->nodes[b].priority)
@@ -153,6 +157,7 @@ choose_among(const RgView *view, const RgMemory *memory, int leader, const Conte
 			rg_text(choice->reasons[i], RG_TEXT_MAX, "as advanced as %s, which comes first by %s",
 					view->nodes[chosen].name,
 					failed_before(view, i) ? "its earlier failure"
+					: rg_trouble_of_disk(&view->nodes[i].facts) ? "its disk"
 					: view->nodes[i].priority != view->nodes[chosen].priority ? "priority"
 					: "synchronous state or name");
 	if (chosen >= 0)

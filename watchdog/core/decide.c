@@ -13,6 +13,7 @@
 
 #include "change.h"
 #include "diagnose.h"
+#include "handover.h"
 #include "job.h"
 #include "learn.h"
 #include "notice.h"
@@ -22,6 +23,7 @@
 #include "rejoin.h"
 #include "slots.h"
 #include "switch.h"
+#include "trouble.h"
 #include "upstream.h"
 
 #define MOVES_PER_ROUND 4
@@ -383,6 +385,8 @@ differs(const RgMemory *a, const RgMemory *b)
 			x->fenced_term != y->fenced_term || x->rebuilds != y->rebuilds ||
 			start_differs(&x->shown, &y->shown) || start_differs(&x->admitted, &y->admitted) ||
 			x->purpose_ms != y->purpose_ms || x->ungated != y->ungated ||
+			x->ncrashes != y->ncrashes ||
+			memcmp(x->crashes_ms, y->crashes_ms, sizeof(x->crashes_ms)) != 0 ||
 			x->owes_lsn != y->owes_lsn || x->stale != y->stale || x->strayed != y->strayed ||
 			x->left_out != y->left_out || x->out_term != y->out_term || x->out_seq != y->out_seq ||
 			x->declared_lost != y->declared_lost ||
@@ -414,6 +418,8 @@ rg_decide(const RgView *view, const RgMemory *before, RgDecision *ret)
 	note_loss(view, m, ret->leader);
 	rg_learn_leader(view, m, ret->leader);
 	m->diagnosis = rg_diagnose(view, m, ret->leader, ret->evidence, sizeof(ret->evidence));
+	rg_trouble_remember(view, m);
+	rg_handover_tell_crashes(view, ret);
 
 	for (int i = 0; i < MOVES_PER_ROUND && !must_only_watch(view, m); i++)
 	{
@@ -430,6 +436,7 @@ rg_decide(const RgView *view, const RgMemory *before, RgDecision *ret)
 	rg_rejoin_states(view, ret);
 	rg_slots_tell_released(view, ret);
 	tell_closed_gate(view, ret, before);
+	rg_handover_tell(view, before, ret);
 	if (!must_not_act(view, m))
 	{
 		rg_plan_failover(view, ret);

@@ -15,6 +15,7 @@
 #include "evidence.h"
 #include "learn.h"
 #include "lease.h"
+#include "trouble.h"
 
 /* A probe older than this says nothing about now. */
 #define PROBE_AGE_MAX_MS 5000
@@ -42,6 +43,11 @@ static const RgVerdict verdicts[RG_DIAG_COUNT] = {
 	[RG_DIAG_WRONG_SERVER] = RG_VERDICT_ALARM,
 	[RG_DIAG_BEHIND] = RG_VERDICT_FAILOVER,
 	[RG_DIAG_NOT_OBEYED] = RG_VERDICT_ALARM,
+	[RG_DIAG_DISK_FULL] = RG_VERDICT_TROUBLED,
+	[RG_DIAG_DISK_FAILING] = RG_VERDICT_TROUBLED,
+	[RG_DIAG_DISK_HUNG] = RG_VERDICT_TROUBLED,
+	[RG_DIAG_CRASH_LOOP] = RG_VERDICT_TROUBLED,
+	[RG_DIAG_CRASHED_AGAIN] = RG_VERDICT_FAILOVER,
 };
 
 RgVerdict
@@ -109,6 +115,19 @@ is_behind(const RgView *view, const RgMemory *memory, int leader, char *text, un
 	return true;
 }
 
+/* The text says that it is starting up: it is waited for, unless it does nothing else. */
+static RgDiagnosis
+diagnose_start(const RgView *view, const RgMemory *memory, int leader, char *text, unsigned long size)
+{
+	unsigned long len = strlen(text);
+
+	if (!rg_trouble_ends_waiting(view, memory, leader))
+		return rg_evidence_within_budget(view, memory, RG_DIAG_RECOVERING);
+	rg_text(text + len, size - len, ", after %d crashes within %lld s", rg_trouble_crashes(view, memory, leader),
+			(long long) view->settings.crash_window_ms / 1000);
+	return RG_DIAG_CRASHED_AGAIN;
+}
+
 /* It answers over an open session. */
 static RgDiagnosis
 diagnose_by_facts(const RgView *view, const RgMemory *memory, int leader, char *text, unsigned long size)
@@ -130,10 +149,7 @@ diagnose_by_facts(const RgView *view, const RgMemory *memory, int leader, char *
 		return RG_DIAG_BEHIND;
 	/* a heartbeat from before its promotion does not say that it is in recovery */
 	if (!n->facts.in_recovery || was_promoted_since(memory, n))
-	{
-		rg_text(text, size, "%s answers and is not in recovery", n->name);
-		return RG_DIAG_HEALTHY;
-	}
+		return rg_trouble_diagnose(view, memory, leader, text, size);
 	rg_text(text, size, "%s leads by rule %lld, but its server is in recovery", n->name,
 			(long long) memory->rule.term);
 	return rg_evidence_within_budget(view, memory, RG_DIAG_DEMOTED);
@@ -183,7 +199,7 @@ diagnose_by_answer(const RgView *view, const RgMemory *memory, int leader, RgDia
 			rg_text(text, size, "%s is starting up%s%s", n->name,
 					n->probe.valid && n->probe.recovery[0] ? ": " : "",
 					n->probe.valid ? n->probe.recovery : "");
-			*ret = rg_evidence_within_budget(view, memory, RG_DIAG_RECOVERING);
+			*ret = diagnose_start(view, memory, leader, text, size);
 			return true;
 		case RG_SQL_UNKNOWN:
 		case RG_SQL_CLOSED:
@@ -259,7 +275,7 @@ diagnose_by_probe(const RgView *view, const RgMemory *memory, int leader, char *
 			{
 				rg_text(text, size, "%s is starting up: control file \"%s\"%s%s", n->name,
 						n->probe.state, n->probe.recovery[0] ? ", " : "", n->probe.recovery);
-				return rg_evidence_within_budget(view, memory, RG_DIAG_RECOVERING);
+				return diagnose_start(view, memory, leader, text, size);
 			}
 			rg_text(text, size, "%s: its postmaster is %s for %lld ms, SSH answers", n->name,
 					n->probe.postmaster == RG_PM_FROZEN ? "frozen" : "not answering",

@@ -16,6 +16,7 @@ typedef enum RgVerdict
 {
 	RG_VERDICT_LOOK = 0,		/* gather more */
 	RG_VERDICT_WELL,
+	RG_VERDICT_TROUBLED,		/* in office, but somebody else would be better off */
 	RG_VERDICT_WAIT,			/* wait within restart_budget */
 	RG_VERDICT_ALARM,			/* tell people, do nothing */
 	RG_VERDICT_FAILOVER

@@ -13,6 +13,7 @@
 #include "extension/mutant.h"
 #include "lease.h"
 #include "phase.h"
+#include "trouble.h"
 
 /* A term that no row of leaders can have led to is not believed (attack L8). */
 static void
@@ -108,6 +109,10 @@ learn_left_out(const RgNodeView *n, const RgRule *newest, RgNodeMemory *mem)
 static void
 learn_node(const RgNodeView *n, const RgRule *newest, RgNodeMemory *mem)
 {
+	if (n->probe.valid && n->probe.disk_full)
+		mem->starved = true;
+	else if (n->sql == RG_SQL_OK)
+		mem->starved = false;
 	learn_left_out(n, newest, mem);
 	if (!n->facts.valid)
 		return;
@@ -152,7 +157,10 @@ rg_learn(const RgView *view, RgMemory *m)
 {
 	learn_rules(view, m);
 	for (int i = 0; i < view->nnodes; i++)
+	{
+		rg_trouble_learn_node(view, m, i);
 		learn_node(&view->nodes[i], &m->rule, &m->nodes[i]);
+	}
 	learn_terms(view, m);
 	if (!rg_phase_is_failover(m->phase))
 		m->term = m->rule.term;
@@ -412,6 +420,7 @@ rg_learn_leader(const RgView *view, RgMemory *m, int leader)
 {
 	learn_sureness(view, m, leader);
 	learn_newest(view, m, leader);
+	rg_trouble_learn_disk(view, m, leader);
 	if (leader >= 0)
 		learn_purpose(view, m, leader);
 	if (leader < 0 || !rg_view_is_primary(view, leader))

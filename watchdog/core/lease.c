@@ -95,6 +95,20 @@ rg_lease_grant(const RgView *view, const RgMemory *memory, int node, int64_t *re
 	return true;
 }
 
+/*
+ * When the newest answer came that a grant can have used.  In the middle of a
+ * recruit nobody is granted anything: what is answered since then was used for nothing.
+ */
+static int64_t
+last_used_answer_ms(const RgView *view, const RgMemory *memory, int node)
+{
+	int64_t		answered = view->nodes[node].facts_ms;
+
+	if (memory->phase == RG_PHASE_RECRUITING && answered > memory->phase_ms)
+		answered = memory->phase_ms;
+	return answered > view->started_ms ? answered : view->started_ms;
+}
+
 int64_t
 rg_lease_bound_ms(const RgView *view, const RgMemory *memory, int node)
 {
@@ -103,8 +117,7 @@ rg_lease_bound_ms(const RgView *view, const RgMemory *memory, int node)
 
 	if (node < 0 || node >= view->nnodes || memory->nodes[node].ungated)
 		return INT64_MAX;
-	bound = view->nodes[node].facts_ms > view->started_ms ? view->nodes[node].facts_ms
-		: view->started_ms;
+	bound = last_used_answer_ms(view, memory, node);
 	bound = rg_rules_lease_bound_ms(bound, longest);
 	for (int i = 0; i < view->nnodes; i++)
 	{

@@ -17,6 +17,7 @@
 #define RG_STEPS_MAX 48
 #define RG_NOTES_MAX 24
 #define RG_TEXT_MAX 240
+#define RG_CRASHES_MAX 16
 
 /* Work that takes a while: a rebuild (one node gets a fresh copy), or a switchover. */
 typedef struct RgJob
@@ -98,7 +99,13 @@ typedef struct RgNodeMemory
 	int64_t		out_wall_ms;	/* filled by the daemon: since when, for people */
 	char		out_reason[RG_TEXT_MAX / 2];
 	bool		declared_lost;	/* by an operator, who removes it from the voters: it never comes back */
+	int			ncrashes;		/* that it came back from by itself */
+	int64_t		crashes_ms[RG_CRASHES_MAX]; /* when it was back, newest last */
 	RgServerStart met;			/* the start that was seen last; not journalled */
+	int			met_restarts;	/* how often its postmaster had begun anew then; not journalled */
+	int64_t		heard_ms;		/* when that was; not journalled */
+	RgDiskView	disk;			/* as last told; not journalled */
+	bool		starved;		/* it lay there without room to come up in; not journalled */
 	int64_t		met_ms;			/* when its first answer came; not journalled */
 	int64_t		dry_ms;			/* since when it needs WAL that its leader has no more; not journalled */
 	uint64_t	dry_lsn;		/* where it stood then; not journalled */
@@ -145,6 +152,12 @@ typedef struct RgMemory
 	int64_t		closed_ms;		/* since when the leader's gate is closed though granted; not journalled */
 	int64_t		told_ms;		/* when that was told; not journalled */
 	int64_t		behind_ms;		/* since when others show more than the leader; not journalled */
+	int64_t		hung_ms;		/* since when the leader's disk hangs and it flushes no WAL; not journalled */
+	uint64_t	hung_lsn;		/* up to where it had flushed then; not journalled */
+	RgDiagnosis trouble;		/* of a leader that answers; not journalled */
+	int64_t		trouble_ms;		/* since when; not journalled */
+	int			handovers;		/* tried because of it; not journalled */
+	int64_t		handover_ms;	/* when the last one was; not journalled */
 	RgFailover	failover;		/* at hand, or the last one */
 	int			nnodes;			/* those of the view, then those of which more below */
 
@@ -195,6 +208,7 @@ typedef struct RgDecision
 	int			nnotes;
 	RgNote		notes[RG_NOTES_MAX];
 	char		evidence[RG_TEXT_MAX];	/* for the diagnosis */
+	char		trouble[RG_TEXT_MAX];	/* of a leader that answers, and what to type; "" = none */
 } RgDecision;
 
 /* The node's rebuild that has not ended, or NULL. */

@@ -30,7 +30,12 @@
 	X(DEMOTED,       "demoted",         "the leader's server runs as a standby") \
 	X(WRONG_SERVER,  "wrong server",    "the leader's address is answered by another server") \
 	X(BEHIND,        "leader behind",   "the leader's server holds less than others have shown: it was restored from an older copy") \
-	X(NOT_OBEYED,    "not obeyed",      "the cluster obeys another watchdog, or a later start of this one")
+	X(NOT_OBEYED,    "not obeyed",      "the cluster obeys another watchdog, or a later start of this one") \
+	X(DISK_FULL,     "disk full",       "the primary answers, but there is no room on a disk of its") \
+	X(DISK_FAILING,  "disk failing",    "the primary answers, but writes on a disk of its fail") \
+	X(DISK_HUNG,     "disk hung",       "the primary answers, but its disk does not: nothing commits") \
+	X(CRASH_LOOP,    "crash loop",      "the primary answers, but has crashed and come back too often") \
+	X(CRASHED_AGAIN, "crashed again",   "the primary, which has crashed too often, is starting up once more")
 
 /* Where the cluster's machine stands. */
 #define RG_PHASES(X) \
@@ -61,7 +66,8 @@
 	X(SWITCHOVER_ASKED, "switchover asked for") \
 	X(SWITCHOVER_READY, "switchover: the target has every byte") \
 	X(SWITCHOVER_FAILED, "switchover failed while the leader can go on") \
-	X(LEADER_DIED,      "the leader died during the switchover")
+	X(LEADER_DIED,      "the leader died during the switchover") \
+	X(LEADER_GIVEN_UP,  "leader given up")
 
 /* One action of the watchdog on one node. */
 #define RG_STEPS(X) \
@@ -124,7 +130,10 @@
 	X(TAKEOVER,         "takeover") \
 	X(RULE_CHANGED,     "rule_changed") \
 	X(SLOT_RELEASED,    "slot_released") \
-	X(LOGICAL_SLOTS_LOST, "logical_slots_lost")
+	X(LOGICAL_SLOTS_LOST, "logical_slots_lost") \
+	X(NODE_CRASHED,     "node_crashed") \
+	X(DISK_STATE,       "disk_state") \
+	X(HANDOVER,         "handover")
 
 /* States of a node, as status shows them. */
 #define RG_NODE_STATES(X) \

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "diagnose.h"
+#include "handover.h"
 #include "learn.h"
 #include "notice_failover.h"
 #include "plan.h"
@@ -179,6 +180,25 @@ notice_well(const RgView *view, RgDecision *d)
 	return RG_INPUT_LEADER_WELL;
 }
 
+/* In office, but no good: it gives the lead away, or loses it, or people are told. */
+static RgInput
+notice_troubled(const RgView *view, RgDecision *d)
+{
+	RgMemory   *m = &d->memory;
+
+	if (m->diagnosis == RG_DIAG_DISK_HUNG && m->accept_loss[0] != '\0')
+		return rg_notice_death(view, d);
+	if (m->phase == RG_PHASE_STEADY && rg_handover_takes_lead(view, m, d->leader))
+	{
+		m->handovers++;
+		m->handover_ms = view->now_ms;
+		return RG_INPUT_LEADER_GIVEN_UP;
+	}
+	if (m->phase == RG_PHASE_STEADY)
+		rg_handover_order(view, d);
+	return notice_well(view, d);
+}
+
 /* The order came just before the leader was doubted. */
 static void
 drop_switchover(const RgView *view, RgDecision *d)
@@ -201,6 +221,8 @@ notice_leader(const RgView *view, RgDecision *d)
 
 	if (verdict == RG_VERDICT_WELL)
 		return notice_well(view, d);
+	if (verdict == RG_VERDICT_TROUBLED)
+		return notice_troubled(view, d);
 	if (m->phase != RG_PHASE_STARTING)
 		drop_switchover(view, d);
 	if (m->accept_loss[0] != '\0' && m->diagnosis != RG_DIAG_NOT_OBEYED)
@@ -216,6 +238,7 @@ notice_leader(const RgView *view, RgDecision *d)
 		case RG_VERDICT_LOOK:
 			return m->diagnosis == RG_DIAG_SUSPECT ? RG_INPUT_LEADER_DOUBTED : RG_INPUT_NOTHING;
 		case RG_VERDICT_WELL:
+		case RG_VERDICT_TROUBLED:
 		case RG_VERDICT_FAILOVER:
 			break;
 	}

@@ -13,9 +13,11 @@
 #include "choose.h"
 #include "decide.h"
 #include "diagnose.h"
+#include "handover.h"
 #include "order.h"
 #include "plan.h"
 #include "recruit.h"
+#include "trouble.h"
 
 /* The node was fenced for this term, and nothing that it said later contradicts that. */
 static bool
@@ -92,6 +94,7 @@ could_go_on(const RgView *view, const RgMemory *m, int node)
 
 	return rg_view_is_primary(view, node) && n->facts_ms > m->phase_ms && n->fresh != RG_SQL_SILENT &&
 		(m->failover.diagnosis != RG_DIAG_HUNG || n->fresh == RG_SQL_OK) &&
+		!rg_trouble_is_given_up(view, m, node) &&
 		n->ops[RG_STEP_FENCE].state != RG_OP_RUNNING && !fence_holds(view, m, node) &&
 		!rg_plan_lacks_something(view, m, node);
 }
@@ -319,6 +322,12 @@ rg_notice_ruling(const RgView *view, RgDecision *d)
 		return RG_INPUT_RULE_WRITTEN;
 	if (m->phase == RG_PHASE_UNDOING)
 	{
+		if (rg_handover_undo_is_stuck(view, m, node))
+		{
+			m->failover.diagnosis = view->nodes[node].facts.disk == RG_DISKV_FULL ? RG_DIAG_DISK_FULL
+				: RG_DIAG_DISK_FAILING;
+			return RG_INPUT_LEADER_GIVEN_UP;
+		}
 		raise_term(view, d);
 		/* a stop that we sent ourselves in a switchover came through late */
 		return rg_diagnosis_verdict(m->diagnosis) == RG_VERDICT_FAILOVER ||

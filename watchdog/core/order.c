@@ -15,6 +15,7 @@
 #include "diagnose.h"
 #include "job.h"
 #include "phase.h"
+#include "trouble.h"
 
 /* A target with more than this to replay would make the gap long. */
 #define SWITCH_LAG_MAX (16 * 1024 * 1024)
@@ -33,10 +34,16 @@ cluster_trouble(const RgView *view, const RgMemory *m, int leader, char *why)
 		return why;
 	}
 	if (m->phase != RG_PHASE_STEADY || leader < 0 || !rg_view_is_primary(view, leader) ||
-		m->diagnosis != RG_DIAG_HEALTHY)
+		(m->diagnosis != RG_DIAG_HEALTHY && rg_diagnosis_verdict(m->diagnosis) != RG_VERDICT_TROUBLED))
 	{
 		rg_text(why, RG_TEXT_MAX, "the cluster is not steady (%s, %s): there is no healthy leader to switch over from",
 				rg_phase_name(m->phase), rg_diagnosis_name(m->diagnosis));
+		return why;
+	}
+	if (m->diagnosis == RG_DIAG_DISK_HUNG)
+	{
+		rg_text(why, RG_TEXT_MAX, "the disk of %s hangs, so it can give nothing away: regent failover NODE --accept-loss",
+				m->rule.leader);
 		return why;
 	}
 	for (int i = 0; i < RG_JOBS_MAX; i++)
@@ -90,18 +97,22 @@ target_trouble(const RgView *view, const RgMemory *m, int leader, int node, char
 	else if (!view->settings.promote_sql && n->ssh != RG_SSHV_READY)
 		rg_text(why, RG_TEXT_MAX, "%s could not be promoted: no SSH session: %.150s", n->name,
 				n->ssh_text[0] ? n->ssh_text : "not connected yet");
+	else if (rg_trouble_of_disk(f))
+		rg_text(why, RG_TEXT_MAX, "a disk of %s is no better: %s", n->name, f->disk_text);
 	else
 		return NULL;
 	return why;
 }
 
-/* Among those that can: priority, then the least to replay, then the name. */
+/* Among those that can: no crash loop, then priority, then the name. */
 static bool
-is_better_target(const RgView *view, int a, int b)
+is_better_target(const RgView *view, const RgMemory *m, int a, int b)
 {
 	const RgNodeView *x = &view->nodes[a];
 	const RgNodeView *y = &view->nodes[b];
 
+	if (rg_trouble_is_looping(view, m, a) != rg_trouble_is_looping(view, m, b))
+		return rg_trouble_is_looping(view, m, b);
 	if (x->priority != y->priority)
 		return x->priority > y->priority;
 	return strcmp(x->name, y->name) < 0;
@@ -131,7 +142,7 @@ rg_order_switchover_refusal(const RgView *view, const RgMemory *memory, const ch
 		char		why[RG_TEXT_MAX];
 
 		if (target_trouble(view, memory, leader, i, why) == NULL)
-			best = best < 0 || is_better_target(view, i, best) ? i : best;
+			best = best < 0 || is_better_target(view, memory, i, best) ? i : best;
 		else if (i != leader && first[0] == '\0')
 			rg_text(first, sizeof(first), "%s", why);
 	}
@@ -219,6 +230,10 @@ rg_order_accept_loss_refusal(const RgView *view, const RgMemory *memory, const c
 	else if (memory->phase != RG_PHASE_RECRUITING &&
 			 rg_diagnosis_verdict(memory->diagnosis) == RG_VERDICT_WELL)
 		rg_text(ret_why, RG_TEXT_MAX, "%s leads and is well: regent switchover %s", memory->rule.leader, name);
+	else if (memory->phase != RG_PHASE_RECRUITING && memory->diagnosis != RG_DIAG_DISK_HUNG &&
+			 rg_diagnosis_verdict(memory->diagnosis) == RG_VERDICT_TROUBLED)
+		rg_text(ret_why, RG_TEXT_MAX, "%s leads and can give the lead away without loss: regent switchover %s",
+				memory->rule.leader, name);
 	else if (memory->diagnosis == RG_DIAG_NOT_OBEYED)
 		rg_text(ret_why, RG_TEXT_MAX, "the cluster does not obey this watchdog: regent takeover first");
 	else if (!rg_rule_has_voter(&memory->rule, name))

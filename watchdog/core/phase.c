@@ -19,6 +19,7 @@ static const RgMove moves[] = {
 	{22, RG_PHASE_STEADY,     RG_INPUT_LEADER_ALIVE,     RG_PHASE_ALARMED,    "the leader has trouble that no failover may mend"},
 	{24, RG_PHASE_STEADY,     RG_INPUT_LEADER_BACK,      RG_PHASE_UNDOING,    "a node has promised more than the rule in force: the leader goes on with a rule above that"},
 	{23, RG_PHASE_STEADY,     RG_INPUT_FAILOVER_CALLED,  RG_PHASE_RECRUITING, "the leader is proven dead"},
+	{25, RG_PHASE_STEADY,     RG_INPUT_LEADER_GIVEN_UP,  RG_PHASE_RECRUITING, "the leader's disk hangs and a standby is better off"},
 
 	{30, RG_PHASE_SUSPECTING, RG_INPUT_LEADER_WELL,      RG_PHASE_STEADY,     "the leader answers again"},
 	{31, RG_PHASE_SUSPECTING, RG_INPUT_LEADER_WAITED,    RG_PHASE_WAITING,    "the leader is expected back within restart_budget"},
@@ -46,6 +47,7 @@ static const RgMove moves[] = {
 
 	{90, RG_PHASE_UNDOING,    RG_INPUT_RULE_WRITTEN,     RG_PHASE_STEADY,     "the old leader goes on with a rule of the new term"},
 	{91, RG_PHASE_UNDOING,    RG_INPUT_FAILOVER_CALLED,  RG_PHASE_RECRUITING, "the leader died while the recruit was undone"},
+	{92, RG_PHASE_UNDOING,    RG_INPUT_LEADER_GIVEN_UP,  RG_PHASE_RECRUITING, "the leader's disk does not take its rule and a standby is better off"},
 
 	{100, RG_PHASE_STEADY,    RG_INPUT_SWITCHOVER_ASKED, RG_PHASE_SWITCHING,  "a switchover was asked for and can succeed"},
 	{101, RG_PHASE_SWITCHING, RG_INPUT_SWITCHOVER_READY, RG_PHASE_PROMOTING,  "the old leader is stopped and fenced, the target has every byte"},

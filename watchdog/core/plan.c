@@ -15,6 +15,7 @@
 #include "decide.h"
 #include "recruit.h"
 #include "switch.h"
+#include "trouble.h"
 #include "upstream.h"
 
 #define MANY 1000000
@@ -91,7 +92,8 @@ rg_plan_probes(const RgView *view, RgDecision *d)
  * Does this one's authority end by a fence now?  Not while it answers, with
  * facts or with an error: it is alive.  Only a standby that can't promise
  * completely is fenced all the same: a promotion may still be before it.  And a
- * hung server, whose old sessions answer and which takes no new one.
+ * hung server, whose old sessions answer and which takes no new one, or one whose
+ * disk is why it is replaced.
  */
 static bool
 ends_by_fence(const RgView *view, const RgMemory *m, int node)
@@ -101,7 +103,8 @@ ends_by_fence(const RgView *view, const RgMemory *m, int node)
 	if (rg_view_refuses_us(view, node))
 		return false;
 	if (rg_view_is_primary(view, node))
-		return m->failover.diagnosis == RG_DIAG_HUNG && n->fresh == RG_SQL_SILENT &&
+		return ((m->failover.diagnosis == RG_DIAG_HUNG && n->fresh == RG_SQL_SILENT) ||
+				rg_trouble_is_given_up(view, m, node)) &&
 			rg_start_equal(&m->nodes[node].shown, &n->facts.start);
 	return !rg_view_is_standby(view, node) ||
 		rg_memory_phase_age_ms(m, view) > RG_RECRUIT_DEADLINE_MS;
@@ -219,6 +222,9 @@ must_promise_as_primary(const RgView *view, const RgMemory *m, int node)
 		return false;
 	if (is_beside_the_leader(view, m, node))
 		return true;
+	/* its state file may lie on a disk that works */
+	if (rg_trouble_is_given_up(view, m, node))
+		return view->nodes[node].ssh != RG_SSHV_READY;
 	if (!rg_plan_lacks_something(view, m, node))
 		return false;
 	if (m->accept_loss[0] != '\0')
@@ -296,15 +302,17 @@ rg_plan_may_start(const RgView *view, const RgMemory *m, int node, int64_t term)
 {
 	const RgNodeView *n = &view->nodes[node];
 	const RgOp *op = &n->ops[RG_STEP_START];
+	/* what failed for want of room says nothing of a start with room */
+	int			tries = m->nodes[node].starved ? MANY : RG_START_TRIES;
 
 	if (m->nodes[node].fenced_term == 0 || n->sql == RG_SQL_OK || n->ssh != RG_SSHV_READY ||
-		!n->probe.valid || !n->probe.fenced || n->probe.postmaster != RG_PM_ABSENT)
+		!n->probe.valid || !n->probe.fenced || n->probe.postmaster != RG_PM_ABSENT || n->probe.disk_full)
 		return false;
 	/* it was started, and has died since */
 	if (rg_op_done(op, term))
-		return op->attempts < RG_START_TRIES && n->probe_ms > op->ended_ms &&
+		return op->attempts < tries && n->probe_ms > op->ended_ms &&
 			view->now_ms - op->ended_ms >= 5000;
-	return rg_op_may_try(op, term, view->now_ms, RG_START_TRIES);
+	return rg_op_may_try(op, term, view->now_ms, tries);
 }
 
 /* Nobody can be promoted yet: bring back, as standbys, those that we fenced. */
@@ -418,7 +426,9 @@ rg_plan_rule(const RgView *view, const RgMemory *m, bool undone, RgRule *ret_rul
 		rg_text(ret_rule->reason, sizeof(ret_rule->reason), m->failover.planned
 				? "switchover undone" : "recruit undone: the leader was back");
 	else if (m->failover.planned)
-		rg_text(ret_rule->reason, sizeof(ret_rule->reason), "switchover from %s", m->failover.from);
+		rg_text(ret_rule->reason, sizeof(ret_rule->reason), "switchover from %s%s%s", m->failover.from,
+				m->failover.diagnosis == RG_DIAG_HEALTHY ? "" : ": ",
+				m->failover.diagnosis == RG_DIAG_HEALTHY ? "" : rg_diagnosis_name(m->failover.diagnosis));
 	else
 		rg_text(ret_rule->reason, sizeof(ret_rule->reason), "failover from %s: %s",
 				m->failover.from, rg_diagnosis_name(m->failover.diagnosis));

@@ -104,7 +104,8 @@ state_of_silent(const RgView *view, const RgDecision *d, int node, char *why)
 	}
 	if (looked && n->probe.postmaster == RG_PM_ABSENT)
 	{
-		rg_text(why, RG_TEXT_MAX, "no postmaster; control file \"%s\"", n->probe.state);
+		rg_text(why, RG_TEXT_MAX, "no postmaster; control file \"%s\"%s", n->probe.state,
+				n->probe.disk_full ? "; its disk is full: it is started when there is room" : "");
 		return d->memory.nodes[node].fenced_term != 0 && n->probe.fenced ? RG_STATE_FENCED
 			: RG_STATE_DEAD;
 	}
@@ -354,7 +355,8 @@ plan_silent(const RgView *view, RgDecision *d, int node)
 		return;
 	if (rg_plan_may_start(view, &d->memory, node, term))
 		(void) rg_decision_step(d, RG_STEP_START, node, -1, term);
-	else if (d->states[node] == RG_STATE_FENCED && op->term == term && op->attempts >= RG_START_TRIES)
+	else if (d->states[node] == RG_STATE_FENCED && op->term == term && op->attempts >= RG_START_TRIES &&
+			 !d->memory.nodes[node].starved)
 		rg_text(d->reasons[node], RG_TEXT_MAX,
 				"did not come up in %d tries (%.120s): see its server log, or regent rebuild %s",
 				RG_START_TRIES, op->text[0] ? op->text : "it died again", n->name);

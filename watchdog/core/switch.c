@@ -78,7 +78,7 @@ rg_switch_begin(const RgView *view, RgDecision *d, int move)
 	memset(&m->failover, 0, sizeof(m->failover));
 	m->failover.term = m->term;
 	m->failover.planned = true;
-	m->failover.diagnosis = RG_DIAG_HEALTHY;
+	m->failover.diagnosis = m->diagnosis;
 	m->failover.times.called_ms = view->now_ms;
 	rg_text(m->failover.from, sizeof(m->failover.from), "%s", m->rule.leader);
 	for (int i = 0; i < m->nnodes; i++)

@@ -164,6 +164,7 @@ typedef struct RgProbe
 	int64_t		system_identifier;
 	int			processes;
 	int64_t		disk_free_bytes;
+	bool		disk_full;		/* no room to come up in */
 	uint64_t	checkpoint_lsn; /* of the latest checkpoint record; 0 = unknown */
 	int64_t		promised_term;	/* of the node's state file; 0 = unknown */
 } RgProbe;
@@ -244,6 +245,9 @@ typedef struct RgSettings
 	bool		promote_sql;
 	bool		promote_ssh;
 	int			quorum;
+	bool		disk_failover;	/* on_disk_full = failover */
+	int			crash_limit;	/* 0 = crashes are not counted */
+	int64_t		crash_window_ms;
 } RgSettings;
 
 typedef struct RgView
