@@ -412,7 +412,7 @@ run_many(uint64_t first, uint64_t count, int jobs, bool brief)
 	}
 	if (!brief)
 	{
-		for (int k = 0; k < 11; k++)
+		for (int k = 0; k < 12; k++)
 			printf("%s%lu %s", k > 0 ? ", " : "", all.counts[k], names[k]);
 		printf("\n");
 	}

@@ -172,7 +172,7 @@ is_better(const RgView *view, const RgMemory *m, int node)
 	const RgNodeView *n = &view->nodes[node];
 
 	return rg_view_is_standby(view, node) && n->priority > 0 && rg_rule_has_voter(&m->rule, n->name) &&
-		!rg_memory_is_rebuilding(m, n->name) && !m->nodes[node].stale &&
+		!rg_memory_is_rebuilding(m, n->name) && !m->nodes[node].stale && !m->nodes[node].left_out &&
 		!rg_trouble_of_disk(&n->facts) && !rg_trouble_is_looping(view, m, node);
 }
 
