@@ -1,92 +1,143 @@
 # gate.pl
 #    What the open gate costs a writing transaction: two servers with the same
-#    settings, one with the extension and an open gate, one without, loaded in
-#    turns with pgbench, synchronous_commit off, one client per core.
+#    settings, one with the extension and an open gate, one without, both loaded by
+#    pgbench (synchronous_commit off, one client per core) in short slices in turns.
 #
-# Two measures of each turn: transactions per second, and processor time of all
-# processes of the server per transaction.  The second one does not care who else
-# uses the machine, so it is the one to trust on a shared one.  The order within a
-# pair alternates; the ratio is taken pair by pair and its median is printed.
+# A shared machine changes its pace within seconds, so turns of seconds can't show a
+# percent.  Here both pgbench run all the time and are let go (SIGCONT) and held
+# (SIGSTOP) alternately for a quarter of a second: what is compared lies next to
+# each other.  Two measures of each slice, both for each transaction: the time on the
+# clock, and the processor time of the very backends that serve pgbench (schedstat,
+# nanoseconds).  Transactions are counted by their xids.  The order within a pair
+# alternates; the ratio is taken pair by pair, and the median is printed with its 95 %
+# interval (order statistics).
 use strict;
 use warnings;
 use Getopt::Long;
+use IPC::Open2;
 use JSON::PP;
 use POSIX ();
 use RegentCluster qw(wait_until);
-use Time::HiRes qw(time);
+use Time::HiRes qw(time sleep);
 
 $| = 1;
-my ($pairs, $seconds, $clients) = (30, 4, 2);
-GetOptions('pairs=i' => \$pairs, 'seconds=i' => \$seconds, 'clients=i' => \$clients) or exit 2;
+my ($pairs, $slice_ms, $clients) = (400, 250, 2);
+GetOptions('pairs=i' => \$pairs, 'slice-ms=i' => \$slice_ms, 'clients=i' => \$clients) or exit 2;
 my $json = JSON::PP->new->canonical;
-
-sub median { my @s = sort { $a <=> $b } @_; return @s % 2 ? $s[ $#s / 2 ] : ($s[ @s / 2 - 1 ] + $s[ @s / 2 ]) / 2 }
 
 my %conf = (
 	with => '',
 	without => "shared_preload_libraries = ''\n",
 );
-my $common = "synchronous_commit = off\nautovacuum = off\nshared_buffers = 256MB\nmax_wal_size = 8GB\ncheckpoint_timeout = 1h\n";
-my %cluster;
+my $common = "synchronous_commit = off\nautovacuum = off\nshared_buffers = 256MB\nmax_wal_size = 16GB\ncheckpoint_timeout = 1h\n";
+my (%cluster, @children);
 my $watchdog = '11111111-2222-4333-8444-555555555555';
+chomp(my $bin = qx($ENV{PG_CONFIG} --bindir));
 
-# The watchdog's part: a rule, then a lease again and again.
-sub keep_open
+# The watchdog's part: a rule, then a lease for longer than the run.
+sub open_gate
 {
 	my ($c) = @_;
 
 	$c->sql('n1', 'CREATE EXTENSION IF NOT EXISTS pg_regent');
 	$c->sql('n1', "SELECT regent.write_rule('$watchdog', 1, 2, 1, 'n1', '{n1}', 'async', 0, '{}', '1 hour', NULL, 'bench')");
-}
-
-sub grant
-{
-	my ($c) = @_;
-
 	$c->sql('n1', "SELECT regent.heartbeat('$watchdog', 1, s.boot_id, s.started_at, 2, s.boottime_ms + 3600000)
 		FROM regent.heartbeat('$watchdog', 1, NULL, NULL, 2, NULL) s");
 	my $gate = $c->sql('n1', 'SELECT gate FROM regent.node_status()');
 	die "the gate is $gate, not open\n" unless $gate eq 'open';
 }
 
-# user + system time of a server's processes, and of those that have ended under its postmaster, in ticks
-sub server_ticks
+# A session that answers one question again and again: how many xids are used?
+sub counter
 {
 	my ($c) = @_;
-	my $ticks = 0;
+	my $pid = open2(my $out, my $in, "$bin/psql", '-XAtq', '-d', $c->conninfo('n1'));
 
-	for my $pid ($c->processes('n1'))
-	{
-		open my $fh, '<', "/proc/$pid/stat" or next;
-		my $stat = <$fh> // next;
-		$stat =~ s/.*\) //;
-		my @f = split / /, $stat;
-		$ticks += $f[11] + $f[12];
-		$ticks += $f[13] + $f[14] if $pid == $c->postmaster('n1');
-	}
-	return $ticks;
+	$in->autoflush(1);
+	return { pid => $pid, out => $out, in => $in };
 }
 
-sub pgbench
+sub xids
 {
-	my ($c, @args) = @_;
-	my $bin = qx($ENV{PG_CONFIG} --bindir);
+	my ($counter) = @_;
 
-	chomp $bin;
-	return RegentCluster::must([ "$bin/pgbench", '-n', @args, $c->conninfo('n1') ]);
+	print { $counter->{in} } "SELECT pg_snapshot_xmax(pg_current_snapshot());\n";
+	my $line = readline $counter->{out};
+	die "the counting session has ended\n" unless defined $line;
+	return $line;
 }
 
-sub turn
+# Processor time of these backends, nanoseconds
+sub cpu_ns
+{
+	my $ns = 0;
+
+	for my $pid (@_)
+	{
+		my $stat = RegentCluster::slurp("/proc/$pid/schedstat") // die "a backend of pgbench has ended\n";
+		$ns += (split ' ', $stat)[0];
+	}
+	return $ns;
+}
+
+sub start_pgbench
 {
 	my ($c, $load) = @_;
 	my @args = $load eq 'insert' ? ('-f', $c->dir . '/insert.sql') : ('-b', 'tpcb-like');
-	my $before = server_ticks($c);
-	my $out = pgbench($c, '-T', $seconds, '-c', $clients, '-j', $clients, @args);
-	my $ticks = server_ticks($c) - $before;
-	my ($n) = $out =~ /transactions actually processed: (\d+)/ or die "pgbench said: $out";
-	my ($tps) = $out =~ /tps = ([\d.]+)/;
+	my $seconds = int($pairs * $slice_ms / 1000 * 3) + 60;
+	my $sessions = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgbench'";
 
-	return { tps => $tps, us => $ticks / POSIX::sysconf(POSIX::_SC_CLK_TCK()) * 1e6 / $n };
+	wait_until(sub { $c->sql('n1', $sessions) eq '' }, 30, 'the sessions of the pgbench before have ended');
+	my $pid = fork() // die "fork: $!";
+	if ($pid == 0)
+	{
+		open STDOUT, '>', '/dev/null';
+		{ exec "$bin/pgbench", '-n', '-T', $seconds, '-c', $clients, '-j', $clients, @args, $c->conninfo('n1') }
+		POSIX::_exit(127);
+	}
+	my @backends;
+	wait_until(sub {
+		@backends = split /\n/, $c->sql('n1', $sessions);
+		@backends == $clients;
+	}, 30, 'pgbench has connected');
+	kill STOP => $pid;
+	push @children, $pid;
+	return { pid => $pid, backends => \@backends };
+}
+
+# A stopped pgbench would wait for ever.
+END
+{
+	my $status = $?;
+	kill KILL => @children if @children;
+	$? = $status;
+}
+
+sub slice
+{
+	my ($bench, $counter) = @_;
+	my ($n, $cpu) = (xids($counter), cpu_ns(@{ $bench->{backends} }));
+	my $began = time();
+
+	kill CONT => $bench->{pid};
+	sleep($slice_ms / 1000);    # the length of a slice
+	kill STOP => $bench->{pid};
+	my $seconds = time() - $began;
+	$n = xids($counter) - $n;
+	die "no transaction in a slice\n" unless $n > 0;
+	return { us => $seconds * 1e6 / $n, cpu => (cpu_ns(@{ $bench->{backends} }) - $cpu) / 1e3 / $n, n => $n };
+}
+
+sub median { my @s = sort { $a <=> $b } @_; return @s % 2 ? $s[ $#s / 2 ] : ($s[ @s / 2 - 1 ] + $s[ @s / 2 ]) / 2 }
+
+# median (low to high): the 95 % interval of the median
+sub interval
+{
+	my @s = sort { $a <=> $b } @_;
+	my $half = 0.98 * sqrt(@s);
+	my ($low, $high) = map { $_ < 0 ? 0 : $_ > $#s ? $#s : $_ } int(@s / 2 - $half), int(@s / 2 + $half);
+
+	return sprintf '%.4f (%.4f to %.4f)', median(@s), $s[$low], $s[$high];
 }
 
 for my $name (sort keys %conf)
@@ -94,34 +145,40 @@ for my $name (sort keys %conf)
 	my $c = $cluster{$name} = RegentCluster->new(nodes => 1, conf => $conf{$name} . $common, no_sshd => 1);
 
 	RegentCluster::spew($c->dir . '/insert.sql', "INSERT INTO bench_row (v) VALUES (1);\n");
-	if ($name eq 'with')
-	{
-		keep_open($c);
-		grant($c);
-	}
-	pgbench($c, '-i', '-q', '-s', 10);
+	open_gate($c) if $name eq 'with';
+	RegentCluster::must([ "$bin/pgbench", '-i', '-q', '-s', 10, $c->conninfo('n1') ]);
 	$c->sql('n1', 'CREATE TABLE bench_row (id bigserial PRIMARY KEY, v int)');
 }
 
-print "load      pairs   tps ratio (with/without)   server CPU per transaction (us): without  with   ratio\n";
+my @table;
 for my $load ('tpcb', 'insert')
 {
-	my (@tps, @cpu, %us);
+	my (%bench, %counter, %us, @time, @cpu);
 
+	for my $name (sort keys %cluster)
+	{
+		$cluster{$name}->sql('n1', 'CHECKPOINT');
+		$counter{$name} = counter($cluster{$name});
+		$bench{$name} = start_pgbench($cluster{$name}, $load);
+	}
 	for my $i (1 .. $pairs)
 	{
 		my %r;
 
-		grant($cluster{with});
-		$_->sql('n1', 'TRUNCATE pgbench_history, bench_row; CHECKPOINT') for values %cluster;
-		$r{$_} = turn($cluster{$_}, $load) for $i % 2 ? ('with', 'without') : ('without', 'with');
-		push @tps, $r{with}{tps} / $r{without}{tps};
-		push @cpu, $r{with}{us} / $r{without}{us};
-		push @{ $us{$_} }, $r{$_}{us} for keys %r;
-		print $json->encode({ load => $load, pair => $i, %r }), "\n";
+		$r{$_} = slice($bench{$_}, $counter{$_}) for $i % 2 ? ('with', 'without') : ('without', 'with');
+		push @time, $r{with}{us} / $r{without}{us};
+		push @cpu, $r{with}{cpu} / $r{without}{cpu};
+		push @{ $us{$_} }, $r{$_}{cpu} for keys %r;
+		print $json->encode({ load => $load, pair => $i, %r }), "\n" if $i % 20 == 0;
 	}
-	printf "%-9s %5d   %.4f (%.3f to %.3f)   %.1f  %.1f   %.4f (%.3f to %.3f)\n", $load, $pairs,
-		median(@tps), (sort { $a <=> $b } @tps)[ 0, -1 ], median(@{ $us{without} }), median(@{ $us{with} }),
-		median(@cpu), (sort { $a <=> $b } @cpu)[ 0, -1 ];
+	push @table, sprintf('%-7s %5d   %-27s   %6.1f  %6.1f   %s', $load, $pairs, interval(@time),
+		median(@{ $us{without} }), median(@{ $us{with} }), interval(@cpu));
+	kill KILL => splice @children;
+	waitpid $_->{pid}, 0 for values %bench;
+	close $_->{in} for values %counter;
+	waitpid $_->{pid}, 0 for values %counter;
 }
 $_->finish for values %cluster;
+print "\nwith/without, median of the pairs (its 95 % interval)\n";
+print "load    pairs   time per transaction          backends' CPU us: without  with   ratio\n";
+print "$_\n" for @table;
