@@ -11,6 +11,9 @@
 # nanoseconds).  Transactions are counted by their xids.  The order within a pair
 # alternates; the ratio is taken pair by pair, and the median is printed with its 95 %
 # interval (order statistics).
+#
+# Before that the instructions of an insert are counted, in user mode, by valgrind: the
+# number does not care what else the machine does (--no-count leaves it out).
 use strict;
 use warnings;
 use Getopt::Long;
@@ -21,8 +24,8 @@ use RegentCluster qw(wait_until);
 use Time::HiRes qw(time sleep);
 
 $| = 1;
-my ($pairs, $slice_ms, $clients) = (400, 250, 2);
-GetOptions('pairs=i' => \$pairs, 'slice-ms=i' => \$slice_ms, 'clients=i' => \$clients) or exit 2;
+my ($pairs, $slice_ms, $clients, $count) = (400, 250, 2, 1);
+GetOptions('pairs=i' => \$pairs, 'slice-ms=i' => \$slice_ms, 'clients=i' => \$clients, 'count!' => \$count) or exit 2;
 my $json = JSON::PP->new->canonical;
 
 my %conf = (
@@ -41,10 +44,48 @@ sub open_gate
 
 	$c->sql('n1', 'CREATE EXTENSION IF NOT EXISTS pg_regent');
 	$c->sql('n1', "SELECT regent.write_rule('$watchdog', 1, 2, 1, 'n1', '{n1}', 'async', 0, '{}', '1 hour', NULL, 'bench')");
+	grant($c);
+}
+
+sub grant
+{
+	my ($c) = @_;
+
 	$c->sql('n1', "SELECT regent.heartbeat('$watchdog', 1, s.boot_id, s.started_at, 2, s.boottime_ms + 3600000)
 		FROM regent.heartbeat('$watchdog', 1, NULL, NULL, 2, NULL) s");
 	my $gate = $c->sql('n1', 'SELECT gate FROM regent.node_status()');
 	die "the gate is $gate, not open\n" unless $gate eq 'open';
+}
+
+# One backend inserts so many rows, one transaction each: its instructions
+sub instructions_of
+{
+	my ($c, $rows) = @_;
+	my $pid = $c->sql('n1', join("\n", 'SELECT pg_backend_pid();', ('INSERT INTO bench_row (v) VALUES (1);') x $rows),
+		timeout => 300);
+	my $count;
+
+	wait_until(sub { ($count) = (RegentCluster::slurp($c->dir . "/callgrind.$pid") // '') =~ /^summary: (\d+)/m }, 60,
+		'valgrind has written its counts');
+	return $count;
+}
+
+sub count_instructions
+{
+	my ($c, $with) = @_;
+	my $log = $c->dir . '/valgrind.log';
+
+	$c->stop_server('n1');
+	my $pid = $c->spawn([ 'valgrind', '--tool=callgrind', '--trace-children=yes', '--callgrind-out-file=' . $c->dir . '/callgrind.%p',
+		"$bin/postgres", '-D', $c->node('n1')->{dir} ], $log);
+	wait_until(sub { defined $c->sql('n1', 'SELECT 1', may_fail => 1) }, 120, 'the server to run under valgrind');
+	grant($c) if $with;
+	my ($few, $many) = map { instructions_of($c, $_) } 500, 4500;
+	kill INT => $pid;
+	RegentCluster::reap($pid, 120);
+	$c->start_server('n1');
+	grant($c) if $with;
+	return ($many - $few) / 4000;
 }
 
 # A session that answers one question again and again: how many xids are used?
@@ -148,6 +189,12 @@ for my $name (sort keys %conf)
 	open_gate($c) if $name eq 'with';
 	RegentCluster::must([ "$bin/pgbench", '-i', '-q', '-s', 10, $c->conninfo('n1') ]);
 	$c->sql('n1', 'CREATE TABLE bench_row (id bigserial PRIMARY KEY, v int)');
+}
+
+if ($count)
+{
+	my %n = map { $_ => count_instructions($cluster{$_}, $_ eq 'with') } sort keys %cluster;
+	printf "instructions of an insert in user mode: without %.0f, with %.0f, ratio %.4f\n", $n{without}, $n{with}, $n{with} / $n{without};
 }
 
 my @table;
