@@ -102,11 +102,12 @@ copy_fail() {
 	fail "$@"
 }
 
-# Own process group: its second process, which receives WAL, dies with it.  If
+# copy_start RATE_KB.  Own process group: its second process, which receives WAL, dies with it.  If
 # this shell is killed, the kernel kills pg_basebackup.
 copy_start() {
 	printf '' >"$real.regent-copy-log" || fail no_permission "can't write beside $real" "let $(id -un) write in ${real%/*}"
-	setsid setpriv --pdeathsig KILL -- "$bin_directory/pg_basebackup" -D "$new" -d "$conninfo" \
+	[ "$1" = 0 ] && shift || set -- --max-rate="$1"
+	setsid setpriv --pdeathsig KILL -- "$bin_directory/pg_basebackup" "$@" -D "$new" -d "$conninfo" \
 		-X stream --checkpoint=fast --no-password --progress --status-interval=1 \
 		--label="pg_regent copy for $node" </dev/null >/dev/null 2>>"$real.regent-copy-log" &
 	copy_pid=$!
@@ -138,6 +139,15 @@ check_copy_progress() {
 	read_progress
 	[ "$total" = 0 ] || phase=copying
 	[ "${spaces%% *}" = 1 ] || copy_fail tablespaces 'the source has tablespaces, which this version does not copy' 'rebuild this node by hand with pg_basebackup --tablespace-mapping'
+}
+
+# Before the first byte: what the source's databases take.  If it doesn't tell,
+# the base backup does, as its first word.
+ask_size() {
+	find_database
+	bytes=0
+	total=$(source_psql "dbname=$source_database" "SELECT coalesce(sum(pg_database_size(oid)), 0) FROM pg_database WHERE has_database_privilege(oid, 'CONNECT')")
+	case $total in '' | *[!0-9]*) total=0 ;; esac
 }
 
 check_space() {
@@ -194,6 +204,7 @@ verb_copy() {
 	term=$1
 	shift
 	check_source "$@"
+	rate=${7-0}
 	open_own_directory
 	check_exchangeable
 	lock_siblings
@@ -203,6 +214,7 @@ verb_copy() {
 	[ ! -e "$old" ] || fail unsettled "$old is still there from an earlier swap" "regent-node $node settle, or unswap"
 	read_control "$own_state"
 	check_source_system
+	ask_size
 	copy_pid=
 	cd /
 	remove_tree "$new"
@@ -210,7 +222,8 @@ verb_copy() {
 	abort=copy_abort
 	trap copy_abort HUP INT TERM PIPE
 	trap copy_stop EXIT
-	copy_start
+	check_space
+	copy_start "$rate"
 	copy_follow
 	[ $copy_status = 0 ] || copy_fail copy_failed "$(last_error "$real.regent-copy-log")" 'see the message; the old directory is as it was'
 	check_copy
@@ -224,12 +237,26 @@ verb_copy() {
 	trap - EXIT
 	trap '' HUP INT TERM PIPE
 
+	copied_system=$system_identifier copied_timeline=$timeline
+	keep_before_copy
 	begin_answer true
 	put_raw bytes $bytes
-	put system_identifier "$system_identifier"
-	put_raw timeline "$timeline"
+	put system_identifier "$copied_system"
+	put_raw timeline "$copied_timeline"
 	put leader "$leader"
+	put_diverged
 	end_answer
+}
+
+# What the old directory has beyond the fork.  A copy is good without it, too.
+keep_before_copy() {
+	cd "$real" && open_directory || return 0
+	if $rewinding; then
+		read_mark || diverged_bytes=
+		return 0
+	fi
+	read_own_wal && read_source_history "$source_now" && find_fork "$source_now" || return 0
+	keep_diverged "$term" "$source_now" || kept=
 }
 
 # ---- swap and back -----------------------------------------------------------

@@ -66,6 +66,19 @@ check_source_rights() {
 		cannot "$user may not execute the functions that pg_rewind needs on $leader" 'regent init'
 }
 
+# reach LEADER HOST PORT USER PASSFILE|- SLOT: may this node replicate from there, and rewind?
+verb_reach() {
+	check_source "$@"
+	open_directory
+	read_control "$own_state"
+	check_source_system
+	check_source_rights
+	begin_answer true
+	put database "$source_database"
+	put_raw timeline "$source_now"
+	end_answer
+}
+
 check_source_server() {
 	check_source_rights
 	read -r major <PG_VERSION
@@ -469,7 +482,7 @@ begin_rewind() {
 	need_all_segments || give_up not_possible "WAL segment $segment is not there" "regent rebuild $node"
 	try_rewind
 	progress keep 0 0
-	keep_diverged "$term" "$source_now"
+	keep_diverged "$term" "$source_now" || keep_failed
 	save_beside
 	set_mark
 	rm -f -- "$real.regent-rewind-log"

@@ -309,59 +309,63 @@ END
 	diverged_bytes=$((diverged_to - fork))
 }
 
-# Copies the segments from the fork to the end, as far as cap and disk allow.
+# keep_segment DIRECTORY: copies $segment, as far as cap and disk allow; else $cut says why
+keep_segment() {
+	[ ! -e "$1/$segment" ] || return 0
+	disk=$(stat -f -c '%S %a' "$1") || disk='0 0'
+	if [ $((kept_bytes + segment_size)) -gt $keep_bytes ]; then
+		cut="more than $keep_bytes bytes"
+	elif [ $((${disk% *} * ${disk#* })) -lt $((segment_size * 4 + 67108864)) ]; then
+		cut='no space'
+	elif ! cp --reflink=auto -- "pg_wal/$segment" "$1/$segment"; then
+		rm -f -- "$1/$segment"
+		cut='it could not be copied'
+	else
+		kept_bytes=$((kept_bytes + segment_size))
+		return 0
+	fi
+	return 1
+}
+
+# The segments from the fork to the end.
 keep_segments() {
-	kept_bytes=0 kept_cut=
+	kept_bytes=0
 	segment_number=$((fork / segment_size))
 	while [ $segment_number -le $(((diverged_to - 1) / segment_size)) ]; do
 		segment_name $segment_number
 		segment_number=$((segment_number + 1))
-		[ -e "pg_wal/$segment" ] || {
-			kept_cut="$kept_cut$segment is not there$nl"
-			continue
-		}
-		disk=$(stat -f -c '%S %a' "$1") || disk='0 0'
-		if [ $((kept_bytes + segment_size)) -gt $keep_bytes ]; then
-			kept_cut="${kept_cut}cut at $segment: more than $keep_bytes bytes$nl"
-			break
-		elif [ $((${disk% *} * ${disk#* })) -lt $((segment_size * 4)) ]; then
-			kept_cut="${kept_cut}cut at $segment: no space$nl"
+		if [ ! -e "pg_wal/$segment" ]; then
+			printf 'missing %s\n' "$segment"
+		elif ! keep_segment "$1"; then
+			printf 'cut at %s: %s\n' "$segment" "$cut"
 			break
 		fi
-		cp --reflink=auto -- "pg_wal/$segment" "$1/$segment" || {
-			rm -f -- "$1/$segment"
-			kept_cut="${kept_cut}cut at $segment: it could not be copied$nl"
-			break
-		}
-		kept_bytes=$((kept_bytes + segment_size))
 	done
 }
 
 # Complete segments before the fork that the archive never got: the new leader,
 # then a standby, takes them for archived.
 keep_unarchived() {
-	unarchived=0
 	for ready in pg_wal/archive_status/*.ready; do
 		segment=${ready##*/}
 		segment=${segment%.ready}
 		[ ${#segment} = 24 ] && [ -e "pg_wal/$segment" ] || continue
-		[ -e "$1/$segment" ] || cp --reflink=auto -- "pg_wal/$segment" "$1/$segment" || rm -f -- "$1/$segment"
-		printf 'not_archived %s\n' "$segment" >>"$1/changes"
-		unarchived=$((unarchived + 1))
+		if keep_segment "$1"; then
+			printf 'not_archived %s\n' "$segment"
+		else
+			printf 'not_archived %s, and not kept: %s\n' "$segment" "$cut"
+		fi
 	done
 }
 
+# write_summary SOURCE_TIMELINE: what was given up, and what of it is kept
 write_summary() {
 	lsn_text "$fork"
-	diverged_from_text=$lsn
+	printf '%s\n' 'pg_regent diverged 1' "node $node" "system_identifier $system_identifier" "fork $lsn timeline $fork_timeline"
 	lsn_text "$diverged_to"
-	{
-		printf '%s\n' 'pg_regent diverged 1' "node $node" "system_identifier $system_identifier" "fork $diverged_from_text timeline $fork_timeline" \
-			"end $lsn timeline $own_timeline" "bytes $diverged_bytes" "source_timeline $1"
-		! $listing_cut || printf '%s\n' 'list cut: not all WAL could be read, or not in time'
-		[ -z "$kept_cut" ] || printf '%s' "$kept_cut"
-		printf '%s\n' "$listing"
-	} >"$2/changes"
+	printf '%s\n' "end $lsn timeline $own_timeline" "bytes $diverged_bytes" "source_timeline $1"
+	! $listing_cut || printf '%s\n' 'list cut: not all WAL could be read, or not in time'
+	printf '%s\n' "$listing"
 }
 
 # Only the newest terms stay; never the one that was just written.
@@ -373,25 +377,27 @@ drop_old_diverged() {
 }
 
 # keep_diverged TERM SOURCE_TIMELINE: after find_fork.  $kept is the directory, or
-# empty when there was nothing to keep.
+# empty when there was nothing to keep.  False: $keep_error says why.
 keep_diverged() {
 	kept= diverged_to=$fork diverged_bytes=0 diverged_transactions=0
 	[ "$fork" != $goes_on ] || return 0
 	read_diverged
 	[ "$diverged_bytes" -gt 0 ] || return 0
-	mkdir -p -- "$diverged" 2>/dev/null && [ -O "$diverged" ] && [ ! -L "$diverged" ] ||
-		fail no_permission "can't write $diverged" "let $(id -un) write in ${real%/*}, or remove $diverged if it is somebody else's"
-	rm -rf --one-file-system -- "$diverged/$1.part"
-	mkdir -- "$diverged/$1.part" || fail no_space "can't write in $diverged" 'free some space'
-	keep_segments "$diverged/$1.part"
-	write_summary "$2" "$diverged/$1.part" || fail no_space "can't write in $diverged" 'free some space'
-	keep_unarchived "$diverged/$1.part"
-	sync_tree "$diverged/$1.part"
+	part=$diverged/$1.part
+	keep_error="can't write $diverged"
+	mkdir -p -- "$diverged" 2>/dev/null && [ -O "$diverged" ] && [ ! -L "$diverged" ] &&
+		rm -rf --one-file-system -- "$part" && mkdir -- "$part" || return 1
+	{
+		write_summary "$2" && keep_segments "$part" && keep_unarchived "$part"
+	} >"$part/changes" && (sync_tree "$part") >/dev/null || return 1
 	rm -rf --one-file-system -- "${diverged:?}/$1"
-	mv -T -- "$diverged/$1.part" "$diverged/$1" || fail not_written "can't write $diverged/$1" 'see the permissions there'
-	sync "$diverged"
+	mv -T -- "$part" "$diverged/$1" && sync "$diverged" || return 1
 	kept=$diverged/$1
 	drop_old_diverged "$1"
+}
+
+keep_failed() {
+	fail no_space "$keep_error" "free some space, and see that $(id -un) may write there"
 }
 
 put_diverged() {
@@ -429,7 +435,7 @@ verb_keep_diverged() {
 		read_source_history "$source_timeline" ||
 			fail no_history "the history of timeline $source_timeline is not known here" "regent-node $node keep-diverged TERM LEADER HOST PORT USER PASSFILE|- SLOT"
 		find_fork "$source_timeline" || fail no_history 'the two histories have nothing in common' 'this is another cluster, or history files are missing'
-		keep_diverged "$term" "$source_timeline"
+		keep_diverged "$term" "$source_timeline" || keep_failed
 	fi
 	begin_answer true
 	put_diverged

@@ -10,6 +10,7 @@ $c->up;
 
 my ($rc, $out, $err) = $c->regent('check');
 is($rc, 0, 'a healthy cluster') or diag("$out$err");
+like($out, qr/^ok +n2 +it can replicate from n1, and be rewound from there/m, 'each node reaches the others as the replication user');
 
 # a standby that never says what it has flushed counts for no commit and no lease (attack F11)
 $c->sql('n2', "ALTER SYSTEM SET wal_receiver_status_interval = 0");
@@ -21,6 +22,20 @@ like($out . $err, qr/n2.*wal_receiver_status_interval.*never says what it has fl
 $c->sql('n2', 'ALTER SYSTEM RESET wal_receiver_status_interval');
 $c->sql('n2', 'SELECT pg_reload_conf()');
 wait_until(sub { $c->sql('n2', 'SHOW wal_receiver_status_interval') eq '1s' }, 10, 'the old value');
+
+# pg_rewind logs in to a database, which is another line in pg_hba.conf than replication
+my $hba = RegentCluster::slurp($c->node('n1')->{dir} . '/pg_hba.conf');
+RegentCluster::spew($c->node('n1')->{dir} . '/pg_hba.conf', "host postgres regent_replication 0.0.0.0/0 reject\n$hba");
+$c->sql('n1', 'SELECT pg_reload_conf()');
+wait_until(sub { ($rc, $out, $err) = $c->regent('check'); $out =~ /warning +n2 +it could not be rewound/ }, 20, 'a warning');
+is($rc, 0, 'no rewind, only copies: a warning');
+like($out, qr/n2 +it could not be rewound from n1, only copied: .*fix: pg_hba\.conf of every node: host postgres regent_replication/, 'with the fix');
+RegentCluster::spew($c->node('n1')->{dir} . '/pg_hba.conf', "host replication regent_replication 0.0.0.0/0 reject\n$hba");
+$c->sql('n1', 'SELECT pg_reload_conf()');
+wait_until(sub { ($rc, $out, $err) = $c->regent('check'); $out =~ /FAILED +n2 +it could not replicate from n1/ }, 20, 'a failure');
+is($rc, 1, 'neither: that fails');
+RegentCluster::spew($c->node('n1')->{dir} . '/pg_hba.conf', $hba);
+$c->sql('n1', 'SELECT pg_reload_conf()');
 
 # what only costs time is a warning
 $c->sql('n2', 'ALTER SYSTEM SET wal_retrieve_retry_interval = 30000');

@@ -247,6 +247,9 @@ subtest 'keep-diverged by itself' => sub {
 	ok($a->{ok}, 'kept') or diag($a->{all});
 	is_kept($a, 'keep-diverged');
 	is_deeply(fingerprint(dir('n1')), $before, 'nothing is touched');
+	my $copy = helper('copy', source());
+	ok($copy->{ok} && $copy->{diverged_bytes} == $a->{diverged_bytes} && $copy->{kept} eq $a->{kept}, 'a copy keeps it, too') or diag($copy->{all});
+	ok(helper('discard')->{ok});
 	is(helper('keep-diverged', source())->{diverged_to}, $a->{diverged_to}, 'again');
 	is(helper('keep-diverged', 5)->{error}, 'no_history', 'without the source: it has not heard of timeline 5');
 	for my $term (2 .. 5)

@@ -69,6 +69,9 @@ extern void rg_check_slots(RgCheck *check, int node, RgSession *session);
 /* The helper over SSH.  In check_ssh.c. */
 extern void rg_check_ssh(RgCheck *check, int node);
 
+/* Over SSH from this host to the nodes that answer, as the replication user; after all servers.  In check_ssh.c. */
+extern void rg_check_reach(RgCheck *check, int node);
+
 /* What must agree between the nodes.  In check_cluster.c. */
 extern void rg_check_cluster(RgCheck *check);
 

@@ -18,6 +18,7 @@
 
 #define SSH_CONNECT_MS 5000
 #define PROBE_MS 5000
+#define REACH_MS 40000
 
 typedef struct Probe
 {
@@ -148,59 +149,96 @@ judge_answer(RgCheck *check, int node, const json_t *answer)
 
 /* The command's end without an answer that can be read. */
 static void
-report_silence(RgCheck *check, int node, const Probe *probe)
+report_silence(RgCheck *check, int node, const Probe *probe, const char *verb, int deadline_ms)
 {
 	const char *name = check->config->nodes[node].name;
 
 	if (!probe->is_over)
-		rg_check_say(check, RG_FINDING_FAILED, name, "regent-node did not answer within %d s\trun it on the host by hand: "
-					 "regent-node %s probe", PROBE_MS / 1000, name);
+		rg_check_say(check, RG_FINDING_FAILED, name, "regent-node did not answer %s within %d s\trun it on the host by hand: "
+					 "regent-node %s %s", verb, deadline_ms / 1000, name, verb);
 	else if (probe->end == RG_SSH_LOST)
-		rg_check_say(check, RG_FINDING_FAILED, name, "the SSH session was lost during the probe\tlook into sshd's log "
-					 "on the host");
+		rg_check_say(check, RG_FINDING_FAILED, name, "the SSH session was lost during the %s\tlook into sshd's log "
+					 "on the host", verb);
 	else
-		rg_check_say(check, RG_FINDING_FAILED, name, "the probe failed with exit status %d%s%s\tinstall the helper on the "
+		rg_check_say(check, RG_FINDING_FAILED, name, "the %s failed with exit status %d%s%s\tinstall the helper on the "
 					 "host (make install-node) and give the key's line in authorized_keys its command=\"…\"",
-					 probe->status, probe->errors[0] != '\0' ? ": " : "", probe->errors);
+					 verb, probe->status, probe->errors[0] != '\0' ? ": " : "", probe->errors);
 }
 
-static void
-run_probe(RgCheck *check, int node, RgSsh *ssh, Probe *probe)
+/* Runs words of the helper, the verb is the third; its answer, or NULL, which is reported. */
+static json_t *
+run_helper(RgCheck *check, int node, RgSsh *ssh, Probe *probe, const char *const *words, int deadline_ms)
 {
-	const char *name = check->config->nodes[node].name;
-	const char *const words[] = {"regent-node", name, "probe", NULL};
-	int64_t		deadline = rg_clock_now_ms() + PROBE_MS + 500;
+	int64_t		deadline = rg_clock_now_ms() + deadline_ms + 500;
 	char		err[256];
 	json_t	   *answer;
 
-	if (rg_ssh_exec(ssh, words, PROBE_MS, on_line, on_done, probe, err, sizeof(err)) == NULL)
+	probe->is_over = false;
+	probe->line[0] = '\0';
+	if (rg_ssh_exec(ssh, words, deadline_ms, on_line, on_done, probe, err, sizeof(err)) == NULL)
 	{
-		rg_check_say(check, RG_FINDING_FAILED, name, "the probe could not be sent: %s", err);
-		return;
+		rg_check_say(check, RG_FINDING_FAILED, check->config->nodes[node].name, "the %s could not be sent: %s", words[2], err);
+		return NULL;
 	}
 	/* the command has the same deadline of its own */
 	while (!probe->is_over && rg_clock_now_ms() < deadline)
 		turn(probe, (int) (deadline - rg_clock_now_ms()) + 1);
 	answer = json_loads(probe->line, 0, NULL);
-	if (answer != NULL && json_is_object(answer))
+	if (json_is_object(answer))
+		return answer;
+	report_silence(check, node, probe, words[2], deadline_ms);
+	json_decref(answer);
+	return NULL;
+}
+
+static void
+run_probe(RgCheck *check, int node, RgSsh *ssh, Probe *probe)
+{
+	const char *const words[] = {"regent-node", check->config->nodes[node].name, "probe", NULL};
+	json_t	   *answer = run_helper(check, node, ssh, probe, words, PROBE_MS);
+
+	if (answer != NULL)
 		judge_answer(check, node, answer);
-	else
-		report_silence(check, node, probe);
 	json_decref(answer);
 }
 
-void
-rg_check_ssh(RgCheck *check, int node)
+/* From this host to another node, as the replication user: what a copy and a rewind need. */
+static void
+reach(RgCheck *check, int node, int other, RgSsh *ssh, Probe *probe)
+{
+	const RgConfig *config = check->config;
+	const RgNodeConfig *to = &config->nodes[other];
+	const char *name = config->nodes[node].name;
+	char		port[16];
+	char		slot[RG_NAME_MAX + 8];
+	const char *const words[] = {"regent-node", name, "reach", to->name, to->host, port, config->replication_user,
+	config->replication_passfile[0] != '\0' ? config->replication_passfile : "-", slot, NULL};
+	json_t	   *answer;
+
+	snprintf(port, sizeof(port), "%d", to->port);
+	snprintf(slot, sizeof(slot), "regent_%s", name);
+	answer = run_helper(check, node, ssh, probe, words, REACH_MS);
+	if (rg_json_true(answer, "ok"))
+		rg_check_say(check, RG_FINDING_OK, name, "it can replicate from %s, and be rewound from there", to->name);
+	else if (answer != NULL && strcmp(rg_json_text(answer, "error", ""), "not_possible") == 0)
+		rg_check_say(check, RG_FINDING_WARNING, name, "it could not be rewound from %s, only copied: %s\t%s", to->name,
+					 rg_json_text(answer, "detail", ""), rg_json_text(answer, "hint", "regent init"));
+	else if (answer != NULL)
+		rg_check_say(check, RG_FINDING_FAILED, name, "it could not replicate from %s: %s\t%s", to->name,
+					 rg_json_text(answer, "detail", ""), rg_json_text(answer, "hint", "look at regent-node's message"));
+	json_decref(answer);
+}
+
+/* A session that is ready, or NULL, which is reported where asked. */
+static RgSsh *
+open_ssh(RgCheck *check, int node, Probe *probe, bool reports)
 {
 	const RgConfig *config = check->config;
 	const RgNodeConfig *n = &config->nodes[node];
 	RgSshParams params = {.port = n->ssh_port, .connect_deadline_ms = SSH_CONNECT_MS, .keepalive_ms = SSH_CONNECT_MS};
-	Probe		probe = {.base = event_base_new()};
-	RgSsh	   *ssh = NULL;
+	RgSsh	   *ssh;
 	RgError		err = {0};
 
-	if (probe.base == NULL)
-		return;
 	snprintf(params.node, sizeof(params.node), "%s", n->name);
 	snprintf(params.host, sizeof(params.host), "%s", n->ssh_host);
 	snprintf(params.user, sizeof(params.user), "%s", config->ssh_user);
@@ -208,25 +246,52 @@ rg_check_ssh(RgCheck *check, int node)
 	snprintf(params.known_hosts, sizeof(params.known_hosts), "%s", config->ssh_known_hosts);
 	if (rg_session_resolve(n->ssh_host, params.hostaddr, sizeof(params.hostaddr), &err) != 0)
 	{
-		rg_check_say(check, RG_FINDING_FAILED, n->name, "SSH: %s\t%s", err.message, err.hint);
-		goto out;
+		if (reports)
+			rg_check_say(check, RG_FINDING_FAILED, n->name, "SSH: %s\t%s", err.message, err.hint);
+		return NULL;
 	}
-	ssh = rg_ssh_new(probe.base, &params, on_state, &probe);
+	ssh = rg_ssh_new(probe->base, &params, on_state, probe);
 	if (ssh == NULL)
-		goto out;
+		return NULL;
 	rg_ssh_start(ssh);
-	turn(&probe, SSH_CONNECT_MS + 500);
-	if (probe.state != RG_SSH_READY)
-	{
+	turn(probe, SSH_CONNECT_MS + 500);
+	if (probe->state == RG_SSH_READY)
+		return ssh;
+	if (reports)
 		rg_check_say(check, RG_FINDING_FAILED, n->name, "no SSH session as %s at %s port %d: %s\t%s", config->ssh_user,
-					 n->ssh_host, n->ssh_port, probe.reason[0] != '\0' ? probe.reason : "no answer",
-					 probe.hint[0] != '\0' ? probe.hint : "look into sshd's log on the host");
-		goto out;
-	}
-	rg_check_say(check, RG_FINDING_OK, n->name, "SSH as %s at %s port %d", config->ssh_user, n->ssh_host, n->ssh_port);
-	run_probe(check, node, ssh, &probe);
-
-out:
+					 n->ssh_host, n->ssh_port, probe->reason[0] != '\0' ? probe->reason : "no answer",
+					 probe->hint[0] != '\0' ? probe->hint : "look into sshd's log on the host");
 	rg_ssh_free(ssh);
-	event_base_free(probe.base);
+	return NULL;
+}
+
+void
+rg_check_ssh(RgCheck *check, int node)
+{
+	const RgNodeConfig *n = &check->config->nodes[node];
+	Probe		probe = {.base = event_base_new()};
+	RgSsh	   *ssh = probe.base != NULL ? open_ssh(check, node, &probe, true) : NULL;
+
+	if (ssh != NULL)
+	{
+		rg_check_say(check, RG_FINDING_OK, n->name, "SSH as %s at %s port %d", check->config->ssh_user, n->ssh_host, n->ssh_port);
+		run_probe(check, node, ssh, &probe);
+	}
+	rg_ssh_free(ssh);
+	if (probe.base != NULL)
+		event_base_free(probe.base);
+}
+
+void
+rg_check_reach(RgCheck *check, int node)
+{
+	Probe		probe = {.base = event_base_new()};
+	RgSsh	   *ssh = probe.base != NULL ? open_ssh(check, node, &probe, false) : NULL;
+
+	for (int other = 0; ssh != NULL && other < check->config->nnodes; other++)
+		if (other != node && check->nodes[other].answers)
+			reach(check, node, other, ssh, &probe);
+	rg_ssh_free(ssh);
+	if (probe.base != NULL)
+		event_base_free(probe.base);
 }

@@ -105,6 +105,8 @@ rg_cmd_check(RgCli *cli, int argc, char **argv)
 		rg_check_server(&check, i);
 		rg_check_ssh(&check, i);
 	}
+	for (int i = 0; i < cli->config.nnodes; i++)
+		rg_check_reach(&check, i);
 	rg_check_cluster(&check);
 
 	if (cli->json)
