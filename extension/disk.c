@@ -5,7 +5,7 @@
  * A process of its own, "pg_regent probe", asks: whoever touches a disk may hang
  * there for as long as the disk does.  It says in shared memory when it begins and
  * when it has ended; heartbeats and the worker read that and nothing else, so a
- * disk that hangs is told while it hangs.
+ * disk that hangs is told while it hangs.  So is a process that does not come to look.
  *
  * A server without room for the next segment of WAL panics, so a disk counts as
  * full a little before it is: below regent.disk_reserve, and that of the WAL below
@@ -86,6 +86,7 @@ rg_disk_report(RgDiskReport *ret)
 {
 	RgDisk		disk;
 	int64		now = rg_boottime_ms();
+	int64		since;
 
 	LWLockAcquire(rg_shared->lock, LW_SHARED);
 	disk = rg_shared->disk;
@@ -93,13 +94,14 @@ rg_disk_report(RgDiskReport *ret)
 
 	memset(ret, 0, sizeof(*ret));
 	ret->free_bytes = disk.free_bytes;
-	if (disk.began_ms != 0 && now - disk.began_ms >= HUNG_AFTER_MS)
-		ret->hung_ms = now - disk.began_ms;
-	if (ret->hung_ms > 0)
+	since = disk.began_ms != 0 ? disk.began_ms : disk.measured_ms != 0 ? disk.due_ms : now;
+	if (now - since >= HUNG_AFTER_MS)
 	{
+		ret->hung_ms = now - since;
 		ret->state = "hung";
-		snprintf(ret->text, sizeof(ret->text), "a small write has not ended for " INT64_FORMAT " ms",
-				 ret->hung_ms);
+		snprintf(ret->text, sizeof(ret->text),
+				 disk.began_ms != 0 ? "a small write has not ended for " INT64_FORMAT " ms"
+				 : "a small write has not begun for " INT64_FORMAT " ms", ret->hung_ms);
 	}
 	else if (disk.measured_ms == 0)
 		return;
@@ -298,7 +300,8 @@ look(RgDisk *disk, bool must_write)
 	}
 }
 
-static void
+/* Returns after how many milliseconds the next one is due. */
+static long
 round_of_probe(void)
 {
 	static RgDisk disk;
@@ -306,6 +309,7 @@ round_of_probe(void)
 	RgDisk		before = disk;
 	int64		began_ms = rg_boottime_ms();
 	bool		must_write = rg_write_probe > 0 && began_ms - written_ms >= rg_write_probe;
+	long		pause_ms = rg_write_probe > 0 ? Min(rg_report_interval, rg_write_probe) : rg_report_interval;
 
 	if (must_write)
 		written_ms = began_ms;
@@ -313,11 +317,13 @@ round_of_probe(void)
 	look(&disk, must_write);
 	disk.measured_ms = rg_boottime_ms();
 	disk.began_ms = 0;
+	disk.due_ms = disk.measured_ms + pause_ms;
 	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
 	rg_shared->disk = disk;
 	LWLockRelease(rg_shared->lock);
 	log_change(&before, &disk);
 	show_title(&disk);
+	return pause_ms;
 }
 
 void
@@ -336,9 +342,7 @@ rg_disk_main(Datum arg)
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
 		}
-		round_of_probe();
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 rg_write_probe > 0 ? Min(rg_report_interval, rg_write_probe) : rg_report_interval,
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, round_of_probe(),
 						 PG_WAIT_EXTENSION);
 	}
 }

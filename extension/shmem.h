@@ -75,6 +75,7 @@ typedef struct RgSample
 typedef struct RgDisk
 {
 	int64		measured_ms;	/* 0: not yet */
+	int64		due_ms;			/* when it looks again */
 	int64		began_ms;		/* when the access began that has not ended; 0: none */
 	int64		free_bytes;		/* of the place with the least room */
 	bool		is_full;

@@ -110,7 +110,9 @@ sub write_regent_conf
 	my $d = $self->host('w')->dir;
 	my %c = (name => 'main', user => 'regent', database => 'postgres', replication_user => 'regent_replication', ssh_user => $self->{user},
 		ssh_key => "$d/id_ed25519", ssh_known_hosts => "$d/known_hosts", state_directory => "$d/state", control_socket => "$d/run/main.sock",
-		passfile => "$d/passfile", replication_passfile => "$self->{dir}/pgpass", lease => $self->{lease}, durability => $self->{durability}, %{ $self->{regent} || {} });
+		passfile => "$d/passfile", replication_passfile => "$self->{dir}/pgpass", lease => $self->{lease}, durability => $self->{durability},
+		# rounds are not to be told apart by what befell a node in the ones before
+		crash_limit => 0, on_disk_full => 'failover', %{ $self->{regent} || {} });
 	my $text = "[cluster]\n" . join('', map { "$_ = $c{$_}\n" } sort keys %c);
 	for my $name (@nodes)
 	{

@@ -134,6 +134,9 @@ my @rows = (
 	# ---- disks ----
 	{ name => 'disk_full_leader', class => 'disk', failover => 'may', loses => 1, halts => 1,
 		plan => sub { my ($r) = @_; ([ 0, 'fill', 'L', $r->below(2000) ], [ 0.3, 'walswitch', 'L' ], [ $r->between(3, 8), 'free', 'L' ]) } },
+	# below regent.disk_reserve, above what PostgreSQL dies of: the lead is given away
+	{ name => 'disk_stays_full', class => 'disk', failover => 'must', loses => 1, halts => 1,
+		plan => sub { my ($r) = @_; ([ 0, 'fill', 'L', 18000 + $r->below(10000) ], ['moved'], [ 2, 'free', 'L' ]) } },
 	{ name => 'disk_full_standby', class => 'disk', failover => 'never',
 		plan => sub { my ($r) = @_; ([ 0, 'fill', 'A', $r->below(500) ], [ 0.3, 'walswitch', 'L' ], [ $r->between(3, 8), 'free', 'A' ]) } },
 

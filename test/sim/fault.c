@@ -539,6 +539,7 @@ on_moved(World *w, const Event *e)
 		violate(w, "I7: %s is in trouble, and %s leads", node_name(e->a), node_name(leader));
 	else
 		w->handovers++;
+	on_unblock(w, e);
 	on_unstick(w, e);
 }
 
@@ -555,6 +556,8 @@ trouble_leader(World *w, int leader)
 
 	if (w->c.plan == 5)
 		spoil_disk(w, leader);
+	/* nobody can end it: its lease has to run out while it goes on answering */
+	w->host[leader].sshd_blocked = w->server[leader]->hung_since != 0 && chance(w, 500);
 	for (int i = 0; w->c.plan == 6 && i < w->c.crash_limit; i++)
 		end_later(w, on_crash, leader, i * 5 * SECOND + between(w, 0, 300 * MS));
 	if (w->c.plan == 6)

@@ -77,6 +77,9 @@ test_config_defaults_are_those_of_the_design(void **state)
 	assert_true(c->auto_failover);
 	assert_true(c->auto_rejoin);
 	assert_int_equal(c->promote_via, RG_PROMOTE_BOTH);
+	assert_int_equal(c->on_disk_full, RG_ON_DISK_FULL_ALARM);
+	assert_int_equal(c->crash_limit, 3);
+	assert_int_equal(c->crash_window_ms, 600000);
 	assert_string_equal(c->ssh_user, "postgres");
 	assert_string_equal(c->ssh_key, "/etc/regent/id_ed25519");
 	assert_string_equal(c->ssh_known_hosts, "/etc/regent/known_hosts");
@@ -107,6 +110,7 @@ test_config_every_key_is_read(void **state)
 							  "heartbeat_interval = 50ms\nlease = 1 s\nrestart_budget = 0s\n"
 							  "hang_budget = 1min\ndurability = async\nquorum = 1\n"
 							  "auto_failover = no\nauto_rejoin = 0\npromote_via = sql\n"
+							  "on_disk_full = failover\ncrash_limit = 0\ncrash_window = 1min\n"
 							  "ssh_user = pg\nssh_key =\nssh_known_hosts = /k\n"
 							  "state_directory = /s\ncontrol_socket = /c.sock\nhttp_listen = [::1]:80\n"
 							  "[node a]\nhost = /tmp\nssh_host = db1\nport = 5433\nssh_port = 2222\n"
@@ -129,6 +133,9 @@ test_config_every_key_is_read(void **state)
 	assert_false(c->auto_failover);
 	assert_false(c->auto_rejoin);
 	assert_int_equal(c->promote_via, RG_PROMOTE_SQL);
+	assert_int_equal(c->on_disk_full, RG_ON_DISK_FULL_FAILOVER);
+	assert_int_equal(c->crash_limit, 0);
+	assert_int_equal(c->crash_window_ms, 60000);
 	assert_string_equal(c->ssh_user, "pg");
 	assert_string_equal(c->ssh_key, "");
 	assert_string_equal(c->ssh_known_hosts, "/k");
@@ -218,6 +225,9 @@ static const Bad bad[] = {
 	{CLUSTER "auto_failover = maybe\n" NODES, {"auto_failover = maybe: on or off is needed"}},
 	{CLUSTER "promote_via = fax\n" NODES, {"promote_via = fax: one of both, ssh, sql is needed"}},
 	{CLUSTER "promote_via = ss\n" NODES, {"one of both, ssh, sql is needed"}},
+	{CLUSTER "on_disk_full = panic\n" NODES, {"one of alarm, failover is needed"}},
+	{CLUSTER "crash_limit = 17\n" NODES, {"crash_limit = 17"}},
+	{CLUSTER "crash_window = 10ms\n" NODES, {"crash_window = 10ms"}},
 	{CLUSTER "sslmode = on\n" NODES, {"one of disable, allow, prefer, require, verify-ca, verify-full is needed"}},
 	{CLUSTER "durability = sync\n[node n1]\nhost = a\n", {":3: durability = sync needs a standby"}},
 	{CLUSTER "durability = full\n" NODES, {"one of async, sync, strict is needed"}},

@@ -50,6 +50,9 @@ fill(void)
 	n->rebuilds = 2;
 	n->purpose_ms = 800;
 	strcpy(n->intruder, "somebody counter 3");
+	n->ncrashes = 2;
+	n->crashes_ms[0] = 300;
+	n->crashes_ms[1] = 650;
 	job->id = 12345;
 	job->kind = RG_JOBKIND_SWITCHOVER;
 	strcpy(job->node, "n2");
@@ -124,6 +127,8 @@ test_all_comes_back(void **state)
 	assert_int_equal(n->rebuilds, 2);
 	assert_int_equal(n->purpose_ms, 800);
 	assert_string_equal(n->intruder, "somebody counter 3");
+	assert_int_equal(n->ncrashes, 2);
+	assert_int_equal(n->crashes_ms[1], 650);
 	assert_int_equal(job->id, 12345);
 	assert_int_equal(job->kind, RG_JOBKIND_SWITCHOVER);
 	assert_int_equal(job->ended_ms, 780);
@@ -153,6 +158,8 @@ test_another_boot_has_another_clock(void **state)
 	assert_int_equal(after.phase_ms, 50);
 	assert_int_equal(after.lost_ms, 0);
 	assert_int_equal(after.nodes[0].purpose_ms, 50);
+	assert_int_equal(after.nodes[0].ncrashes, 2);
+	assert_int_equal(after.nodes[0].crashes_ms[0], 50);
 	assert_int_equal(after.jobs[0].created_ms, 50);
 	assert_int_equal(after.jobs[0].ended_ms, 50);
 	assert_int_equal(after.lease_ms, 30000);

@@ -14,6 +14,7 @@
 
 #include "decide.h"
 #include "diagnose.h"
+#include "extension/mutant.h"
 #include "learn.h"
 #include "order.h"
 #include "trouble.h"
@@ -24,7 +25,7 @@
 static bool
 policy_allows(const RgView *view, const RgMemory *m)
 {
-	if (!view->settings.auto_failover || !m->confirmed || !rg_learn_all_tried(view))
+	if (!view->settings.auto_failover || !m->confirmed || !rg_learn_all_tried(view) || RG_MUTANT(60))
 		return false;
 	return m->diagnosis == RG_DIAG_CRASH_LOOP ? view->settings.crash_limit > 0 : view->settings.disk_failover;
 }

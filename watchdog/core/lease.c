@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "choose.h"
+#include "extension/mutant.h"
 #include "learn.h"
 
 int64_t
@@ -104,8 +105,8 @@ last_used_answer_ms(const RgView *view, const RgMemory *memory, int node)
 {
 	int64_t		answered = view->nodes[node].facts_ms;
 
-	if (memory->phase == RG_PHASE_RECRUITING && answered > memory->phase_ms)
-		answered = memory->phase_ms;
+	if (memory->phase == RG_PHASE_RECRUITING && answered > memory->phase_ms && !RG_MUTANT(61))
+		answered = RG_MUTANT(62) ? 0 : memory->phase_ms;
 	return answered > view->started_ms ? answered : view->started_ms;
 }
 
