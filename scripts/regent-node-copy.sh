@@ -7,6 +7,7 @@
 #	DIRECTORY.regent-new       the copy, or what is left of one
 #	DIRECTORY.regent-copy      the mark that the copy is complete; it names its inode
 #	DIRECTORY.regent-copy-log  what pg_basebackup says, while it runs
+#	DIRECTORY.regent-places    what the copy has filled elsewhere: tablespaces, pg_wal
 #	DIRECTORY.regent-old       the directory as it was before a swap, until "settle"
 #	DIRECTORY.regent-lock      the lock that keeps these verbs apart
 #
@@ -31,10 +32,7 @@ check_exchangeable() {
 		"$real"/*) fail mount_point "$mount, below $real, is a mount point" 'rebuild this node by hand' ;;
 		esac
 	done </proc/self/mountinfo
-	[ ! -L pg_wal ] || fail wal_elsewhere "$real/pg_wal leads to $(readlink pg_wal), which this version does not copy" 'rebuild this node by hand with pg_basebackup --waldir'
-	for link in pg_tblspc/*; do
-		[ ! -L "$link" ] || fail tablespaces "$real has tablespaces, which this version does not copy" 'rebuild this node by hand with pg_basebackup --tablespace-mapping'
-	done
+	[ "$verb" != delta ] || [ ! -L pg_wal ] || fail not_possible "$real/pg_wal leads to $(readlink pg_wal), which a delta copy does not carry" "regent rebuild $node --method copy"
 }
 
 # The same directory must not be a primary that runs, or might: F31 is a true story.
@@ -88,6 +86,7 @@ copy_stop() {
 		wait "$copy_pid" 2>/dev/null
 		copy_pid=
 	}
+	remove_copied_places
 	remove_tree "$new"
 	rm -f -- "$marker" "$real.regent-copy-log"
 }
@@ -107,6 +106,12 @@ copy_fail() {
 copy_start() {
 	printf '' >"$real.regent-copy-log" || fail no_permission "can't write beside $real" "let $(id -un) write in ${real%/*}"
 	[ "$1" = 0 ] && shift || set -- --max-rate="$1"
+	set -f
+	IFS=$nl
+	# shellcheck disable=SC2086
+	set -- "$@" $place_words
+	unset IFS
+	set +f
 	setsid setpriv --pdeathsig KILL -- "$bin_directory/pg_basebackup" "$@" -D "$new" -d "$conninfo" \
 		-X stream --checkpoint=fast --no-password --progress --status-interval=1 \
 		--label="pg_regent copy for $node" </dev/null >/dev/null 2>>"$real.regent-copy-log" &
@@ -138,7 +143,7 @@ read_progress() {
 check_copy_progress() {
 	read_progress
 	[ "$total" = 0 ] || phase=copying
-	[ "${spaces%% *}" = 1 ] || copy_fail tablespaces 'the source has tablespaces, which this version does not copy' 'rebuild this node by hand with pg_basebackup --tablespace-mapping'
+	[ "${spaces%% *}" = "$space_count" ] || copy_fail tablespaces "$leader has other tablespaces than it said" "see that $user can log in to database $source_database there, and try again"
 }
 
 # Before the first byte: what the source's databases take.  If it doesn't tell,
@@ -151,6 +156,7 @@ ask_size() {
 }
 
 check_space() {
+	! $unchecked || return 0
 	disk=$(stat -f -c '%S %a' "${real%/*}") || return 0
 	disk=$((${disk% *} * ${disk#* }))
 	[ $((total - bytes + 67108864)) -le $disk ] ||
@@ -160,7 +166,7 @@ check_space() {
 # Follows pg_basebackup, says at least once a second how far it is, gives up
 # after ten minutes without a byte.
 copy_follow() {
-	phase=checkpoint bytes=0 total=0 lines=0 spaces=1 partial=
+	phase=checkpoint bytes=0 total=0 lines=0 spaces=$space_count partial=
 	now
 	said=0 moved=$now last_bytes=-1
 	exec 7<"$real.regent-copy-log"
@@ -200,11 +206,10 @@ check_copy() {
 		copy_fail wrong_source "$host:$source_port is node $st_node, not $leader" 'correct host and port in regent.conf'
 }
 
-verb_copy() {
+begin_copy() {
 	term=$1
 	shift
 	check_source "$@"
-	rate=${7-0}
 	open_own_directory
 	check_exchangeable
 	lock_siblings
@@ -213,19 +218,24 @@ verb_copy() {
 	check_not_primary
 	[ ! -e "$old" ] || fail unsettled "$old is still there from an earlier swap" "regent-node $node settle, or unswap"
 	read_control "$own_state"
+	find_catalog_directory
 	check_source_system
-	ask_size
-	copy_pid=
-	cd /
+	copy_pid= unchecked=false
+	remove_copied_places
 	remove_tree "$new"
 	rm -f -- "$marker"
+}
+
+# From here on the copy is removed when it does not become whole.
+watch_copy() {
+	cd /
 	abort=copy_abort
 	trap copy_abort HUP INT TERM PIPE
 	trap copy_stop EXIT
-	check_space
-	copy_start "$rate"
-	copy_follow
-	[ $copy_status = 0 ] || copy_fail copy_failed "$(last_error "$real.regent-copy-log")" 'see the message; the old directory is as it was'
+}
+
+# What was copied is looked at, marked as complete, and answered.
+complete_copy() {
 	check_copy
 	inode=$(stat -c '%d:%i' "$new")
 	# Beside, not inside: a base backup of a directory would take the mark along.
@@ -245,6 +255,20 @@ verb_copy() {
 	put_raw timeline "$copied_timeline"
 	put leader "$leader"
 	put_diverged
+}
+
+verb_copy() {
+	rate=${8-0}
+	begin_copy "$1" "$2" "$3" "$4" "$5" "$6" "$7"
+	ask_size
+	plan_places
+	watch_copy
+	check_space
+	unchecked=$apart
+	copy_start "$rate"
+	copy_follow
+	[ $copy_status = 0 ] || copy_fail copy_failed "$(last_error "$real.regent-copy-log")" 'see the message; the old directory is as it was'
+	complete_copy
 	end_answer
 }
 
@@ -397,7 +421,7 @@ verb_swap() {
 	cd "$real" || fail no_directory "can't enter $real" 'look at it'
 	exchange "$new" .regent-old || fail not_swapped "can't exchange $real and $new" 'the old directory is as it was; see the permissions beside it'
 	unlock_node
-	rm -f -- "$marker"
+	rm -f -- "$marker" "$real.regent-places"
 	open_own_directory
 	kill_server # of the directory that is old now: somebody may have started it meanwhile
 	trap - HUP INT PIPE
@@ -428,6 +452,9 @@ verb_settle() {
 			[ ! "/proc/$pid/cwd" -ef "$old" ] || fail still_running "a server runs in $old" 'stop it'
 		done
 		remove_segment
+		read_control .
+		find_catalog_directory
+		remove_places "$old" "$real"
 		[ ! -e "$old/$rewind_mark" ] || remove_tree "$store"
 		remove_tree "$old" || fail not_removed "can't remove all of $old" 'see what is left there'
 		removed=true
@@ -465,6 +492,8 @@ verb_unswap() {
 		trap '' HUP INT PIPE
 		stop_for_exchange
 		require_node_lock 5
+		find_catalog_directory
+		remove_copied_places
 		remove_tree "$new"
 		keep_promise
 		exchange "$old" .regent-new || fail not_swapped "can't exchange $real and $old" 'see the permissions beside them'
@@ -472,7 +501,10 @@ verb_unswap() {
 		restored=true
 	fi
 	rm -f -- "$marker"
-	$restored && remove_tree "$new"
+	if $restored; then
+		remove_places "$new" "$real"
+		remove_tree "$new"
+	fi
 	begin_answer true
 	put_raw restored $restored
 	end_answer
@@ -484,6 +516,9 @@ verb_discard() {
 	removed=false
 	[ ! -e "$new" ] || removed=true
 	rm -f -- "$marker" "$real.regent-copy-log"
+	read_control "$own_state"
+	find_catalog_directory
+	remove_copied_places
 	remove_tree "$new" || fail not_removed "can't remove all of $new" 'see what is left there'
 	begin_answer true
 	put_raw removed $removed
