@@ -119,6 +119,18 @@ rg_command_check_term(const RgState *state, const RgCommand *command)
 }
 
 void
+rg_command_check_whole(const RgState *state)
+{
+	if (rg_rules_is_half_promoted(state->promoting, state->has_rule ? state->rule.term : 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_WRONG_ROLE),
+				 errmsg("node \"%s\" is half promoted and cannot follow", rg_node_name),
+				 errdetail("Its promotion in term " INT64_FORMAT " began, but no rule of that term was written.",
+						   state->promoting),
+				 errhint("Rebuild it: regent rebuild %s.", rg_node_name)));
+}
+
+void
 rg_command_promise(RgState *state, const RgCommand *command)
 {
 	rg_command_check_term(state, command);

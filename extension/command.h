@@ -36,6 +36,9 @@ extern void rg_command_forget_intruder(const RgCommand *command);
 /* Throws RG004 for a term below the effective promise or unbelievably high. */
 extern void rg_command_check_term(const RgState *state, const RgCommand *command);
 
+/* Throws RG010 for a node that is half promoted: its WAL may lead nowhere. */
+extern void rg_command_check_whole(const RgState *state);
+
 /*
  * Pledges the command's term: throws RG004 if a leader of that term is known
  * here already or the promise is another watchdog's.

@@ -187,23 +187,6 @@ regent_promote(PG_FUNCTION_ARGS)
 
 /* ------------------------------------------------ follow */
 
-/* It stands in a file and in pg_stat_wal_receiver: no secrets, no tricks. */
-static void
-check_conninfo(const char *conninfo)
-{
-	if (strchr(conninfo, '\n') != NULL || conninfo[0] == '\0' || strchr(conninfo, '=') == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("connection string is not a list of key = value"),
-				 errhint("Give at least host and port of the leader.")));
-	for (const char *found = conninfo; (found = strstr(found, "password")) != NULL; found++)
-		if (found[strlen("password") + strspn(found + strlen("password"), " \t")] == '=')
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("connection string must not contain a password"),
-					 errhint("Use passfile, and put the password into that file.")));
-}
-
 static void
 check_follow(const RgState *state, const RgCommand *command, const char *leader)
 {
@@ -214,13 +197,7 @@ check_follow(const RgState *state, const RgCommand *command, const char *leader)
 	if (!RecoveryInProgress())
 		wrong_role("follow another one");
 	rg_command_check_term(state, command);
-	if (rg_rules_is_half_promoted(state->promoting, state->has_rule ? state->rule.term : 0))
-		ereport(ERROR,
-				(errcode(ERRCODE_RG_WRONG_ROLE),
-				 errmsg("node \"%s\" is half promoted and cannot follow", rg_node_name),
-				 errdetail("Its promotion in term " INT64_FORMAT " began, but no rule of that term was written.",
-						   state->promoting),
-				 errhint("Rebuild it: regent rebuild %s.", rg_node_name)));
+	rg_command_check_whole(state);
 	if (state->has_rule && state->rule.term == command->term &&
 		strcmp(state->rule.leader, leader) != 0)
 		ereport(ERROR,
@@ -253,7 +230,7 @@ regent_follow(PG_FUNCTION_ARGS)
 	leader = text_to_cstring(PG_GETARG_TEXT_PP(3));
 	conninfo = text_to_cstring(PG_GETARG_TEXT_PP(4));
 	slot = text_to_cstring(PG_GETARG_TEXT_PP(5));
-	check_conninfo(conninfo);
+	rg_settings_check_upstream(conninfo);
 
 	rg_node_lock(&node, rg_boottime_ms() + RG_LOCK_WAIT_MS);
 	if (RecoveryInProgress() && rg_rules_sync(rg_boottime_ms() + RULES_WAIT_MS))

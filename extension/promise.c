@@ -28,6 +28,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/spin.h"
 #include "utils/pg_lsn.h"
 
 #include "command.h"
@@ -35,11 +36,12 @@
 #include "nodestate.h"
 #include "park.h"
 #include "pg_regent.h"
+#include "promise.h"
 #include "settings.h"
 #include "shmem.h"
 
 #define DEADLINE_MAX_MS 60000
-#define PROMISE_COLUMNS 6
+#define PROMISE_COLUMNS 7
 
 static void
 check_promise(const RgState *state, const RgCommand *command)
@@ -52,6 +54,30 @@ check_promise(const RgState *state, const RgCommand *command)
 						command->term, rg_node_name),
 				 errdetail("It follows or leads in that term already."),
 				 errhint("Recruit for the next term.")));
+}
+
+/*
+ * How far its WAL reaches, replayed or not; Invalid where that can't be said.  Nothing
+ * comes any more once the startup process has no source and the receiver has ended.
+ * What was received in this server start was asked for at the end of all WAL that was
+ * there before, so it is all that there is.
+ */
+static XLogRecPtr
+held_lsn(bool is_complete, XLogRecPtr replayed, TimeLineID timeline)
+{
+	XLogRecPtr	received;
+	TimeLineID	received_on;
+
+	if (!RecoveryInProgress() || pg_atomic_read_u32(&rg_shared->startup_has_conninfo) != 0 ||
+		pg_atomic_read_u32(&rg_shared->startup_has_restore) != 0)
+		return InvalidXLogRecPtr;
+	pg_memory_barrier();
+	if (rg_walreceiver_state(NULL, NULL) != WALRCV_STOPPED)
+		return InvalidXLogRecPtr;
+	received = GetWalRcvFlushRecPtr(NULL, &received_on);
+	if (!XLogRecPtrIsInvalid(received) && received_on == timeline)
+		return Max(received, replayed);
+	return is_complete ? replayed : InvalidXLogRecPtr;
 }
 
 static Datum
@@ -84,8 +110,36 @@ position(FunctionCallInfo fcinfo, const RgState *state, bool is_complete)
 	values[2] = rg_followed_jsonb();
 	values[3] = Int32GetDatum((int32) timeline);
 	values[4] = LSNGetDatum(lsn);
+	values[6] = LSNGetDatum(held_lsn(is_complete, lsn, timeline));
+	nulls[6] = DatumGetLSN(values[6]) == InvalidXLogRecPtr;
 	values[5] = Int64GetDatum(RecoveryInProgress() ? rg_boottime_ms() - receipt.last_wal_ms : 0);
 	return HeapTupleGetDatum(heap_form_tuple(tupdesc, values, nulls));
+}
+
+Datum
+rg_promise_position(FunctionCallInfo fcinfo, RgNode *node, int64 deadline_ms, bool *ret_complete)
+{
+	bool		is_complete = false;
+
+	if (RecoveryInProgress())
+	{
+		rg_park_reload(true);
+		is_complete = rg_park_wait(deadline_ms);
+	}
+
+	/* the position is (rule, timeline, LSN): a rule that was replayed must be in it */
+	if (RecoveryInProgress() && !rg_rules_sync(deadline_ms) && is_complete)
+	{
+		is_complete = false;
+		ereport(LOG,
+				(errhidestmt(true),
+				 errmsg("pg_regent could not read the newest rule in time"),
+				 errdetail("The worker of pg_regent is not running, cannot find regent.rule in its database, or is kept out by a lock.")));
+	}
+	rg_shared_state(&node->state);
+	if (ret_complete != NULL)
+		*ret_complete = is_complete;
+	return position(fcinfo, &node->state, is_complete);
 }
 
 PG_FUNCTION_INFO_V1(regent_promise);
@@ -118,23 +172,7 @@ regent_promise(PG_FUNCTION_ARGS)
 		rg_settings_cut_sources();
 	rg_command_promise(&node.state, &command);
 	rg_node_store(&node);
-	if (RecoveryInProgress())
-	{
-		rg_park_reload(true);
-		is_complete = rg_park_wait(deadline);
-	}
-
-	/* the position is (rule, timeline, LSN): a rule that was replayed must be in it */
-	if (RecoveryInProgress() && !rg_rules_sync(deadline) && is_complete)
-	{
-		is_complete = false;
-		ereport(LOG,
-				(errhidestmt(true),
-				 errmsg("pg_regent could not read the newest rule in time"),
-				 errdetail("The worker of pg_regent is not running, cannot find regent.rule in its database, or is kept out by a lock.")));
-	}
-	rg_shared_state(&node.state);
-	answer = position(fcinfo, &node.state, is_complete);
+	answer = rg_promise_position(fcinfo, &node, deadline, &is_complete);
 	ereport(LOG,
 			(errhidestmt(true),
 			 errmsg("pg_regent promised term " INT64_FORMAT " on node \"%s\", %s after %d ms",

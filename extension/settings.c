@@ -139,6 +139,23 @@ rg_settings_restore_archive(void)
 	return true;
 }
 
+/* It stands in a file and in pg_stat_wal_receiver: no secrets, no tricks. */
+void
+rg_settings_check_upstream(const char *conninfo)
+{
+	if (strchr(conninfo, '\n') != NULL || conninfo[0] == '\0' || strchr(conninfo, '=') == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("connection string is not a list of key = value"),
+				 errhint("Give at least host and port of the leader.")));
+	for (const char *found = conninfo; (found = strstr(found, "password")) != NULL; found++)
+		if (found[strlen("password") + strspn(found + strlen("password"), " \t")] == '=')
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("connection string must not contain a password"),
+					 errhint("Use passfile, and put the password into that file.")));
+}
+
 void
 rg_settings_set_upstream(const char *conninfo, const char *slot)
 {

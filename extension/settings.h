@@ -29,6 +29,9 @@ extern void rg_settings_cut_sources(void);
 /* Puts a remembered restore_command back; true if there was one. */
 extern bool rg_settings_restore_archive(void);
 
+/* Throws unless it is a list of key = value without a password: it stands in a file, and in views. */
+extern void rg_settings_check_upstream(const char *conninfo);
+
 /* Where to stream from, and on which slot. */
 extern void rg_settings_set_upstream(const char *conninfo, const char *slot);
 

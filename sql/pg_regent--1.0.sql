@@ -246,13 +246,37 @@ CREATE FUNCTION regent.promise(
 	OUT followed_terms pg_catalog.jsonb,
 	OUT timeline pg_catalog.int4,
 	OUT lsn pg_catalog.pg_lsn,
-	OUT last_wal_age_ms pg_catalog.int8)
+	OUT last_wal_age_ms pg_catalog.int8,
+	OUT held_lsn pg_catalog.pg_lsn)
 RETURNS pg_catalog.record
 AS 'MODULE_PATHNAME', 'regent_promise'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION regent.promise(pg_catalog.uuid, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8)
 	IS 'nothing from below this term any more; recruits a standby, closes a primary; answers its position';
+
+CREATE FUNCTION regent.fetch_wal(
+	watchdog pg_catalog.uuid,
+	counter pg_catalog.int8,
+	term pg_catalog.int8,
+	source pg_catalog.text,
+	conninfo pg_catalog.text,
+	slot pg_catalog.text,
+	until pg_catalog.pg_lsn,
+	deadline_ms pg_catalog.int8,
+	OUT complete pg_catalog.bool,
+	OUT rule pg_catalog.jsonb,
+	OUT followed_terms pg_catalog.jsonb,
+	OUT timeline pg_catalog.int4,
+	OUT lsn pg_catalog.pg_lsn,
+	OUT last_wal_age_ms pg_catalog.int8,
+	OUT held_lsn pg_catalog.pg_lsn)
+RETURNS pg_catalog.record
+AS 'MODULE_PATHNAME', 'regent_fetch_wal'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION regent.fetch_wal(pg_catalog.uuid, pg_catalog.int8, pg_catalog.int8, pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.pg_lsn, pg_catalog.int8)
+	IS 'a standby that has promised this term gets the WAL that another such standby has; answers its position';
 
 CREATE FUNCTION regent.promote(
 	watchdog pg_catalog.uuid,
@@ -363,6 +387,7 @@ GRANT EXECUTE ON FUNCTION regent.rebuild(pg_catalog.text, pg_catalog.text),
 GRANT EXECUTE ON FUNCTION
 	regent.heartbeat(pg_catalog.uuid, pg_catalog.int8, pg_catalog.uuid, pg_catalog.timestamptz, pg_catalog.int8, pg_catalog.int8),
 	regent.promise(pg_catalog.uuid, pg_catalog.int8, pg_catalog.int8, pg_catalog.int8),
+	regent.fetch_wal(pg_catalog.uuid, pg_catalog.int8, pg_catalog.int8, pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.pg_lsn, pg_catalog.int8),
 	regent.promote(pg_catalog.uuid, pg_catalog.int8, pg_catalog.int8),
 	regent.follow(pg_catalog.uuid, pg_catalog.int8, pg_catalog.int8, pg_catalog.text, pg_catalog.text, pg_catalog.text),
 	regent.write_rule(pg_catalog.uuid, pg_catalog.int8, pg_catalog.int8, pg_catalog.int4, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.int4, pg_catalog.text[], pg_catalog.interval, pg_catalog.timestamptz, pg_catalog.text),

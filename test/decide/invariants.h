@@ -51,7 +51,9 @@ invariant_count(const RgView *view, const RgMemory *m, const char *leader, int *
 		if (strcmp(m->rule.voters[i], leader) == 0 || (m->rule.left_out >> i & 1) != 0)
 			continue;
 		++*ret_standbys;
-		*ret_recruits += k >= 0 && rg_is_recruited(view, k, m->term) && view->nodes[k].promise.complete &&
+		/* one that could not replay everything proves where its WAL ends, if it says so */
+		*ret_recruits += k >= 0 && rg_is_recruited(view, k, m->term) &&
+			(view->nodes[k].promise.complete || view->nodes[k].promise.held_lsn != 0) &&
 			!view->nodes[k].promise.by_primary;
 	}
 }
@@ -187,6 +189,17 @@ invariant_of_step(const RgView *view, const RgDecision *d, const RgStep *step, c
 				n->facts.terms[n->facts.nterms > 0 ? n->facts.nterms - 1 : 0].term != step->term)
 				return invariant_broken(buf, "follow on %s, which has not promised term %lld", n->name,
 										(long long) step->term);
+			break;
+		case RG_STEP_FETCH:
+			if (m->phase != RG_PHASE_RECRUITING || step->term != m->term || step->leader < 0 ||
+				step->leader == step->node || !rg_is_recruited(view, step->node, m->term) ||
+				!rg_is_recruited(view, step->leader, m->term))
+				return invariant_broken(buf, "fetch on %s from node %d: both have to be recruited for term %lld",
+										n->name, step->leader, (long long) m->term);
+			for (int i = 0; i < m->nnodes; i++)
+				if (m->nodes[i].must_end && !m->nodes[i].ended)
+					return invariant_broken(buf, "fetch on %s before the authority of %s has ended", n->name,
+											m->nodes[i].name);
 			break;
 		case RG_STEP_PROMISE:
 			/* a primary only to put it out of office */

@@ -162,14 +162,14 @@ static const Word op_words[] = {
 
 /* The server's answer to promise(): from its facts where the line says nothing else. */
 static void
-answer_promise(Scene *s, const Line *line, int node, bool complete)
+answer_promise(Scene *s, const Line *line, int node, RgStepKind kind, bool complete)
 {
 	RgNodeView *n = &s->view.nodes[node];
 	RgPromise  *p = &n->promise;
 	const char *v;
 
 	memset(p, 0, sizeof(*p));
-	p->term = n->ops[RG_STEP_PROMISE].term;
+	p->term = n->ops[kind].term;
 	p->complete = complete;
 	p->rule = n->facts.rule;
 	p->position.rule_term = n->facts.rule.term;
@@ -187,6 +187,8 @@ answer_promise(Scene *s, const Line *line, int node, bool complete)
 		p->last_wal_age_ms = parse_ms(line, v);
 	if ((v = line_get(line, "lsn")) != NULL)
 		p->position.lsn = parse_lsn(line, v);
+	if ((v = line_get(line, "held")) != NULL)
+		p->held_lsn = parse_lsn(line, v);
 	if ((v = line_get(line, "timeline")) != NULL)
 		p->position.timeline = (uint32_t) parse_int(line, v);
 	if ((v = line_get(line, "terms")) != NULL)
@@ -201,7 +203,7 @@ answer_promise(Scene *s, const Line *line, int node, bool complete)
 static void
 change_answer(Scene *s, const Line *line)
 {
-	static const char *const keys[] = {"text", "attempts", "lsn", "timeline", "terms", "start", "wal_age",
+	static const char *const keys[] = {"text", "attempts", "lsn", "held", "timeline", "terms", "start", "wal_age",
 	NULL};
 	RgStepKind	kind;
 	RgNodeView *n;
@@ -221,7 +223,7 @@ change_answer(Scene *s, const Line *line)
 	op = &n->ops[kind];
 	if (op->state != RG_OP_RUNNING)
 		line_error(line, "no %s runs on %s: nothing to answer", rg_step_name(kind), n->name);
-	promise = kind == RG_STEP_PROMISE &&
+	promise = (kind == RG_STEP_PROMISE || kind == RG_STEP_FETCH) &&
 		(strcmp(how, "complete") == 0 || strcmp(how, "incomplete") == 0);
 	op->ended_ms = s->view.now_ms;
 	RG_COPY(op->text, text != NULL ? text : "");
@@ -229,8 +231,8 @@ change_answer(Scene *s, const Line *line)
 		op->attempts = (int) parse_int(line, line_get(line, "attempts"));
 	op->state = promise ? RG_OP_OK : (RgOpState) parse_word(line, op_words, how);
 	if (promise)
-		answer_promise(s, line, node, strcmp(how, "complete") == 0);
-	else if (kind == RG_STEP_PROMISE && op->state == RG_OP_OK)
+		answer_promise(s, line, node, kind, strcmp(how, "complete") == 0);
+	else if ((kind == RG_STEP_PROMISE || kind == RG_STEP_FETCH) && op->state == RG_OP_OK)
 		line_error(line, "a promise is complete or incomplete");
 	if (kind == RG_STEP_FENCE && op->state == RG_OP_OK)
 	{

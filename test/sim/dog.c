@@ -338,7 +338,7 @@ fill_view(World *w, Dog *dog)
 	for (int i = 0; i < w->c.nodes; i++)
 	{
 		snprintf(v->nodes[i].name, sizeof(v->nodes[i].name), "n%d", i + 1);
-		v->nodes[i].priority = 100;
+		v->nodes[i].priority = w->c.nodes > 2 && w->seed % 4 == 1 && i == w->c.nodes - 1 ? 0 : 100;
 		/* fields that say "unknown" by -1 */
 		v->nodes[i].facts.message_age_ms = v->nodes[i].facts.lease_left_ms = -1;
 	}

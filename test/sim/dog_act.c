@@ -18,6 +18,7 @@ static const Way ways[RG_STEP_COUNT] = {
 	[RG_STEP_PROMOTE_SSH] = {V_PROMOTE_SSH, 10000},
 	[RG_STEP_WRITE_RULE] = {V_WRITE_RULE, 5000},
 	[RG_STEP_FOLLOW] = {V_FOLLOW, 5000},
+	[RG_STEP_FETCH] = {V_FETCH, 14000},
 	[RG_STEP_START] = {V_START, 120000},
 	[RG_STEP_COPY] = {V_COPY, 3600000},
 	[RG_STEP_SWAP] = {V_SWAP, 300000},
@@ -94,14 +95,14 @@ take_probe(World *w, Dog *dog, int node, const Shown *s, int64_t probe_ms)
 }
 
 static void
-take_promise(World *w, Dog *dog, int node, const Message *m)
+take_promise(World *w, Dog *dog, int node, RgStepKind kind, const Message *m)
 {
 	RgNodeView *v = &dog->view.nodes[node];
 	RgPromise *p = &v->promise;
 	const Shown *s = &m->shown;
 
 	memset(p, 0, sizeof(*p));
-	p->term = dog->n[node].steps[RG_STEP_PROMISE].term;
+	p->term = dog->n[node].steps[kind].term;
 	p->complete = s->complete || RG_MUTANT(32);
 	dog_rule(w, s->rule, &p->rule);
 	if (s->rule >= 0)
@@ -114,8 +115,9 @@ take_promise(World *w, Dog *dog, int node, const Message *m)
 	p->last_wal_age_ms = s->in_recovery ? s->wal_age_ms : 0;
 	p->nterms = s->nterms;
 	memcpy(p->terms, s->terms, sizeof(p->terms[0]) * (size_t) s->nterms);
-	p->start = dog->n[node].steps[RG_STEP_PROMISE].expect;
-	p->by_primary = dog->n[node].by_primary;
+	p->start = dog->n[node].steps[kind].expect;
+	p->by_primary = kind == RG_STEP_PROMISE && dog->n[node].by_primary;
+	p->held_lsn = s->held;
 	p->at_ms = dog_now_ms(w, dog);
 	p->promoting_term = v->facts.promoting_term;
 }
@@ -147,8 +149,8 @@ dog_step_ended(World *w, Dog *dog, int node, const Message *m)
 	}
 	else
 	{
-		if (kind == RG_STEP_PROMISE)
-			take_promise(w, dog, node, m);
+		if (kind == RG_STEP_PROMISE || kind == RG_STEP_FETCH)
+			take_promise(w, dog, node, kind, m);
 		else if (kind == RG_STEP_PROBE)
 			take_probe(w, dog, node, &m->shown, dog->view.nodes[node].ops[kind].began_ms);
 		else if (kind == RG_STEP_FENCE)
@@ -171,6 +173,8 @@ fill_message(World *w, Dog *dog, const RgStep *step, Message *m)
 {
 	m->term = step->term;
 	m->leader = step->leader;
+	m->until_lsn = step->until_lsn;
+	w->fetches += step->kind == RG_STEP_FETCH;
 	if (step->kind == RG_STEP_TAKEOVER)
 		m->old_watchdog = dog->n[step->node].obeys;
 	if (step->kind == RG_STEP_WRITE_RULE)

@@ -286,12 +286,14 @@ run_seed(World *w, uint64_t seed, bool trace)
 
 /* ---- many seeds ---- */
 
+#define COUNTS 13
+
 typedef struct Sums
 {
 	uint64_t failed_seed;		/* 0 = none */
 	uint64_t seeds;
 	unsigned long events;
-	unsigned long counts[12];
+	unsigned long counts[COUNTS];
 	char violation[400];
 } Sums;
 
@@ -312,6 +314,7 @@ add_up(Sums *s, const World *w)
 	s->counts[9] += (unsigned long) w->nacks;
 	s->counts[10] += (unsigned long) w->openings;
 	s->counts[11] += w->handovers;
+	s->counts[12] += w->fetches;
 }
 
 static void
@@ -366,9 +369,9 @@ run_many(uint64_t first, uint64_t count, int jobs, bool brief)
 					  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	volatile int *stop = (volatile int *) &sums[jobs];
 	Sums all;
-	static const char *const names[] = {
+	static const char *const names[COUNTS] = {
 		"failovers", "switchovers", "undone", "rebuilds", "takeovers", "refused heartbeats",
-		"leases from standbys", "writes lost (async)", "waits for a bound", "acknowledged writes", "openings", "troubled leaders replaced"
+		"leases from standbys", "writes lost (async)", "waits for a bound", "acknowledged writes", "openings", "troubled leaders replaced", "fetches"
 	};
 
 	if (sums == MAP_FAILED)
@@ -394,7 +397,7 @@ run_many(uint64_t first, uint64_t count, int jobs, bool brief)
 	{
 		all.seeds += sums[i].seeds;
 		all.events += sums[i].events;
-		for (int k = 0; k < 12; k++)
+		for (int k = 0; k < COUNTS; k++)
 			all.counts[k] += sums[i].counts[k];
 		if (sums[i].failed_seed != 0 && (all.failed_seed == 0 || sums[i].failed_seed < all.failed_seed))
 		{
@@ -412,7 +415,7 @@ run_many(uint64_t first, uint64_t count, int jobs, bool brief)
 	}
 	if (!brief)
 	{
-		for (int k = 0; k < 12; k++)
+		for (int k = 0; k < COUNTS; k++)
 			printf("%s%lu %s", k > 0 ? ", " : "", all.counts[k], names[k]);
 		printf("\n");
 	}

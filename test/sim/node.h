@@ -107,6 +107,10 @@ typedef struct Command
 	int64_t began_ms;
 	bool has_lock;
 	bool by_helper;
+	bool cut;					/* of a fetch: its source is taken away again */
+	int before;					/* where it began, and how far it came */
+	int fetched;
+	int64_t moved_ms;
 } Command;
 
 #define COMMANDS_MAX 24

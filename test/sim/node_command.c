@@ -11,6 +11,8 @@
 #define LOCK_WAIT_MS 2000
 #define PROMISE_WAIT_MS 1500
 #define PROMOTE_WAIT_MS 5000
+#define FETCH_MS 8500
+#define FETCH_IDLE_MS 2000
 
 typedef Message Request;
 
@@ -67,6 +69,17 @@ command_new(World *w, int node, Message *request)
 	return -1;
 }
 
+/* Where its WAL ends, if that is sure: nothing comes any more, and what came is known (promise.c). */
+static uint64_t
+held_lsn(const Server *s, bool is_complete)
+{
+	if (!s->in_recovery || s->live_source >= 0 || s->receiver != RECEIVER_STOPPED ||
+		(s->received == 0 && !is_complete))
+		return 0;
+	/* mutation 38: what was received and is not replayed is forgotten */
+	return data_lsn(s->data, s->received > s->replay && !RG_MUTANT(38) ? s->received : s->replay);
+}
+
 void
 command_end(World *w, int node, int command, Outcome outcome, const char *why)
 {
@@ -78,6 +91,7 @@ command_end(World *w, int node, int command, Outcome outcome, const char *why)
 		s->lock = -1;
 	server_show(w, node, &shown);
 	shown.complete = c->stage > 1000;
+	shown.held = held_lsn(s, shown.complete);
 	node_answer(w, node, c->request, outcome, why, &shown);
 	message_free(w, c->request);
 	c->request = NULL;
@@ -252,6 +266,77 @@ promise_stage(World *w, int node, int index)
 			}
 			return between(w, MS, 30 * MS);
 	}
+}
+
+/* ---- fetch ---- */
+
+static const char *
+check_fetch(const Server *s, const Message *m)
+{
+	const char *why = s->in_recovery ? check_term(s, m) : "is a primary";
+
+	if (why == NULL && (s->shm.promise_term != m->term || rg_state_effective_term(&s->shm) != m->term ||
+						rg_state_has_followed(&s->shm, m->term)))
+		why = "not recruited for this term";
+	if (why == NULL && rg_rules_is_half_promoted(s->shm.promoting, s->shm.has_rule ? s->shm.rule.term : 0))
+		why = "half promoted";
+	return why;
+}
+
+/* Streams from another recruit for a while, then parks as after a promise. */
+static int64_t
+fetch_stage(World *w, int node, int index)
+{
+	Server *s = w->server[node];
+	Command *c = &s->commands[index];
+	const Message *m = c->request;
+
+	switch (c->stage)
+	{
+		case 1:
+			c->before = s->data->len;
+			c->fetched = s->data->len;
+			s->data->source = m->leader;
+			return between(w, 200, 8 * MS);
+		case 2:
+			s->parked = false;
+			stream_stop(w, node);
+			s->live_source = m->leader;
+			stream_wake(w, node);
+			c->moved_ms = clock_ms(w, node);
+			c->deadline_ms = c->moved_ms + FETCH_MS;
+			return between(w, MS, 10 * MS);
+		default:
+			break;
+	}
+	if (c->cut)
+	{
+		if (is_parked(w, node) && !s->worker_frozen)
+		{
+			server_adopt_rules(w, node, false);
+			c->stage = 1001;	/* complete */
+		}
+		if (c->stage > 1000 || clock_ms(w, node) >= c->deadline_ms)
+		{
+			bool nothing = data_lsn(s->data, c->fetched) < m->until_lsn && c->fetched <= c->before;
+
+			TRACE(w, "%s has fetched from %d to %d", node_name(node), c->before, c->fetched);
+			command_end(w, node, index, nothing ? OUT_REFUSED : OUT_OK, nothing ? "received nothing" : NULL);
+			return -1;
+		}
+		return between(w, MS, 30 * MS);
+	}
+	if (s->data->len > c->fetched)
+		c->moved_ms = clock_ms(w, node);
+	c->fetched = s->data->len;
+	if (data_lsn(s->data, c->fetched) < m->until_lsn && clock_ms(w, node) < c->deadline_ms &&
+		clock_ms(w, node) - c->moved_ms < FETCH_IDLE_MS)
+		return between(w, MS, 30 * MS);
+	s->data->source = -1;
+	s->parked = true;
+	c->cut = true;
+	c->deadline_ms = clock_ms(w, node) + PROMISE_WAIT_MS;
+	return between(w, 200, 8 * MS);
 }
 
 /* ---- promote ---- */
@@ -629,6 +714,8 @@ check(World *w, int node, const Message *m, Outcome *ret)
 			return check_rule(s, m);
 		case V_FOLLOW:
 			return check_follow(s, m);
+		case V_FETCH:
+			return check_fetch(s, m);
 		case V_FENCE_SQL:
 			return check_fence(s, m);
 		case V_CHECKPOINT:
@@ -654,6 +741,8 @@ run_stage(World *w, int node, int index)
 			return rule_stage(w, node, index);
 		case V_FOLLOW:
 			return follow_stage(w, node, index);
+		case V_FETCH:
+			return fetch_stage(w, node, index);
 		case V_FENCE_SQL:
 			return fence_stage(w, node, index);
 		case V_CHECKPOINT:

@@ -291,7 +291,8 @@ start_shared_memory(World *w, Server *s)
 	s->promote_asked = false;
 	s->replaying = false;
 	s->live_source = d->source;
-	s->parked = rg_state_is_parked(&s->shm);
+	/* with a source that a killed fetch has left it streams until the worker looks */
+	s->parked = rg_state_is_parked(&s->shm) && d->source < 0;
 	s->pm_frozen = s->worker_frozen = s->backends_frozen = false;
 }
 

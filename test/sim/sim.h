@@ -110,6 +110,7 @@ typedef enum Verb
 	V_PROMOTE,
 	V_WRITE_RULE,
 	V_FOLLOW,
+	V_FETCH,
 	V_FENCE_SQL,
 	V_CHECKPOINT,
 	V_TAKEOVER,
@@ -174,6 +175,7 @@ typedef struct Shown
 	uint32_t timeline;
 	uint64_t receive;			/* 0 = none */
 	uint64_t replay;
+	uint64_t held;				/* in a promise: the end of its WAL; 0 = not known */
 	uint64_t flush;
 	uint64_t current;
 	uint64_t start_lsn;			/* where WAL ended when the server came up as a primary */
@@ -216,6 +218,7 @@ struct Message
 	StartId start;
 	bool grants;
 	int64_t until_ms;
+	uint64_t until_lsn;
 	Rule rule;
 	Outcome outcome;
 	const char *why;
@@ -362,6 +365,7 @@ struct World
 	unsigned long switchovers;
 	unsigned long undone;
 	unsigned long rebuilt;
+	unsigned long fetches;
 	unsigned long takeovers;
 	unsigned long refused;
 	unsigned long marker_leases;

@@ -70,6 +70,22 @@ mini_promise_step(Mini *m, Flight *f)
 	return RG_OP_OK;
 }
 
+/* From another recruit, then as a promise. */
+static inline RgOpState
+mini_fetch_step(Mini *m, Flight *f)
+{
+	Server	   *s = &m->s[f->step.node];
+
+	if (f->step.term != s->data.promise || !s->in_recovery || mini_has_followed(&s->data, f->step.term))
+		return mini_refuse(f, "not recruited");
+	s->data.source = f->step.leader;
+	mini_stream(m, f->step.node);
+	s->data.source = -1;
+	if (!s->streaming)
+		return mini_refuse(f, "received nothing");
+	return mini_promise_step(m, f);
+}
+
 static inline RgOpState
 mini_promote_step(Mini *m, Flight *f)
 {
@@ -253,7 +269,7 @@ mini_copy_step(Mini *m, Flight *f)
 static inline bool
 mini_is_sql(RgStepKind kind)
 {
-	return kind == RG_STEP_PROMISE || kind == RG_STEP_PROMOTE_SQL || kind == RG_STEP_WRITE_RULE ||
+	return kind == RG_STEP_PROMISE || kind == RG_STEP_FETCH || kind == RG_STEP_PROMOTE_SQL || kind == RG_STEP_WRITE_RULE ||
 		kind == RG_STEP_FOLLOW || kind == RG_STEP_CHECKPOINT || kind == RG_STEP_FENCE_SQL;
 }
 
@@ -275,6 +291,8 @@ mini_execute(Mini *m, Flight *f)
 	{
 		case RG_STEP_PROMISE:
 			return mini_promise_step(m, f);
+		case RG_STEP_FETCH:
+			return mini_fetch_step(m, f);
 		case RG_STEP_PROMOTE_SQL:
 			return mini_promote_step(m, f);
 		case RG_STEP_PROMOTE_SSH:
@@ -494,7 +512,7 @@ mini_end(Mini *m, Flight *f)
 		n->probe.postmaster = RG_PM_ABSENT;
 		n->probe_ms = m->now;
 	}
-	if (f->step.kind == RG_STEP_PROMISE)
+	if (f->step.kind == RG_STEP_PROMISE || f->step.kind == RG_STEP_FETCH)
 	{
 		n->promise = f->promise;
 		n->promise.start = f->step.expect;

@@ -132,14 +132,82 @@ test_choose_incomplete_is_neither_candidate_nor_proof(void **state)
 }
 
 static void
-test_choose_nobody_when_the_best_may_not(void **state)
+test_choose_who_fetches_when_the_best_may_not(void **state)
 {
 	(void) state;
 	w.view.nodes[1].promise.position.lsn += 100;
 	w.view.nodes[1].priority = 0;
+	w.view.nodes[3].promise.position.lsn += 10;
 	assert_int_equal(choose(), -1);
-	assert_non_null(strstr(choice.summary, "nobody: n2 has the most (up to 0/5000064) but priority 0"));
+	assert_int_equal(choice.source, 1);
+	assert_int_equal(choice.fetcher, 3);	/* the least to fetch, then as ever */
+	assert_int_equal(choice.until, 0x5000064);
+	assert_non_null(strstr(choice.summary, "from n2 (priority 0"));
 	assert_non_null(strstr(choice.reasons[2], "n2 up to 0/5000064"));
+	w.view.nodes[3].promise.position.lsn -= 10;
+	w.view.nodes[3].priority = 200;
+	assert_int_equal(choose(), -1);
+	assert_int_equal(choice.fetcher, 3);
+	w.view.nodes[3].priority = 0;
+	assert_int_equal(choose(), -1);
+	assert_int_equal(choice.fetcher, 2);
+}
+
+static void
+test_choose_nobody_when_nobody_can_fetch(void **state)
+{
+	(void) state;
+	w.view.nodes[1].promise.position.lsn += 100;
+	w.view.nodes[1].priority = 0;
+	for (int i = 2; i < 4; i++)
+		w.view.nodes[i].promise.terms[0].timeline = 7;	/* went on in a history of its own */
+	for (int i = 2; i < 4; i++)
+		w.view.nodes[i].promise.terms[0].term = 9;
+	assert_int_equal(choose(), -1);
+	assert_int_equal(choice.fetcher, -1);
+	assert_non_null(strstr(choice.summary, "nobody: n2 has the most (up to 0/5000064) but priority 0"));
+}
+
+static void
+test_choose_one_that_is_stuck_is_fetched_from(void **state)
+{
+	(void) state;
+	w.view.nodes[1].promise.complete = false;
+	w.view.nodes[1].promise.position.lsn -= 1000;
+	w.view.nodes[1].promise.position.rule_seq = 0;	/* the newest rule is not replayed yet */
+	w.view.nodes[1].promise.held_lsn = 0x5000064;
+	assert_int_equal(choose(), -1);
+	assert_int_equal(choice.source, 1);
+	assert_int_equal(choice.fetcher, 2);
+	assert_int_equal(choice.until, 0x5000064);
+	/* it ends in half a record */
+	w.view.nodes[2].promise.position.lsn = 0x5000060;
+	w.view.nodes[2].promise.held_lsn = 0x5000064;
+	assert_int_equal(choose(), 2);
+	assert_non_null(strstr(choice.reasons[1], "could not replay all its WAL in time: it has WAL up to 0/5000064"));
+	assert_non_null(strstr(choice.reasons[3], "not all of it replayed"));
+}
+
+static void
+test_choose_passes_over_a_stuck_one_in_async_only(void **state)
+{
+	(void) state;
+	w.memory.term = TERM;
+	w.view.nodes[1].promise.complete = false;
+	w.view.nodes[1].promise.held_lsn = 0x5000064;
+	for (int i = 2; i < 4; i++)
+	{
+		RgOp	   *op = &w.view.nodes[i].ops[RG_STEP_FETCH];
+
+		op->term = TERM;
+		op->state = RG_OP_REFUSED;
+		op->attempts = RG_FETCH_TRIES;
+	}
+	assert_int_equal(choose(), 2);
+	snprintf(w.memory.rule.durability, sizeof(w.memory.rule.durability), "sync");
+	w.memory.rule.quorum = 1;
+	assert_int_equal(choose(), -1);
+	assert_int_equal(choice.fetcher, 2);
 }
 
 static void
@@ -267,7 +335,10 @@ main(void)
 		cmocka_unit_test_setup(test_choose_never_one_without_promise_for_this_term, setup),
 		cmocka_unit_test_setup(test_choose_never_one_restarted_since, setup),
 		cmocka_unit_test_setup(test_choose_incomplete_is_neither_candidate_nor_proof, setup),
-		cmocka_unit_test_setup(test_choose_nobody_when_the_best_may_not, setup),
+		cmocka_unit_test_setup(test_choose_who_fetches_when_the_best_may_not, setup),
+		cmocka_unit_test_setup(test_choose_nobody_when_nobody_can_fetch, setup),
+		cmocka_unit_test_setup(test_choose_one_that_is_stuck_is_fetched_from, setup),
+		cmocka_unit_test_setup(test_choose_passes_over_a_stuck_one_in_async_only, setup),
 		cmocka_unit_test_setup(test_choose_nobody_when_the_best_is_rebuilt, setup),
 		cmocka_unit_test_setup(test_choose_failed_candidate_comes_last_among_equals_only, setup),
 		cmocka_unit_test_setup(test_choose_silent_one_with_more_is_given_up_in_async_only, setup),

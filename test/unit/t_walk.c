@@ -201,8 +201,10 @@ take_effect(int node, RgStepKind kind)
 			f->in_recovery = true;
 			break;
 		case RG_STEP_PROMISE:
+		case RG_STEP_FETCH:
 			world_promise(&walk.w, node, n->ops[kind].term);
 			n->promise.complete = chance(80);
+			n->promise.held_lsn = chance(50) ? n->promise.position.lsn + pick(3) * 100 : 0;
 			n->promise.by_primary = !f->in_recovery;
 			n->promise.at_ms = walk.w.view.now_ms;
 			n->promise.last_wal_age_ms = (int64_t) pick(8000) - 1;

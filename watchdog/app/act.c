@@ -17,6 +17,7 @@
 #include "watchdog/base/clock.h"
 
 #define PROMISE_SERVER_MS 1500
+#define FETCH_SERVER_MS 10000
 #define STOP_DEADLINE_MS 70000	/* the helper's own bound is 60 s */
 #define WORD_MAX 256
 #define WORDS_MAX 12
@@ -53,6 +54,8 @@ static const StepWay ways[RG_STEP_COUNT] = {
 		NULL, true, false, 5000},
 	[RG_STEP_FOLLOW] = {"SELECT regent.follow($1::uuid, $2::bigint, $3::bigint, $4::text, $5::text, $6::text)",
 		NULL, true, false, 5000},
+	[RG_STEP_FETCH] = {"SELECT * FROM regent.fetch_wal($1::uuid, $2::bigint, $3::bigint, $4::text, $5::text, $6::text, "
+		"$7::pg_lsn, $8::bigint)", NULL, true, false, FETCH_SERVER_MS + 4000},
 	[RG_STEP_START] = {NULL, "start", false, false, 120000},
 	[RG_STEP_COPY] = {NULL, "copy", true, true, 24 * 3600 * 1000},
 	[RG_STEP_SWAP] = {NULL, "swap", true, true, 300000},
@@ -152,7 +155,7 @@ on_sql(void *arg, const PGresult *res, const RgPgFailure *failure)
 			  ? RG_OP_REFUSED : RG_OP_LOST, text);
 		return;
 	}
-	if (p->step.kind == RG_STEP_PROMISE)
+	if (p->step.kind == RG_STEP_PROMISE || p->step.kind == RG_STEP_FETCH)
 		take_promise(p, res);
 	else if (p->step.kind == RG_STEP_PROMOTE_SQL &&
 			 !(PQntuples(res) == 1 && strcmp(PQgetvalue(res, 0, 0), "f") == 0))
@@ -202,7 +205,7 @@ act_sql(RgPending *p, const StepWay *way)
 	}
 	else if (p->step.kind == RG_STEP_TAKEOVER)
 		values[n - 1] = p->node->obeys;
-	else if (p->step.kind == RG_STEP_FOLLOW)
+	else if (p->step.kind == RG_STEP_FOLLOW || p->step.kind == RG_STEP_FETCH)
 	{
 		/* whom the term names, and where its WAL comes from */
 		(void) rg_conninfo_replication(&c->config, p->node->index,
@@ -212,6 +215,13 @@ act_sql(RgPending *p, const StepWay *way)
 		values[n++] = c->config.nodes[p->step.leader].name;
 		values[n++] = conninfo;
 		values[n++] = slot;
+		if (p->step.kind == RG_STEP_FETCH)
+		{
+			rg_facts_format_lsn(p->step.until_lsn, lease, sizeof(lease));
+			(void) snprintf(number, sizeof(number), "%d", FETCH_SERVER_MS);
+			values[n++] = lease;
+			values[n++] = number;
+		}
 	}
 	else if (p->step.kind == RG_STEP_WRITE_RULE)
 	{

@@ -360,6 +360,7 @@ rg_facts_promise(const PGresult *res, int64_t term, RgPromise *ret, RgError *err
 	p.position.timeline = (uint32_t) column_int(res, "timeline", 0);
 	p.position.lsn = column_lsn(res, "lsn");
 	p.last_wal_age_ms = column_int(res, "last_wal_age_ms", -1);
+	p.held_lsn = column_lsn(res, "held_lsn");
 	json = column_json(res, "followed_terms");
 	p.nterms = take_terms(json, p.terms);
 	json_decref(json);

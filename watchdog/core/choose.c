@@ -14,9 +14,25 @@
 
 typedef struct Contender
 {
-	bool		present;		/* its position is known and complete */
+	bool		present;		/* its position is known */
+	bool		stuck;			/* and it could not replay all of its WAL: no candidate */
 	RgPosition	position;
+	uint64_t	held;			/* the end of its WAL; at least position.lsn */
 } Contender;
+
+/*
+ * By position.  Of one that is stuck the newest rule is not known, only where its WAL
+ * ends: on one timeline that says all, a newer one has the newer rules.
+ */
+static int
+compare(const Contender *a, const Contender *b)
+{
+	if (!a->stuck && !b->stuck)
+		return rg_rules_compare_position(&a->position, &b->position);
+	if (a->position.timeline != b->position.timeline)
+		return a->position.timeline < b->position.timeline ? -1 : 1;
+	return a->held < b->held ? -1 : a->held > b->held;
+}
 
 bool
 rg_is_recruited(const RgView *view, int node, int64_t term)
@@ -92,7 +108,11 @@ explain_behind(const RgView *view, const Contender *c, int node, int best, RgCho
 	const RgPosition *p = &c[node].position;
 	const RgPosition *q = &c[best].position;
 
-	if (p->rule_term != q->rule_term)
+	if (c[best].stuck && p->timeline == q->timeline)
+		rg_text(choice->reasons[node], RG_TEXT_MAX,
+				"has WAL up to " RG_LSN_FORMAT ", %s up to " RG_LSN_FORMAT ", not all of it replayed",
+				RG_LSN_ARGS(c[node].held), view->nodes[best].name, RG_LSN_ARGS(c[best].held));
+	else if (p->rule_term != q->rule_term)
 		rg_text(choice->reasons[node], RG_TEXT_MAX, "holds rule %lld, %s holds rule %lld",
 				(long long) p->rule_term, view->nodes[best].name, (long long) q->rule_term);
 	else if (p->timeline != q->timeline)
@@ -116,17 +136,25 @@ explain_stale(const RgView *view, const RgMemory *memory, const Contender *c, in
 			memory->rule.leader, view->nodes[node].name);
 }
 
+/* -1 = nobody's position is known. */
+static int
+most_advanced(const RgView *view, const Contender *c)
+{
+	int			best = -1;
+
+	for (int i = 0; i < view->nnodes; i++)
+		if (c[i].present && (best < 0 || compare(&c[i], &c[best]) > 0))
+			best = i;
+	return best;
+}
+
 static void
 choose_among(const RgView *view, const RgMemory *memory, int leader, const Contender *c,
 			 RgChoice *choice)
 {
-	int			best = -1;		/* most advanced of all */
+	int			best = most_advanced(view, c);
 	int			chosen = -1;
 
-	for (int i = 0; i < view->nnodes; i++)
-		if (c[i].present &&
-			(best < 0 || rg_rules_compare_position(&c[i].position, &c[best].position) > 0))
-			best = i;
 	for (int i = 0; i < view->nnodes; i++)
 	{
 		const char *why;
@@ -136,7 +164,11 @@ choose_among(const RgView *view, const RgMemory *memory, int leader, const Conte
 		why = exclusion(view, memory, i);
 		if (why != NULL)
 			rg_text(choice->reasons[i], RG_TEXT_MAX, "%s", why);
-		else if (rg_rules_compare_position(&c[i].position, &c[best].position) < 0)
+		else if (c[i].stuck)
+			rg_text(choice->reasons[i], RG_TEXT_MAX,
+					"has promised, but could not replay all its WAL in time: it has WAL up to " RG_LSN_FORMAT,
+					RG_LSN_ARGS(c[i].held));
+		else if (compare(&c[i], &c[best]) < 0)
 			explain_behind(view, c, i, best, choice);
 		else if (is_stale(memory, i, &c[i].position))
 			explain_stale(view, memory, c, i, choice);
@@ -170,7 +202,7 @@ choose_among(const RgView *view, const RgMemory *memory, int leader, const Conte
 	}
 	else if (best >= 0)
 		rg_text(choice->summary, RG_TEXT_MAX, "nobody: %s has the most (up to " RG_LSN_FORMAT ") but %.185s",
-				view->nodes[best].name, RG_LSN_ARGS(c[best].position.lsn), choice->reasons[best]);
+				view->nodes[best].name, RG_LSN_ARGS(c[best].held), choice->reasons[best]);
 	else
 		rg_text(choice->summary, RG_TEXT_MAX, "nobody: no standby's position is known");
 }
@@ -251,6 +283,85 @@ choose_without_old_leaders(const RgView *view, const RgMemory *memory, int leade
 	return true;
 }
 
+/* The terms of a node: those of its promise, before a recruit those of its heartbeat. */
+static int
+terms_of(const RgNodeView *n, bool from_promise, const RgTermEnd **ret_terms)
+{
+	*ret_terms = from_promise ? n->promise.terms : n->facts.terms;
+	return from_promise ? n->promise.nterms : n->facts.nterms;
+}
+
+/* May it go on behind what the source has, as if that led? */
+static bool
+can_fetch(const RgView *view, const RgMemory *memory, const Contender *c, int node, int source,
+		  bool from_promise)
+{
+	const RgNodeView *n = &view->nodes[node];
+	const RgTermEnd *own;
+	const RgTermEnd *its;
+	RgTermEnd	ends[RG_TERMS_MAX];
+	int			nown = terms_of(n, from_promise, &own);
+	int			nits = terms_of(&view->nodes[source], from_promise, &its);
+
+	memcpy(ends, its, sizeof(ends));
+	for (int i = 0; i < nits; i++)
+		if (ends[i].end_lsn == 0)
+			ends[i].end_lsn = c[source].held;
+	return !memory->nodes[node].strayed &&
+		!(from_promise && rg_choose_has_lost_wal(n, ends, nits)) &&
+		rg_rules_may_follow(own, nown, from_promise ? n->promise.promoting_term : n->facts.promoting_term,
+							c[node].position.timeline, c[node].position.lsn, ends, nits) == RG_FOLLOW_OK;
+}
+
+/* Is there something to be had from the most advanced one, that would help? */
+static bool
+is_source(const RgView *view, const RgMemory *memory, const Contender *c, int node)
+{
+	const RgFacts *f = &view->nodes[node].facts;
+
+	return !is_gone(view, node) && !is_stale(memory, node, &c[node].position) &&
+		!rg_rules_is_half_promoted(f->promoting_term, f->rule.term) &&
+		(c[node].stuck || c[node].position.rule_term >= memory->rule.term);
+}
+
+/*
+ * Nobody was chosen, because the most advanced one must not or can't be promoted:
+ * who is to fetch its WAL?  Among those that can, the most advanced, then as ever.
+ */
+static void
+choose_fetcher(const RgView *view, const RgMemory *memory, int leader, const Contender *c,
+			   bool from_promise, RgChoice *choice)
+{
+	int			source = most_advanced(view, c);
+	int			best = -1;
+
+	if (source < 0 || choice->node >= 0 || !is_source(view, memory, c, source))
+		return;
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		int			order;
+
+		if (i == source || !c[i].present || c[i].stuck || exclusion(view, memory, i) != NULL ||
+			compare(&c[i], &c[source]) >= 0 || !can_fetch(view, memory, c, i, source, from_promise))
+			continue;
+		/* what can't be replayed there is not waited for without end where a loss can be borne */
+		if (c[source].stuck && !rg_rule_is_sync(&memory->rule) &&
+			rg_op_gave_up(&view->nodes[i].ops[RG_STEP_FETCH], memory->term, RG_FETCH_TRIES))
+			continue;
+		order = best < 0 ? 1 : compare(&c[i], &c[best]);
+		if (order > 0 || (order == 0 && compare_equals(view, leader, i, best) > 0))
+			best = i;
+	}
+	if (best < 0)
+		return;
+	choice->fetcher = best;
+	choice->source = source;
+	choice->until = c[source].held;
+	rg_text(choice->summary, RG_TEXT_MAX, "%s fetches WAL from " RG_LSN_FORMAT " up to " RG_LSN_FORMAT " from %s (%.100s)",
+			view->nodes[best].name, RG_LSN_ARGS(c[best].held), RG_LSN_ARGS(choice->until),
+			view->nodes[source].name, choice->reasons[source]);
+}
+
 /* The operator's choice, whatever it lacks. */
 static void
 choose_by_order(const RgView *view, const RgMemory *memory, const Contender *c, RgChoice *choice)
@@ -262,6 +373,8 @@ choose_by_order(const RgView *view, const RgMemory *memory, const Contender *c, 
 		if (c[i].present && i != node)
 			rg_text(choice->reasons[i], RG_TEXT_MAX, "passed over: the operator accepts a loss for %s",
 					memory->accept_loss);
+	if (why == NULL && c[node].present && c[node].stuck)
+		why = "has promised, but could not replay all its WAL in time";
 	if (node < 0 || !c[node].present || why != NULL)
 	{
 		rg_text(choice->summary, RG_TEXT_MAX, "%s, for which the operator accepts a loss, %.120s",
@@ -296,16 +409,54 @@ static void
 add_positions(const RgView *view, const RgMemory *memory, const Contender *c, char *summary)
 {
 	char		why[RG_TEXT_MAX];
-	int			best = -1;
+	int			best = most_advanced(view, c);
 
-	for (int i = 0; i < view->nnodes; i++)
-		if (c[i].present && (best < 0 || rg_rules_compare_position(&c[i].position, &c[best].position) > 0))
-			best = i;
 	if (best < 0 || memory->newest.lsn == 0)
 		return;
 	memcpy(why, summary, sizeof(why));
 	rg_text(summary, RG_TEXT_MAX, "%s has WAL up to " RG_LSN_FORMAT ", " RG_LSN_FORMAT " was seen: %.190s",
 			view->nodes[best].name, RG_LSN_ARGS(c[best].position.lsn), RG_LSN_ARGS(memory->newest.lsn), why);
+}
+
+/* Who has promised, and with what. */
+static void
+take_promises(const RgView *view, int64_t term, Contender *c, RgChoice *choice)
+{
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		const RgNodeView *n = &view->nodes[i];
+
+		if (!rg_is_recruited(view, i, term) || n->promise.by_primary)
+			rg_text(choice->reasons[i], RG_TEXT_MAX, "has not promised term %lld%s%.120s",
+					(long long) term, n->ops[RG_STEP_PROMISE].text[0] ? ": " : "",
+					n->ops[RG_STEP_PROMISE].text);
+		else if (!n->promise.complete && n->promise.held_lsn == 0)
+			rg_text(choice->reasons[i], RG_TEXT_MAX,
+					"has promised, but could not replay all its WAL in time");
+		else
+		{
+			c[i].present = true;
+			c[i].stuck = !n->promise.complete;
+			c[i].position = n->promise.position;
+			leave_unruled(&c[i].position, n->promise.terms, n->promise.nterms);
+			c[i].held = c[i].position.lsn == n->promise.position.lsn && n->promise.held_lsn > c[i].position.lsn
+				? n->promise.held_lsn : c[i].position.lsn;
+		}
+	}
+}
+
+/* In async those that are stuck are passed over, when nobody can get what they have. */
+static bool
+pass_over_stuck(const RgView *view, const RgMemory *memory, Contender *c)
+{
+	bool		any = false;
+
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		any = any || (c[i].present && c[i].stuck);
+		c[i].present = c[i].present && !c[i].stuck;
+	}
+	return any && !rg_rule_is_sync(&memory->rule);
 }
 
 void
@@ -317,25 +468,8 @@ rg_choose(const RgView *view, const RgMemory *memory, int64_t term, int leader,
 
 	memset(c, 0, sizeof(c));
 	memset(ret_choice, 0, sizeof(*ret_choice));
-	ret_choice->node = -1;
-	for (int i = 0; i < view->nnodes; i++)
-	{
-		const RgNodeView *n = &view->nodes[i];
-
-		if (!rg_is_recruited(view, i, term) || n->promise.by_primary)
-			rg_text(ret_choice->reasons[i], RG_TEXT_MAX, "has not promised term %lld%s%.120s",
-					(long long) term, n->ops[RG_STEP_PROMISE].text[0] ? ": " : "",
-					n->ops[RG_STEP_PROMISE].text);
-		else if (!n->promise.complete)
-			rg_text(ret_choice->reasons[i], RG_TEXT_MAX,
-					"has promised, but could not replay all its WAL in time");
-		else
-		{
-			c[i].present = true;
-			c[i].position = n->promise.position;
-			leave_unruled(&c[i].position, n->promise.terms, n->promise.nterms);
-		}
-	}
+	ret_choice->node = ret_choice->fetcher = ret_choice->source = -1;
+	take_promises(view, term, c, ret_choice);
 	if (memory->accept_loss[0] != '\0')
 	{
 		choose_by_order(view, memory, c, ret_choice);
@@ -350,6 +484,9 @@ rg_choose(const RgView *view, const RgMemory *memory, int64_t term, int leader,
 	}
 	if (!choose_without_old_leaders(view, memory, leader, c, ret_choice))
 		choose_among(view, memory, leader, c, ret_choice);
+	choose_fetcher(view, memory, leader, c, true, ret_choice);
+	if (ret_choice->node < 0 && ret_choice->fetcher < 0 && pass_over_stuck(view, memory, c))
+		choose_among(view, memory, leader, c, ret_choice);
 }
 
 void
@@ -359,7 +496,7 @@ rg_choose_prospect(const RgView *view, const RgMemory *memory, int leader, RgCho
 
 	memset(c, 0, sizeof(c));
 	memset(ret_choice, 0, sizeof(*ret_choice));
-	ret_choice->node = -1;
+	ret_choice->node = ret_choice->fetcher = ret_choice->source = -1;
 	for (int i = 0; i < view->nnodes; i++)
 	{
 		const RgNodeView *n = &view->nodes[i];
@@ -380,9 +517,18 @@ rg_choose_prospect(const RgView *view, const RgMemory *memory, int leader, RgCho
 			if (leader >= 0 && f->receiver_streaming &&
 				f->replay_lag_bytes >= 0 && f->replay_lag_bytes < 1024 * 1024)
 				c[i].position.lsn = view->nodes[leader].facts.current_lsn;
+			c[i].held = c[i].position.lsn;
 		}
 	}
 	choose_among(view, memory, leader, c, ret_choice);
+	choose_fetcher(view, memory, leader, c, false, ret_choice);
+	if (ret_choice->fetcher >= 0)
+	{
+		ret_choice->node = ret_choice->fetcher;
+		ret_choice->eligible[ret_choice->node] = true;
+		rg_text(ret_choice->reasons[ret_choice->node], RG_TEXT_MAX, "once it has fetched what it lacks from %s",
+				view->nodes[ret_choice->source].name);
+	}
 }
 
 bool

@@ -17,7 +17,18 @@ typedef struct RgChoice
 	bool		eligible[RG_CORE_NODES_MAX];
 	char		reasons[RG_CORE_NODES_MAX][RG_TEXT_MAX];
 	char		summary[RG_TEXT_MAX];	/* one sentence: who and why, or why nobody */
+
+	/*
+	 * Where nobody can be chosen because the most advanced one must not, or can't, be
+	 * promoted: who could be, once it has fetched WAL up to until from source.
+	 */
+	int			fetcher;		/* -1 = nobody */
+	int			source;
+	uint64_t	until;
 } RgChoice;
+
+/* So often a fetch that brings nothing is tried where a loss of it can be borne (async). */
+#define RG_FETCH_TRIES 3
 
 /* The node has promised term, in the server start that runs now. */
 extern bool rg_is_recruited(const RgView *view, int node, int64_t term);

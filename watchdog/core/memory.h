@@ -179,6 +179,7 @@ typedef struct RgStep
 	int64_t		key;			/* tells tries apart: the term, or job + attempt */
 	int64_t		job;			/* 0 = none */
 	RgServerStart expect;		/* the server start that it is meant for; pid 0 = any */
+	uint64_t	until_lsn;		/* FETCH only: what leader, the source, has */
 	RgRule		rule;			/* WRITE_RULE only */
 } RgStep;
 

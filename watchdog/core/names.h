@@ -88,7 +88,8 @@
 	X(CHECKPOINT,  "checkpoint") \
 	X(FENCE_SQL,   "fence over SQL") \
 	X(STOP,        "stop") \
-	X(TAKEOVER,    "takeover")
+	X(TAKEOVER,    "takeover") \
+	X(FETCH,       "fetch")
 
 /* What people read in `regent events` and in the log. */
 #define RG_EVENTS(X) \
@@ -129,6 +130,7 @@
 	X(WATCHDOG_INTRUDER, "watchdog_intruder") \
 	X(TAKEOVER,         "takeover") \
 	X(RULE_CHANGED,     "rule_changed") \
+	X(WAL_FETCH,        "wal_fetch") \
 	X(SLOT_RELEASED,    "slot_released") \
 	X(LOGICAL_SLOTS_LOST, "logical_slots_lost") \
 	X(NODE_CRASHED,     "node_crashed") \

@@ -258,7 +258,9 @@ rg_notice_recruiting(const RgView *view, RgDecision *d)
 	rg_choose(view, m, m->term, d->leader, &choice);
 	if (choice.node < 0)
 	{
-		if (late)
+		if (choice.fetcher >= 0)
+			wait_for(d, choice.summary);
+		else if (late)
 			rg_notice_refuse(d, choice.summary);
 		return RG_INPUT_NOTHING;
 	}

@@ -254,6 +254,41 @@ plan_promises(const RgView *view, RgDecision *d)
 	}
 }
 
+/*
+ * The most advanced one must not, or can't, be promoted: somebody who can be fetches
+ * its WAL.  Only when every authority has ended: what it brings is finite then.
+ */
+static void
+plan_fetch(const RgView *view, RgDecision *d)
+{
+	const RgMemory *m = &d->memory;
+	const RgOp *op;
+	RgChoice	choice;
+	RgStep	   *step;
+
+	for (int i = 0; i < m->nnodes; i++)
+		if (m->nodes[i].must_end && !m->nodes[i].ended)
+			return;
+	if (rg_plan_waits_for_promises(view, d))
+		return;
+	rg_choose(view, m, m->term, d->leader, &choice);
+	if (choice.fetcher < 0)
+		return;
+	op = &view->nodes[choice.fetcher].ops[RG_STEP_FETCH];
+	/* done, and there was more to fetch than comes at a time */
+	if (!rg_op_may_try(op, m->term, view->now_ms, MANY) &&
+		!(rg_op_done(op, m->term) && view->now_ms - op->ended_ms >= 100))
+		return;
+	step = rg_decision_step(d, RG_STEP_FETCH, choice.fetcher, choice.source, m->term);
+	if (step == NULL)
+		return;
+	step->expect = view->nodes[choice.fetcher].promise.start;
+	step->until_lsn = choice.until;
+	if (op->term != m->term)
+		rg_decision_note(d, RG_EVENT_WAL_FETCH, choice.fetcher, 0, false, "term %lld: %.200s", (long long) m->term,
+						 choice.summary);
+}
+
 /* A standby that can't be asked right now, but shows that it is about to be back. */
 static bool
 is_on_its_way(const RgView *view, const RgMemory *m, int node)
@@ -459,6 +494,7 @@ rg_plan_failover(const RgView *view, RgDecision *d)
 		case RG_PHASE_RECRUITING:
 			plan_fences(view, d);
 			plan_promises(view, d);
+			plan_fetch(view, d);
 			if (!rg_plan_waits_for_promises(view, d) || d->memory.failover.planned)
 				plan_starts(view, d);
 			break;

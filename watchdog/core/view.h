@@ -197,6 +197,7 @@ typedef struct RgPromise
 	bool		complete;
 	RgRule		rule;			/* the newest one that it holds */
 	RgPosition	position;
+	uint64_t	held_lsn;		/* the end of its WAL, replayed or not; 0 = not known */
 	int64_t		promoting_term;
 	int			nterms;
 	RgTermEnd	terms[RG_TERMS_MAX];
