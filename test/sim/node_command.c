@@ -396,7 +396,8 @@ ask_promotion(World *w, int node)
 		return;
 	s->promote_asked = true;
 	stream_stop(w, node);
-	later(w, chance(w, 40) && !w->quiet ? 17 * SECOND : between(w, 3 * MS, 120 * MS), on_promoted, node,
+	/* in a story with a bound (fault.c) nothing else takes long */
+	later(w, chance(w, 40) && !w->quiet && w->c.plan < 5 ? 17 * SECOND : between(w, 3 * MS, 120 * MS), on_promoted, node,
 		  BY_STREAM)->life = s->life;
 }
 
