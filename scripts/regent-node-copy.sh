@@ -274,6 +274,7 @@ verb_copy() {
 
 # What the old directory has beyond the fork.  A copy is good without it, too.
 keep_before_copy() {
+	abort=: # the copy is whole, whoever listens
 	cd "$real" && open_directory || return 0
 	if $rewinding; then
 		read_mark || diverged_bytes=

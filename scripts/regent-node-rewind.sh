@@ -406,6 +406,10 @@ set_mark() {
 	rewinding=true own_state=$store middle=fail_half
 	sync .
 	unlock_node
+	# a service manager may have started it a moment before
+	killed=0 killed_pids=' '
+	kill_server
+	[ "$left" = 0 ] || give_up not_dead "$left processes of the server in $real do not die" 'look at them, or restart the host'
 }
 
 # A repeat: pg_rewind finds what it found the first time.

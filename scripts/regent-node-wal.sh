@@ -178,9 +178,9 @@ restore_segment() {
 		PATH=/usr/local/sbin:/usr/local/bin:$PATH
 		timeout -k 2 120 sh -c "$restore_line" </dev/null >/dev/null 2>&1 8>&- 9>&-
 	)
-	if [ $? = 0 ] && [ "$(stat -c %s pg_wal/RECOVERYXLOG 2>/dev/null)" = "$segment_size" ]; then
+	restore_status=$?
+	[ $restore_status = 0 ] && [ "$(stat -c %s pg_wal/RECOVERYXLOG 2>/dev/null)" = "$segment_size" ] &&
 		mv -T pg_wal/RECOVERYXLOG "pg_wal/$1" && return 0
-	fi
 	rm -f pg_wal/RECOVERYXLOG
 	return 1
 }
@@ -189,6 +189,7 @@ restore_segment() {
 need_segment() {
 	[ ! -e "pg_wal/$1" ] || return 0
 	[ -n "$restore_command" ] || return 1
+	progress recovery 0 0
 	restore_segment "$1" || return 1
 	fetched="$fetched $1"
 }
@@ -278,6 +279,20 @@ END {
 	if (commits > 100000) print "commits cut: the first 100000 are listed"
 }'
 
+# tell_while PID PHASE: a progress line a second while a child of ours works
+tell_while() {
+	now
+	said=$now
+	while kill -0 "$1" 2>/dev/null; do
+		sleep 0.02
+		now
+		[ "$now" -ge $((said + 90)) ] || continue
+		progress "$2" 0 0
+		said=$now
+	done
+	wait "$1"
+}
+
 # Reads all WAL beyond the fork; sets $diverged_to, $diverged_bytes,
 # $diverged_transactions, and $listing.
 read_diverged() {
@@ -287,9 +302,11 @@ read_diverged() {
 		[ "${entry#*:}" -le "$begin" ] || begin=${entry#*:}
 	done
 	lsn_text $begin
-	listing=$(
-		timeout -k 2 300 "$bin_directory/pg_waldump" -p pg_wal -t "$own_timeline" -s "$lsn" 2>/dev/null | awk "$summarize"
-	) || listing=
+	timeout -k 2 300 "$bin_directory/pg_waldump" -p pg_wal -t "$own_timeline" -s "$lsn" 2>/dev/null </dev/null 8>&- |
+		awk "$summarize" >"$real.regent-listing" 2>/dev/null 8>&- &
+	tell_while $! keep
+	listing=$(cat "$real.regent-listing" 2>/dev/null)
+	rm -f -- "$real.regent-listing"
 	diverged_to=$fork
 	case $listing in 'last '*) ;; *) listing='last - 0' ;; esac
 	read -r _ last_lsn last_length <<END
@@ -421,6 +438,7 @@ verb_keep_diverged() {
 	term=$1
 	shift
 	[ $# = 0 ] || check_source "$@"
+	abort=exit
 	open_own_directory
 	lock_siblings
 	check_state_of_node

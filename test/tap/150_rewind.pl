@@ -287,6 +287,11 @@ cell('clean', 'there');
 like(helper('rewind', source())->{detail} // '', qr/both are on timeline 5/, 'equal timelines are never rewound');
 ok($c->postmaster('n1'), 'and the standby runs on');
 cell('kill', 'archive');
+prepare('kill', 'there');
+ok(helper('start')->{ok}, 'a standby of nobody that runs');
+my $running = helper('rewind', source());
+is($running->{error}, undef, 'is stopped and rewound') or diag($running->{all});
+is_back('a running standby');
 cell('power', 'recycled', $no_wal);
 cell('kill', 'there', undef, 1);
 if ($all)
@@ -325,6 +330,17 @@ subtest 'killed at any point' => sub {
 	like(helper('rewind', source())->{detail}, qr/from timeline 4, and n2 is on timeline 5/, 'another timeline does not mend it');
 	spew($mark, $text);
 	ok(helper('keep-diverged', 5)->{diverged_bytes} > 0, 'what was given up is still known');
+
+	# a copy mends it as well, and as long as it may go back, the half one stays one
+	$a = helper('copy', source());
+	ok($a->{ok} && $a->{diverged_bytes} > 0, 'a copy beside it') or diag($a->{all});
+	$a = helper('swap', source());
+	ok($a->{ok}, 'swapped in') or diag($a->{all});
+	is($c->sql('n1', 'SHOW regent.node_name') . $c->sql('n1', 'SHOW port'), 'n1' . $c->node('n1')->{port}, 'with its own settings');
+	like(slurp(dir('n1') . '/regent.state'), qr/^node n1\n(?s:.*)^promise 5 /m, 'name and promise');
+	is(helper('rewind', source())->{error}, 'unsettled', 'no rewind meanwhile');
+	ok(helper('unswap')->{ok}, 'back');
+	cannot_start('after unswap');
 
 	$a = in_the_middle(sub {
 		my $f = helper('fence', 9);
