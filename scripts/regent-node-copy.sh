@@ -338,14 +338,15 @@ find_upstream() {
 	[ "$passfile" = - ] || upstream="$upstream passfile=$passfile"
 }
 
-# Makes the directory that we are in a standby of $upstream, with the state in $content.
+# Makes the directory that we are in a standby of $upstream, with the state in $content;
+# a new node has $own_settings, in place of the leader's $own_names.
 dress_standby() {
 	rm -f regent.state.tmp postmaster.pid postmaster.opts recovery.signal promote
 	sync_files= renames=
 	replace_file regent.state "$content"
 	standby_lines
-	filter_auto_conf "primary_conninfo primary_slot_name $recovery_names" \
-		"primary_conninfo = '$upstream'${nl}primary_slot_name = '$slot'$nl$standby_lines"
+	filter_auto_conf "${own_names-} primary_conninfo primary_slot_name $recovery_names" \
+		"${own_settings:+$own_settings$nl}primary_conninfo = '$upstream'${nl}primary_slot_name = '$slot'$nl$standby_lines"
 	replace_file postgresql.auto.conf "$auto_conf"
 	printf '' >standby.signal
 	sync_files="$sync_files standby.signal"

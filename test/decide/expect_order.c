@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "scene.h"
+#include "watchdog/core/enlist.h"
 #include "watchdog/core/lease.h"
 #include "watchdog/core/order.h"
 #include "watchdog/core/order_rule.h"
@@ -70,6 +71,28 @@ expect_order(Scene *s, const Line *line)
 		mismatch(s, line, "expected \"…%s…\", found \"%s\"", line->words[at + 1], why);
 }
 
+/* expect node-add NODE …; expect node-remove NODE [lost=yes] allowed|refused ["text"] */
+static void
+expect_nodes(Scene *s, const Line *line)
+{
+	const char *lost = line_get(line, "lost");
+	int			at = lost != NULL ? 4 : 3;
+	char		why[RG_TEXT_MAX] = "";
+	bool		refused;
+
+	if (line->nwords <= at || (strcmp(line->words[at], "allowed") != 0 && strcmp(line->words[at], "refused") != 0))
+		line_error(line, "expect %s NODE [lost=yes] allowed|refused [text]", line->words[1]);
+	if (strcmp(line->words[1], "node-add") == 0)
+		refused = rg_enlist_add_refusal(&s->view, &s->decision.memory, line->words[2], why) != NULL;
+	else
+		refused = rg_enlist_remove_refusal(&s->view, &s->decision.memory, line->words[2],
+										   lost != NULL && parse_bool(line, lost), why) != NULL;
+	if (refused != (strcmp(line->words[at], "refused") == 0))
+		mismatch(s, line, "expected that it is %s, found: %s", line->words[at], why);
+	else if (line->nwords > at + 1 && strstr(why, line->words[at + 1]) == NULL)
+		mismatch(s, line, "expected \"…%s…\", found \"%s\"", line->words[at + 1], why);
+}
+
 /* expect set durability|quorum VALUE allowed|refused ["text"]; expect voters n1,n2 [lost=n3] allowed|refused ["text"] */
 static void
 expect_wish(Scene *s, const Line *line)
@@ -125,6 +148,8 @@ scene_expect_order(Scene *s, const Line *line)
 		expect_order(s, line);
 	else if (strcmp(what, "set") == 0 || strcmp(what, "voters") == 0)
 		expect_wish(s, line);
+	else if (strcmp(what, "node-add") == 0 || strcmp(what, "node-remove") == 0)
+		expect_nodes(s, line);
 	else if (strcmp(what, "target") == 0)
 		expect_word(s, line, m->target);
 	else if (strcmp(what, "order") == 0)

@@ -211,8 +211,17 @@ invariant_of_step(const RgView *view, const RgDecision *d, const RgStep *step, c
 		case RG_STEP_CHECKPOINT:
 		case RG_STEP_FENCE_SQL:
 		case RG_STEP_STOP:
+			/* a node that was removed is told so: it has no vote any more */
+			if (step->kind == RG_STEP_FENCE_SQL && m->phase == RG_PHASE_STEADY && step->job != 0 &&
+				step->node != rule_leader && !rg_rule_has_voter(&m->rule, n->name))
+				break;
 			if (m->phase != RG_PHASE_SWITCHING)
 				return invariant_broken(buf, "%s of %s in phase %s", name, n->name, rg_phase_name(m->phase));
+			break;
+		case RG_STEP_CLONE:
+			if (step->node == rule_leader || rg_rule_has_voter(&m->rule, n->name) || step->job == 0 ||
+				step->leader != rule_leader || !rg_view_is_primary(view, rule_leader))
+				return invariant_broken(buf, "clone of %s, which votes, or from no primary", n->name);
 			break;
 		case RG_STEP_TAKEOVER:
 			if (!m->takeover || n->sql != RG_SQL_OTHER_WATCHDOG)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "scene.h"
+#include "watchdog/core/enlist.h"
 #include "watchdog/core/job.h"
 #include "watchdog/core/order.h"
 #include "watchdog/core/order_rule.h"
@@ -54,6 +55,16 @@ set_cascade(Scene *s, const Line *line)
 	RG_COPY(s->view.nodes[parse_node(line, s, name)].upstream, colon + 1);
 }
 
+/* guest=n4: the configuration has it, and nothing is known of it. */
+static void
+set_guest(Scene *s, const Line *line)
+{
+	const char *name = line_get(line, "guest");
+
+	if (name != NULL)
+		s->nodes[parse_node(line, s, name)].guest = true;
+}
+
 /* A healthy cluster: rule TERM, everybody streams from the leader, helpers have shown all. */
 static void
 make_healthy(Scene *s, const Line *line)
@@ -75,6 +86,9 @@ make_healthy(Scene *s, const Line *line)
 		RgNodeView *n = &s->view.nodes[i];
 		RgFacts    *f = &n->facts;
 
+		RG_COPY(s->memory.nodes[i].name, n->name);
+		if (s->nodes[i].guest)
+			continue;
 		f->valid = true;
 		f->in_recovery = i != first;
 		f->writable = i == first;
@@ -100,7 +114,6 @@ make_healthy(Scene *s, const Line *line)
 		n->probe.in_recovery = i != first;
 		s->nodes[i].upstream = i == first ? -1 : first;
 		f->receiver_streaming = i != first;
-		RG_COPY(s->memory.nodes[i].name, n->name);
 		s->memory.nodes[i].shown = f->start;
 		if (i == first)
 			s->memory.nodes[i].admitted = f->start;
@@ -412,6 +425,22 @@ change_order(Scene *s, const Line *line)
 		line_error(line, "the order was refused: %s", why);
 }
 
+/* node-add NODE; node-remove NODE [lost=yes] */
+static void
+change_nodes(Scene *s, const Line *line)
+{
+	static const char *const keys[] = {"lost", NULL};
+	const char *lost = line_get(line, "lost");
+	char		why[RG_TEXT_MAX];
+
+	if (line->nwords < 2)
+		line_error(line, "%s NODE", line->words[0]);
+	line_known(line, 2, keys);
+	if (strcmp(line->words[0], "node-add") == 0 ? !rg_enlist_add(&s->view, &s->memory, line->words[1], why)
+		: !rg_enlist_remove(&s->view, &s->memory, line->words[1], lost != NULL && parse_bool(line, lost), why))
+		line_error(line, "the order was refused: %s", why);
+}
+
 /* watchdog id=ID restored=yes: who we are, and whether our journal may be an old one */
 static void
 change_watchdog(Scene *s, const Line *line)
@@ -441,6 +470,7 @@ scene_change(Scene *s, const Line *line)
 	{
 		add_nodes(s, line);
 		set_cascade(s, line);
+		set_guest(s, line);
 		if (verb[1] == 'l')
 			make_healthy(s, line);
 	}
@@ -459,6 +489,8 @@ scene_change(Scene *s, const Line *line)
 		change_order(s, line);
 	else if (strcmp(verb, "set") == 0 || strcmp(verb, "voters") == 0)
 		change_wish(s, line);
+	else if (strcmp(verb, "node-add") == 0 || strcmp(verb, "node-remove") == 0)
+		change_nodes(s, line);
 	else if (strcmp(verb, "watchdog") == 0)
 		change_watchdog(s, line);
 	else if (strcmp(verb, "request-rebuild") == 0)

@@ -34,6 +34,7 @@ typedef struct SceneNode
 {
 	bool		beats;			/* its heartbeats arrive while its session is open */
 	bool		hears;			/* messages from its upstream arrive */
+	bool		guest;			/* of the configuration, but not of the cluster yet */
 	bool		hangs;			/* it is connected, and flushes nothing */
 	int			upstream;		/* index, -1 = none */
 	bool		sync;			/* counts as synchronous with its upstream */

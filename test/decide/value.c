@@ -73,7 +73,7 @@ parse_rule(const Line *line, const Scene *s, const char *text, RgRule *rule)
 	rule->lease_ms = s->view.settings.lease_ms;
 	RG_COPY(rule->watchdog, s->view.watchdog);
 	for (int i = 0; i < s->view.nnodes; i++)
-		if (s->view.nodes[i].upstream[0] == '\0')
+		if (s->view.nodes[i].upstream[0] == '\0' && !s->nodes[i].guest)
 			RG_COPY(rule->voters[rule->nvoters++], s->view.nodes[i].name);
 }
 

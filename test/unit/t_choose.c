@@ -215,6 +215,7 @@ test_choose_nobody_when_the_best_is_rebuilt(void **state)
 {
 	(void) state;
 	w.memory.jobs[0].id = 8;
+	w.memory.jobs[0].kind = RG_JOBKIND_REBUILD;
 	w.memory.jobs[0].state = RG_JOB_QUEUED;
 	snprintf(w.memory.jobs[0].node, sizeof(w.memory.jobs[0].node), "n2");
 	w.view.nodes[1].promise.position.lsn += 100;

@@ -66,6 +66,7 @@ static const StepWay ways[RG_STEP_COUNT] = {
 		60000},
 	[RG_STEP_FENCE_SQL] = {"SELECT regent.fence($1::uuid, $2::bigint, $3::bigint)", NULL, true, false, 5000},
 	[RG_STEP_STOP] = {NULL, "stop", false, false, STOP_DEADLINE_MS},
+	[RG_STEP_CLONE] = {NULL, "clone", true, true, 24 * 3600 * 1000},
 	[RG_STEP_TAKEOVER] = {"SELECT regent.takeover($1::uuid, $2::bigint, $3::uuid)", NULL, false, false, 5000},
 };
 
@@ -363,6 +364,7 @@ act_ssh(RgPending *p, const StepWay *way)
 	const char *words[WORDS_MAX];
 	char		term[24];
 	char		port[16];
+	char		own_port[16];
 	char		slot[RG_NAME_MAX + 16];
 	char		err[160];
 	int			k = 0;
@@ -373,6 +375,13 @@ act_ssh(RgPending *p, const StepWay *way)
 		words[k++] = term;
 	if (p->step.kind == RG_STEP_STOP)
 		words[k++] = "fast";
+	if (p->step.kind == RG_STEP_CLONE)
+	{
+		/* where the new server is to listen */
+		(void) snprintf(own_port, sizeof(own_port), "%d", n->port);
+		words[k++] = n->host;
+		words[k++] = own_port;
+	}
 	if (way->with_source)
 	{
 		const RgNodeConfig *leader = &c->config.nodes[p->step.leader];

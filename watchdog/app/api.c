@@ -13,6 +13,7 @@
 
 #include "orders.h"
 #include "status.h"
+#include "watchdog/core/enlist.h"
 #include "watchdog/core/explain.h"
 #include "watchdog/core/order.h"
 
@@ -194,6 +195,69 @@ post_takeover(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
 	}
 }
 
+static void
+post_node_add(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
+{
+	RgCluster  *c = arg;
+	const char *node = json_string_value(json_object_get(req->body, "node"));
+	char		why[RG_TEXT_MAX] = "";
+	int64_t		job = 0;
+	RgError		err;
+
+	if (node == NULL)
+		fail(reply, 400, "no node is named", "Name the node to add: {\"node\": \"n4\"}.");
+	else if (rg_orders_know_node(c, node, &err) < 0)
+		fail(reply, 409, err.message, err.hint);
+	else if (rg_enlist_add_refusal(&c->view, &c->memory, node, why) != NULL)
+		fail(reply, 409, why, "Nothing was changed.  See regent status.");
+	else if (!is_dry_run(req) && rg_orders_node_add(c, node, &job, &err) < 0)
+		fail(reply, 409, err.message, err.hint);
+	else
+	{
+		reply->status = 200;
+		reply->json = json_pack("{s:b,s:s,s:I}", "dry_run", is_dry_run(req) ? 1 : 0, "node", node, "job", (json_int_t) job);
+	}
+}
+
+static void
+post_node_remove(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
+{
+	RgCluster  *c = arg;
+	const char *node = json_string_value(json_object_get(req->body, "node"));
+	bool		lost = json_is_true(json_object_get(req->body, "lost"));
+	char		what[RG_TEXT_MAX] = "";
+	int64_t		job = 0;
+	RgError		err;
+
+	if (node == NULL)
+		fail(reply, 400, "no node is named", "Name the node to remove: {\"node\": \"n4\"}.");
+	else if (rg_enlist_remove_refusal(&c->view, &c->memory, node, lost, what) != NULL)
+		fail(reply, 409, what, "Nothing was changed.  See regent status.");
+	else if (!is_dry_run(req) && rg_orders_node_remove(c, node, lost, what, &job, &err) < 0)
+		fail(reply, 409, err.message, err.hint);
+	else
+	{
+		reply->status = 200;
+		reply->json = json_pack("{s:b,s:s,s:s,s:I}", "dry_run", is_dry_run(req) ? 1 : 0, "node", node, "what", what,
+								"job", (json_int_t) job);
+	}
+}
+
+static void
+post_reload(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
+{
+	RgError		err;
+
+	(void) req;
+	if (rg_cluster_reread(arg, &err) < 0)
+		fail(reply, 409, err.message, err.hint);
+	else
+	{
+		reply->status = 200;
+		reply->json = json_pack("{s:b}", "ok", 1);
+	}
+}
+
 /* /node/NAME/primary and /node/NAME/standby: the status code is the answer */
 static void
 get_node(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
@@ -240,6 +304,9 @@ static const RgHttpRoute control_routes[] = {
 	{"POST", "/v1/switchover", post_switchover},
 	{"POST", "/v1/failover", post_failover},
 	{"POST", "/v1/takeover", post_takeover},
+	{"POST", "/v1/node/add", post_node_add},
+	{"POST", "/v1/node/remove", post_node_remove},
+	{"POST", "/v1/reload", post_reload},
 	{"GET", "/node/", get_node},
 	{NULL, NULL, NULL}
 };

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "watchdog/core/enlist.h"
 #include "watchdog/core/job.h"
 #include "watchdog/core/order.h"
 
@@ -151,6 +152,64 @@ rg_orders_takeover(RgCluster *c, char *ret_what, RgError *err)
 	if (ret == 0)
 		rg_cluster_tell(c, RG_EVENT_TAKEOVER, -1, true,
 						"the operator says that no other watchdog acts on this cluster: %.180s", ret_what);
+	return ret;
+}
+
+/* The id of the job that an order has just queued for this node. */
+static int64_t
+newest_job(const RgCluster *c, const char *node)
+{
+	int64_t		id = 0;
+
+	for (int i = 0; i < RG_JOBS_MAX; i++)
+		if (c->memory.jobs[i].id > id && strcmp(c->memory.jobs[i].node, node) == 0)
+			id = c->memory.jobs[i].id;
+	return id;
+}
+
+int
+rg_orders_know_node(RgCluster *c, const char *node, RgError *err)
+{
+	return rg_config_node(&c->config, node) >= 0 ? 0 : rg_cluster_reread(c, err);
+}
+
+int
+rg_orders_node_add(RgCluster *c, const char *node, int64_t *ret_job, RgError *err)
+{
+	char		why[RG_TEXT_MAX] = "";
+	RgMemory   *m = copy_memory(c, err);
+	bool		is_accepted;
+	int			ret;
+
+	if (m == NULL)
+		return RGE_NOMEM;
+	is_accepted = rg_enlist_add(&c->view, m, node, why);
+	ret = settle(c, m, is_accepted, why, err);
+	if (ret == 0)
+	{
+		*ret_job = newest_job(c, node);
+		rg_cluster_tell(c, RG_EVENT_NODE_ADD, rg_view_find(&c->view, node), false, "%s is to be added to the cluster", node);
+	}
+	return ret;
+}
+
+int
+rg_orders_node_remove(RgCluster *c, const char *node, bool lost, char *ret_what, int64_t *ret_job, RgError *err)
+{
+	RgMemory   *m = copy_memory(c, err);
+	bool		is_accepted;
+	int			ret;
+
+	if (m == NULL)
+		return RGE_NOMEM;
+	is_accepted = rg_enlist_remove(&c->view, m, node, lost, ret_what);
+	ret = settle(c, m, is_accepted, ret_what, err);
+	if (ret == 0)
+	{
+		*ret_job = newest_job(c, node);
+		rg_cluster_tell(c, RG_EVENT_NODE_REMOVE, rg_view_find(&c->view, node), lost, "%s is to be removed%s", node,
+						lost ? ": the operator says that it is gone for ever" : "");
+	}
 	return ret;
 }
 

@@ -24,6 +24,16 @@ extern int	rg_orders_accept_loss(RgCluster *cluster, const char *node, char *ret
 /* Nodes that obey another watchdog shall obey this one; ret_what says which. */
 extern int	rg_orders_takeover(RgCluster *cluster, char *ret_what, RgError *err);
 
+/* Reads the configuration again if it does not know this node yet. */
+extern int	rg_orders_know_node(RgCluster *cluster, const char *node, RgError *err);
+
+/* Queues the addition of a node of the configuration; ret_job gets its id. */
+extern int	rg_orders_node_add(RgCluster *cluster, const char *node, int64_t *ret_job, RgError *err);
+
+/* And its removal; ret_what (RG_TEXT_MAX bytes) says what that means, or why not. */
+extern int	rg_orders_node_remove(RgCluster *cluster, const char *node, bool lost, char *ret_what,
+								  int64_t *ret_job, RgError *err);
+
 /* A request that a node told with its heartbeat: kind, node, id; may be told again and again. */
 extern void rg_orders_request(RgCluster *cluster, const char *kind, const char *node, int64_t id);
 

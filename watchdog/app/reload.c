@@ -77,6 +77,17 @@ move_set(const Move *move, int nnodes, uint32_t set)
 	return moved;
 }
 
+/* What each of its standbys has flushed stands by number, too. */
+static void
+move_flushed(const Move *move, int nnodes, uint64_t *flushed)
+{
+	uint64_t	old[RG_CORE_NODES_MAX];
+
+	memcpy(old, flushed, sizeof(old));
+	for (int i = 0; i < RG_CORE_NODES_MAX; i++)
+		flushed[i] = i < nnodes && move->from[i] >= 0 ? old[move->from[i]] : 0;
+}
+
 static void
 move_nodes(RgCluster *c, const RgConfig *config, Move *move)
 {
@@ -99,6 +110,7 @@ move_nodes(RgCluster *c, const RgConfig *config, Move *move)
 
 		f->streaming_from_us = move_set(move, config->nnodes, f->streaming_from_us);
 		f->sync_with_us = move_set(move, config->nnodes, f->sync_with_us);
+		move_flushed(move, config->nnodes, f->flushed_from_us);
 	}
 }
 

@@ -45,6 +45,7 @@ extern RgExit rg_cmd_rebuild(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_switchover(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_failover(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_takeover(RgCli *cli, int argc, char **argv);
+extern RgExit rg_cmd_node(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_uri(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_config(RgCli *cli, int argc, char **argv);
 

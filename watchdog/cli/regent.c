@@ -73,6 +73,21 @@ static const RgCommand commands[] = {
 	{"rebuild", "NODE [--wait]", "bring a dead or diverged node back by a fresh copy",
 		rg_cmd_rebuild,
 		"  --wait  show progress until the end; exit status 1 when the job fails\n"},
+	{"node", "add NODE [OPTION]... | remove NODE [OPTION]...",
+		"add a new standby, cloned from nothing, or take a node out of the cluster",
+		rg_cmd_node,
+		"add: the host has PostgreSQL and pg_regent installed, a section [NODE] in node.conf, and\n"
+		"our key.  Without a section [node NODE] in regent.conf one is written:\n"
+		"  --host ADDRESS       where the new server listens\n"
+		"  --port N, --ssh-host HOST, --ssh-port N, --priority N, --weight N, --upstream NODE\n"
+		"                       the other keys of a section\n"
+		"remove: its vote goes first, then it stops following, and its section is taken out.\n"
+		"  --lost          it is gone for ever and can't be told; the node's name is asked for\n"
+		"  --yes           do not ask\n"
+		"  --keep-section  leave regent.conf as it is\n"
+		"both:\n"
+		"  --dry-run  only tell whether it could be done now\n"
+		"  --no-wait  return when it has begun\n"},
 	{"uri", "[--dbname NAME] [--user NAME]", "print connection strings that find the primary, or a standby",
 		rg_cmd_uri,
 		"Works without a running regentd.\n"},

@@ -317,6 +317,7 @@ apply_voters(const RgView *view, const RgDecision *d, RgRule *rule)
 		return;
 	rule->nvoters = m->wish.nvoters;
 	rule->left_out = 0;
+	memset(rule->voters, 0, sizeof(rule->voters));
 	for (int i = 0; i < m->wish.nvoters; i++)
 	{
 		memcpy(rule->voters[i], m->wish.voters[i], sizeof(rule->voters[i]));

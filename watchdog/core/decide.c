@@ -13,6 +13,7 @@
 
 #include "change.h"
 #include "diagnose.h"
+#include "enlist.h"
 #include "handover.h"
 #include "job.h"
 #include "learn.h"
@@ -390,7 +391,7 @@ differs(const RgMemory *a, const RgMemory *b)
 			x->owes_lsn != y->owes_lsn || x->stale != y->stale || x->strayed != y->strayed ||
 			x->left_out != y->left_out || x->out_term != y->out_term || x->out_seq != y->out_seq ||
 			x->declared_lost != y->declared_lost ||
-			strcmp(x->intruder, y->intruder) != 0)
+			x->removed != y->removed || strcmp(x->intruder, y->intruder) != 0)
 			return true;
 	}
 	for (int i = 0; i < RG_JOBS_MAX; i++)
@@ -446,6 +447,7 @@ rg_decide(const RgView *view, const RgMemory *before, RgDecision *ret)
 		{
 			rg_rejoin_plan(view, ret);
 			rg_job_plan(view, ret);
+			rg_enlist_plan(view, ret);
 			rg_change_plan_rule(view, ret);
 		}
 	}

@@ -423,7 +423,7 @@ rg_job_plan(const RgView *view, RgDecision *d)
 	{
 		RgJob	   *job = &d->memory.jobs[i];
 
-		if (job->kind == RG_JOBKIND_SWITCHOVER)
+		if (job->kind != RG_JOBKIND_REBUILD)
 			continue;
 		if (job->state == RG_JOB_RUNNING)
 			running = job;

@@ -28,7 +28,7 @@ rg_memory_job(RgMemory *memory, const char *node)
 	{
 		RgJob	   *job = &memory->jobs[i];
 
-		if (job->id != 0 && job->kind != RG_JOBKIND_SWITCHOVER && strcmp(job->node, node) == 0 &&
+		if (job->id != 0 && job->kind == RG_JOBKIND_REBUILD && strcmp(job->node, node) == 0 &&
 			(job->state == RG_JOB_QUEUED || job->state == RG_JOB_RUNNING))
 			return job;
 	}
@@ -42,7 +42,7 @@ rg_memory_is_rebuilding(const RgMemory *memory, const char *node)
 	{
 		const RgJob *job = &memory->jobs[i];
 
-		if (job->id != 0 && job->kind != RG_JOBKIND_SWITCHOVER && strcmp(job->node, node) == 0 &&
+		if (job->id != 0 && job->kind == RG_JOBKIND_REBUILD && strcmp(job->node, node) == 0 &&
 			(job->state == RG_JOB_QUEUED ||
 			 (job->state == RG_JOB_RUNNING && job->phase != RG_JOBPHASE_VERIFY && job->phase != RG_JOBPHASE_SETTLE)))
 			return true;

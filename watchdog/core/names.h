@@ -89,7 +89,8 @@
 	X(FENCE_SQL,   "fence over SQL") \
 	X(STOP,        "stop") \
 	X(TAKEOVER,    "takeover") \
-	X(FETCH,       "fetch")
+	X(FETCH,       "fetch") \
+	X(CLONE,       "clone")
 
 /* What people read in `regent events` and in the log. */
 #define RG_EVENTS(X) \
@@ -135,7 +136,13 @@
 	X(LOGICAL_SLOTS_LOST, "logical_slots_lost") \
 	X(NODE_CRASHED,     "node_crashed") \
 	X(DISK_STATE,       "disk_state") \
-	X(HANDOVER,         "handover")
+	X(HANDOVER,         "handover") \
+	X(NODE_ADD,         "node_add") \
+	X(NODE_ADDED,       "node_added") \
+	X(NODE_ADD_FAILED,  "node_add_failed") \
+	X(NODE_REMOVE,      "node_remove") \
+	X(NODE_REMOVED,     "node_removed") \
+	X(NODE_REMOVE_FAILED, "node_remove_failed")
 
 /* States of a node, as status shows them. */
 #define RG_NODE_STATES(X) \
@@ -161,7 +168,9 @@
 #define RG_JOB_KINDS(X) \
 	X(UNKNOWN,    "unknown") \
 	X(REBUILD,    "rebuild") \
-	X(SWITCHOVER, "switchover")
+	X(SWITCHOVER, "switchover") \
+	X(ADD,        "add") \
+	X(REMOVE,     "remove")
 
 #define RG_JOB_PHASES(X) \
 	X(NONE,   "none") \
@@ -170,7 +179,12 @@
 	X(VERIFY, "verify") \
 	X(SETTLE, "settle") \
 	X(UNDO,   "undo") \
-	X(CLEAN,  "clean up")
+	X(CLEAN,  "clean up") \
+	X(CLONE,  "clone") \
+	X(JOIN,   "join") \
+	X(VOTE,   "vote") \
+	X(LEAVE,  "leave") \
+	X(PARK,   "park")
 
 #define RG_DIAG_ENUM(id, name, text) RG_DIAG_##id,
 #define RG_PHASE_ENUM(id, name) RG_PHASE_##id,

@@ -49,8 +49,10 @@ cluster_trouble(const RgView *view, const RgMemory *m, int leader, char *why)
 	for (int i = 0; i < RG_JOBS_MAX; i++)
 		if (m->jobs[i].id != 0 && m->jobs[i].state == RG_JOB_RUNNING)
 		{
-			rg_text(why, RG_TEXT_MAX, "%s is being rebuilt from %s: wait until that is done (regent status)",
-					m->jobs[i].node, m->rule.leader);
+			rg_text(why, RG_TEXT_MAX, "%s is being %s%s: wait until that is done (regent status)", m->jobs[i].node,
+					m->jobs[i].kind == RG_JOBKIND_ADD ? "added"
+					: m->jobs[i].kind == RG_JOBKIND_REMOVE ? "removed" : "rebuilt from ",
+					m->jobs[i].kind == RG_JOBKIND_REBUILD ? m->rule.leader : "");
 			return why;
 		}
 	n = &view->nodes[leader];

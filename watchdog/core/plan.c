@@ -320,8 +320,8 @@ rg_plan_waits_for_promises(const RgView *view, const RgDecision *d)
 		return false;
 	for (int i = 0; i < view->nnodes; i++)
 	{
-		/* a cascading node has no vote: nobody waits for it */
-		if (rg_upstream_cascades(view, &d->memory, i))
+		/* who has no vote is not waited for */
+		if (rg_upstream_is_guest(view, &d->memory, i))
 			continue;
 		if (is_on_its_way(view, &d->memory, i))
 			return true;

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "choose.h"
+#include "enlist.h"
 #include "job.h"
 #include "learn.h"
 #include "phase.h"
@@ -148,6 +149,11 @@ rg_rejoin_states(const RgView *view, RgDecision *d)
 		{
 			state = RG_STATE_REBUILDING;
 			rg_text(why, RG_TEXT_MAX, "%s: %.200s", rg_job_phase_name(job->phase), job->message);
+		}
+		else if (rg_enlist_is_cloning(&d->memory, view->nodes[i].name))
+		{
+			state = RG_STATE_REBUILDING;
+			rg_text(why, RG_TEXT_MAX, "is being added");
 		}
 		else if (rg_view_answers(view, i))
 			state = state_of_answering(view, d, i, why);
@@ -393,6 +399,8 @@ is_in_the_hands_of_a_job(RgMemory *memory, const char *node)
 {
 	const RgJob *job = rg_memory_job(memory, node);
 
+	if (rg_enlist_is_cloning(memory, node))
+		return true;
 	return job != NULL && job->phase != RG_JOBPHASE_VERIFY && job->phase != RG_JOBPHASE_SETTLE;
 }
 
@@ -409,7 +417,11 @@ rg_rejoin_plan(const RgView *view, RgDecision *d)
 	{
 		if (i == d->leader || is_in_the_hands_of_a_job(&d->memory, view->nodes[i].name))
 			continue;
-		if (rg_view_is_standby(view, i))
+		if (rg_view_is_standby(view, i) && !rg_enlist_is_ours(view, &d->memory, i))
+			rg_text(d->reasons[i], RG_TEXT_MAX,
+					"was removed from the cluster: take its section out of the configuration, or regent node add %s",
+					view->nodes[i].name);
+		else if (rg_view_is_standby(view, i))
 			plan_standby(view, d, i);
 		else if (rg_view_is_primary(view, i) || is_stale_and_silent(view, d, i))
 			plan_stale_primary(view, d, i);

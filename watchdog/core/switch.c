@@ -108,7 +108,7 @@ missing_promise(const RgView *view, const RgMemory *m, int leader, int target)
 {
 	for (int i = 0; i < view->nnodes; i++)
 		if (i != leader && i != target && rg_view_is_standby(view, i) &&
-			!rg_upstream_cascades(view, m, i) && !rg_is_recruited(view, i, m->term))
+			!rg_upstream_is_guest(view, m, i) && !rg_is_recruited(view, i, m->term))
 			return i;
 	return -1;
 }

@@ -15,12 +15,20 @@
 
 #include <string.h>
 
+#include "enlist.h"
+
 #define PATIENCE_MS 5000
 
 bool
 rg_upstream_cascades(const RgView *view, const RgMemory *memory, int node)
 {
 	return view->nodes[node].upstream[0] != '\0' && !rg_rule_has_voter(&memory->rule, view->nodes[node].name);
+}
+
+bool
+rg_upstream_is_guest(const RgView *view, const RgMemory *memory, int node)
+{
+	return memory->rule.nvoters > 0 && !rg_rule_has_voter(&memory->rule, view->nodes[node].name);
 }
 
 static bool
@@ -100,6 +108,8 @@ rg_upstream_text(const RgView *view, const RgMemory *memory, int node, char *buf
 	const char *name = view->nodes[node].upstream;
 
 	buf[0] = '\0';
+	if (rg_upstream_is_guest(view, memory, node) && name[0] == '\0')
+		rg_text(buf, RG_TEXT_MAX, "has no vote: regent node add %s gives it one", view->nodes[node].name);
 	if (!rg_upstream_cascades(view, memory, node) || memory->nodes[node].cascades ||
 		strcmp(name, memory->rule.leader) == 0)
 		return;
@@ -116,7 +126,7 @@ rg_upstream_slots(const RgView *view, const RgMemory *memory, int node)
 	for (int i = 0; i < view->nnodes; i++)
 	{
 		/* where it streams, or did so when last seen: a slot in use is not dropped */
-		if (i != node && rg_upstream_cascades(view, memory, i) &&
+		if (i != node && rg_enlist_needs_slot(view, memory, i) &&
 			(rg_upstream_source(view, memory, i) == node || streams_from(view, node, i)))
 			slots |= (uint32_t) 1 << i;
 	}

@@ -10,6 +10,9 @@
 /* It has an upstream and no vote; a voter stays with the leader whatever is configured. */
 extern bool rg_upstream_cascades(const RgView *view, const RgMemory *memory, int node);
 
+/* It has no vote: it cascades, is just being added, or does not belong to the cluster. */
+extern bool rg_upstream_is_guest(const RgView *view, const RgMemory *memory, int node);
+
 /* Which upstreams can be followed; once a round, when the leader is known. */
 extern void rg_upstream_learn(const RgView *view, RgDecision *d);
 
