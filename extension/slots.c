@@ -21,9 +21,10 @@
  *
  * Slots are changed in place, under their spinlock: one that is taken while its
  * standby connects would cost that standby a retry interval.  Only those that the
- * server has invalidated are taken, to be dropped and made anew.  Those of nodes that
- * are no voters are made and dropped in guests.c and kept in bounds here; slots with
- * other names are never touched.
+ * server has invalidated are taken, to be dropped and made anew, and what came along
+ * with a copy under our own name.  Those of nodes that are no voters are made and
+ * dropped in guests.c and kept in bounds here; slots with other names are never
+ * touched.
  */
 #include "postgres.h"
 
@@ -342,11 +343,38 @@ rg_slots_create_missing(const RgRule *rule)
 
 /* ------------------------------------------------ dropping */
 
+/*
+ * Why this slot is of no use; NULL = it is, or somebody uses it.  One that bears our
+ * own name came with a copy of another node: nobody streams from himself.
+ */
+static const char *
+why_useless(const Pass *pass, ReplicationSlot *slot)
+{
+	const char *name = NameStr(slot->data.name);
+	const char *node = slot_node(slot);
+	bool		is_idle;
+	bool		is_lost;
+
+	SpinLockAcquire(&slot->mutex);
+	is_idle = slot->active_pid == 0;
+	is_lost = rg_compat_slot_is_lost(slot);
+	SpinLockRelease(&slot->mutex);
+	if (!is_idle || !SlotIsPhysical(slot))
+		return NULL;
+	if (strncmp(name, SLOT_PREFIX, strlen(SLOT_PREFIX)) == 0 &&
+		strcmp(name + strlen(SLOT_PREFIX), rg_node_name) == 0)
+		return "It came with a copy of another node: this node does not stream from itself.";
+	if (node == NULL || !is_lost || (!is_voter(pass->rule, node) && find_owner(pass, node) == NULL))
+		return NULL;
+	return "The server had invalidated it, since it kept more than max_slot_wal_keep_size. It is made anew.";
+}
+
 int
-rg_slots_drop_lost(const RgRule *rule)
+rg_slots_drop_useless(const RgRule *rule)
 {
 	Pass	   *pass = palloc(sizeof(Pass));
-	char		nodes[RG_VOTERS_MAX][RG_NAME_SIZE];
+	char		names[RG_VOTERS_MAX][NAMEDATALEN];
+	const char *why[RG_VOTERS_MAX];
 	int			count = 0;
 
 	begin_pass(pass, rule);
@@ -354,30 +382,23 @@ rg_slots_drop_lost(const RgRule *rule)
 	for (int i = 0; i < max_replication_slots && count < RG_VOTERS_MAX; i++)
 	{
 		ReplicationSlot *slot = &ReplicationSlotCtl->replication_slots[i];
-		const char *node = slot->in_use ? slot_node(slot) : NULL;
-		bool		is_lost;
 
-		if (node == NULL || (!is_voter(rule, node) && find_owner(pass, node) == NULL))
+		if (!slot->in_use || (why[count] = why_useless(pass, slot)) == NULL)
 			continue;
-		SpinLockAcquire(&slot->mutex);
-		is_lost = slot->active_pid == 0 && rg_compat_slot_is_lost(slot);
-		SpinLockRelease(&slot->mutex);
-		if (is_lost)
-			strlcpy(nodes[count++], node, RG_NAME_SIZE);
+		strlcpy(names[count++], NameStr(slot->data.name), NAMEDATALEN);
 	}
 	LWLockRelease(ReplicationSlotControlLock);
 
 	for (int i = 0; i < count; i++)
 	{
-		char		name[NAMEDATALEN];
+		const char *node = names[i] + strlen(SLOT_PREFIX);
 
-		snprintf(name, sizeof(name), SLOT_PREFIX "%s", nodes[i]);
-		ReplicationSlotDrop(name, true);
+		ReplicationSlotDrop(names[i], true);
 		ereport(LOG,
-				(errmsg("pg_regent drops replication slot \"%s\" and makes it anew", name),
-				 errdetail("The server had invalidated it: it kept more than max_slot_wal_keep_size.")));
-		if (!pass->in_recovery)
-			note_released(nodes[i], pass->redo);
+				(errmsg("pg_regent dropped replication slot \"%s\"", names[i]),
+				 errdetail("%s", why[i])));
+		if (!pass->in_recovery && strcmp(node, rg_node_name) != 0)
+			note_released(node, pass->redo);
 	}
 	pfree(pass);
 	return count;

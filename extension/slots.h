@@ -30,9 +30,9 @@ extern void rg_slots_keep_wal(const RgRule *rule);
 extern void rg_slots_look_after(const RgRule *rule);
 
 /*
- * Drops unused slots of our own that the server has invalidated, to be made anew; how
- * many.
+ * Drops unused slots of our own that are of no use: invalidated by the server, to be
+ * made anew, or our own node's.  Returns how many.
  */
-extern int	rg_slots_drop_lost(const RgRule *rule);
+extern int	rg_slots_drop_useless(const RgRule *rule);
 
 #endif							/* RG_SLOTS_H */

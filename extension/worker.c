@@ -274,9 +274,9 @@ look_after_slots(void)
 	/* a stale primary would only keep WAL that nobody may fetch */
 	if (slots_in_recovery || strcmp(state->rule.leader, rg_node_name) == 0)
 	{
-		(void) rg_slots_drop_lost(&state->rule);
-		made = rg_slots_create_missing(&state->rule);
+		(void) rg_slots_drop_useless(&state->rule);
 		rg_slots_look_after(&state->rule);
+		made = rg_slots_create_missing(&state->rule);
 	}
 	slots_are_well = true;
 	if (made > 0)
