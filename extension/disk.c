@@ -241,7 +241,7 @@ try_writes(const char **ret_place)
 		if (strncmp(places[i].path, "pg_tblspc", 9) == 0)
 			continue;
 		snprintf(path, sizeof(path), "%s/" PROBE_FILE, places[i].path);
-		error = write_and_sync(path, is_turn || places[i].free_bytes < 2 * places[i].limit);
+		error = write_and_sync(path, is_turn || places[i].free_bytes < Max(2 * places[i].limit, wal_segment_size));
 		*ret_place = places[i].name;
 	}
 	return error;

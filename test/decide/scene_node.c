@@ -27,10 +27,6 @@ static const Word postmaster_words[] = {
 	{"unknown", RG_PM_UNKNOWN}, {"alive", RG_PM_ALIVE}, {"frozen", RG_PM_FROZEN},
 	{"absent", RG_PM_ABSENT}, {NULL, 0}
 };
-static const Word disk_words[] = {
-	{"unknown", RG_DISKV_UNKNOWN}, {"ok", RG_DISKV_OK}, {"full", RG_DISKV_FULL},
-	{"failing", RG_DISKV_FAILING}, {"hung", RG_DISKV_HUNG}, {NULL, 0}
-};
 static void
 change_sql(Scene *s, const Line *line, int node)
 {
@@ -144,7 +140,11 @@ change_facts(Scene *s, const Line *line, int node)
 	if ((v = line_get(line, "rule_watchdog")) != NULL)
 		RG_COPY(f->rule.watchdog, v);
 	if ((v = line_get(line, "disk")) != NULL)
-		f->disk = (RgDiskView) parse_word(line, disk_words, v);
+	{
+		f->disk = rg_disk_find(v);
+		if (strcmp(rg_disk_name(f->disk), v) != 0)
+			line_error(line, "no such state of a disk: %s", v);
+	}
 	if ((v = line_get(line, "disk_text")) != NULL)
 		RG_COPY(f->disk_text, v);
 	if ((v = line_get(line, "crash_restarts")) != NULL)

@@ -195,6 +195,8 @@ test_names_are_found_again(void **state)
 		assert_int_equal(rg_job_state_find(rg_job_state_name((RgJobState) i)), i);
 	for (int i = 0; i < RG_JOBPHASE_COUNT; i++)
 		assert_int_equal(rg_job_phase_find(rg_job_phase_name((RgJobPhase) i)), i);
+	for (int i = 0; i < RG_DISKV_COUNT; i++)
+		assert_int_equal(rg_disk_find(rg_disk_name((RgDiskView) i)), i);
 	assert_int_equal(rg_phase_find("no such phase"), 0);
 	assert_string_equal(rg_phase_name((RgPhase) 99), rg_phase_name((RgPhase) 0));
 }

@@ -213,22 +213,13 @@ take_gate(const PGresult *res, RgHeartbeat *hb)
 	f->intruder_age_ms = column_int(res, "intruder_age_ms", -1);
 }
 
-static RgDiskView
-disk_view(const char *word)
-{
-	return strcmp(word, "ok") == 0 ? RG_DISKV_OK
-		: strcmp(word, "full") == 0 ? RG_DISKV_FULL
-		: strcmp(word, "failing") == 0 ? RG_DISKV_FAILING
-		: strcmp(word, "hung") == 0 ? RG_DISKV_HUNG : RG_DISKV_UNKNOWN;
-}
-
 static void
 take_disk(const PGresult *res, RgFacts *f)
 {
 	char		state[16];
 
 	column_text(res, "disk_state", state, sizeof(state));
-	f->disk = disk_view(state);
+	f->disk = rg_disk_find(state);
 	f->disk_free_bytes = column_int(res, "disk_free_bytes", -1);
 	f->disk_hung_ms = column_int(res, "disk_hung_ms", 0);
 	column_text(res, "disk_text", f->disk_text, sizeof(f->disk_text));

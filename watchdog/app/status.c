@@ -81,12 +81,7 @@ gate_name(const RgView *view, int i)
 static json_t *
 disk_json(const RgFacts *f)
 {
-	static const char *const words[] = {
-		[RG_DISKV_UNKNOWN] = "unknown",[RG_DISKV_OK] = "ok",[RG_DISKV_FULL] = "full",
-		[RG_DISKV_FAILING] = "failing",[RG_DISKV_HUNG] = "hung"
-	};
-
-	return json_pack("{s:s,s:o,s:I,s:s}", "state", words[f->disk], "free_bytes",
+	return json_pack("{s:s,s:o,s:I,s:s}", "state", rg_disk_name(f->disk), "free_bytes",
 					 f->disk == RG_DISKV_UNKNOWN ? json_null() : json_integer(f->disk_free_bytes),
 					 "hung_ms", (json_int_t) f->disk_hung_ms, "text", f->disk_text);
 }

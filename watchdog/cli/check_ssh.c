@@ -142,7 +142,7 @@ judge_answer(RgCheck *check, int node, const json_t *answer)
 		rg_check_say(check, RG_FINDING_OK, name, "its host runs under a hypervisor: one that pauses it stops its clock, and with "
 					 "durability = async it may acknowledge writes for a lease after it goes on");
 	if (free_bytes >= 0 && total_bytes > 0 && free_bytes < total_bytes / 10)
-		rg_check_say(check, RG_FINDING_WARNING, name, "only %s are free on the data directory's disk"
+		rg_check_say(check, RG_FINDING_WARNING, name, "only %s are free on the disk of the data directory, or of its WAL"
 					 "\tmake room: a rebuild keeps the old directory until the copy streams",
 					 rg_text_bytes(free_bytes, size, sizeof(size)));
 }

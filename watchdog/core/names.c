@@ -17,6 +17,7 @@ static const char *const input_names[] = {RG_INPUTS(RG_TEXT_2)};
 static const char *const step_names[] = {RG_STEPS(RG_TEXT_2)};
 static const char *const event_names[] = {RG_EVENTS(RG_TEXT_2)};
 static const char *const node_state_names[] = {RG_NODE_STATES(RG_TEXT_2)};
+static const char *const disk_names[] = {RG_DISKS(RG_TEXT_2)};
 static const char *const job_state_names[] = {RG_JOB_STATES(RG_TEXT_2)};
 static const char *const job_kind_names[] = {RG_JOB_KINDS(RG_TEXT_2)};
 static const char *const job_phase_names[] = {RG_JOB_PHASES(RG_TEXT_2)};
@@ -76,6 +77,18 @@ const char *
 rg_node_state_name(RgNodeState s)
 {
 	return pick(node_state_names, RG_STATE_COUNT, (int) s);
+}
+
+const char *
+rg_disk_name(RgDiskView d)
+{
+	return pick(disk_names, RG_DISKV_COUNT, (int) d);
+}
+
+RgDiskView
+rg_disk_find(const char *name)
+{
+	return (RgDiskView) find(disk_names, RG_DISKV_COUNT, name);
 }
 
 const char *

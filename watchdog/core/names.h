@@ -157,6 +157,14 @@
 	X(UNREACHABLE,   "unreachable") \
 	X(DEAD,          "dead")
 
+/* How a node's disks are, in the words of node_status(). */
+#define RG_DISKS(X) \
+	X(UNKNOWN, "unknown") \
+	X(OK,      "ok") \
+	X(FULL,    "full") \
+	X(FAILING, "failing") \
+	X(HUNG,    "hung")
+
 #define RG_JOB_STATES(X) \
 	X(UNKNOWN,   "unknown") \
 	X(QUEUED,    "queued") \
@@ -192,6 +200,7 @@
 #define RG_STEP_ENUM(id, name) RG_STEP_##id,
 #define RG_EVENT_ENUM(id, name) RG_EVENT_##id,
 #define RG_STATE_ENUM(id, name) RG_STATE_##id,
+#define RG_DISK_ENUM(id, name) RG_DISKV_##id,
 #define RG_JOB_ENUM(id, name) RG_JOB_##id,
 #define RG_JOBKIND_ENUM(id, name) RG_JOBKIND_##id,
 #define RG_JOBPHASE_ENUM(id, name) RG_JOBPHASE_##id,
@@ -202,6 +211,7 @@ typedef enum RgInput { RG_INPUTS(RG_INPUT_ENUM) RG_INPUT_COUNT } RgInput;
 typedef enum RgStepKind { RG_STEPS(RG_STEP_ENUM) RG_STEP_COUNT } RgStepKind;
 typedef enum RgEvent { RG_EVENTS(RG_EVENT_ENUM) RG_EVENT_COUNT } RgEvent;
 typedef enum RgNodeState { RG_NODE_STATES(RG_STATE_ENUM) RG_STATE_COUNT } RgNodeState;
+typedef enum RgDiskView { RG_DISKS(RG_DISK_ENUM) RG_DISKV_COUNT } RgDiskView;
 typedef enum RgJobState { RG_JOB_STATES(RG_JOB_ENUM) RG_JOB_COUNT } RgJobState;
 typedef enum RgJobKind { RG_JOB_KINDS(RG_JOBKIND_ENUM) RG_JOBKIND_COUNT } RgJobKind;
 typedef enum RgJobPhase { RG_JOB_PHASES(RG_JOBPHASE_ENUM) RG_JOBPHASE_COUNT } RgJobPhase;
@@ -213,6 +223,7 @@ extern const char *rg_input_name(RgInput i);
 extern const char *rg_step_name(RgStepKind s);
 extern const char *rg_event_name(RgEvent e);
 extern const char *rg_node_state_name(RgNodeState s);
+extern const char *rg_disk_name(RgDiskView d);
 extern const char *rg_job_state_name(RgJobState s);
 extern const char *rg_job_phase_name(RgJobPhase p);
 extern const char *rg_job_kind_name(RgJobKind k);
@@ -220,6 +231,7 @@ extern const char *rg_job_kind_name(RgJobKind k);
 /* The value of a printed name, or 0 (unknown, nothing) when there is none. */
 extern RgDiagnosis rg_diagnosis_find(const char *name);
 extern RgPhase rg_phase_find(const char *name);
+extern RgDiskView rg_disk_find(const char *name);
 extern RgStepKind rg_step_find(const char *name);
 extern RgJobState rg_job_state_find(const char *name);
 extern RgJobPhase rg_job_phase_find(const char *name);

@@ -57,16 +57,6 @@ typedef enum RgGateView
 	RG_GATEV_OFF
 } RgGateView;
 
-/* How a node's disks are, in the words of node_status(). */
-typedef enum RgDiskView
-{
-	RG_DISKV_UNKNOWN = 0,
-	RG_DISKV_OK,
-	RG_DISKV_FULL,
-	RG_DISKV_FAILING,			/* a write fails for another reason */
-	RG_DISKV_HUNG				/* a write does not end */
-} RgDiskView;
-
 /* The last good answer to a heartbeat. */
 typedef struct RgFacts
 {
