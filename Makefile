@@ -60,11 +60,15 @@ install: all
 	$(INSTALL) -m 644 scripts/regentd.service $(DESTDIR)$(unitdir)/regentd.service
 
 # What a database host needs beside the extension.
-install-node:
+install-node: regent-copy
 	$(INSTALL) -d $(DESTDIR)$(prefix)/bin $(DESTDIR)$(prefix)/lib/regent $(DESTDIR)$(sysconfdir)/regent
 	$(INSTALL) -m 755 scripts/regent-node $(DESTDIR)$(prefix)/bin/regent-node
 	$(INSTALL) -m 644 $(wildcard scripts/regent-node-*.sh) $(DESTDIR)$(prefix)/lib/regent
+	$(INSTALL) -m 755 watchdog/build/regent-copy $(DESTDIR)$(prefix)/lib/regent/regent-copy
 	$(INSTALL) -m 644 scripts/node.conf.sample $(DESTDIR)$(sysconfdir)/regent/node.conf.sample
+
+regent-copy:
+	$(MAKE) -C watchdog BUILD=build build/regent-copy
 
 lint:
 	scripts/lint
@@ -73,4 +77,4 @@ clean:
 	$(MAKE) -C watchdog clean
 	-$(MAKE) -C extension clean
 
-.PHONY: sim all watchdog extension unit check demo bench chaos installcheck install install-node lint clean
+.PHONY: regent-copy sim all watchdog extension unit check demo bench chaos installcheck install install-node lint clean

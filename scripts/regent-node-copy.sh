@@ -59,6 +59,23 @@ source_psql() {
 	timeout -k 2 15 "$bin_directory/psql" -w -X -A -t -d "$conninfo $1" -c "$2" 2>&1 </dev/null
 }
 
+# server_setting NAME [WORDS...]: sets $setting as the server would read it
+server_setting() {
+	setting_name=$1
+	shift
+	[ -z "$config_file" ] || set -- -c "config_file=$config_file" "$@"
+	setting=$(timeout -k 2 10 "$bin_directory/postgres" -D "$real" "$@" -C "$setting_name" 2>/dev/null) || setting=
+}
+
+# $source_database: the one that the watchdog uses, too
+find_database() {
+	server_setting regent.database
+	source_database=${setting:-postgres}
+	case $source_database in
+	*[!A-Za-z0-9_.-]*) source_database=postgres ;;
+	esac
+}
+
 # The identity of the source and its timeline ($source_now), asked over the replication protocol
 check_source_system() {
 	conninfo="host=$host port=$source_port user=$user connect_timeout=10 tcp_user_timeout=30000 keepalives_idle=5 keepalives_interval=5 keepalives_count=4 application_name=regent_${verb%-*}_$node"
@@ -101,10 +118,17 @@ copy_fail() {
 	fail "$@"
 }
 
-# copy_start RATE_KB.  Own process group: its second process, which receives WAL, dies with it.  If
-# this shell is killed, the kernel kills pg_basebackup.
-copy_start() {
+# copy_run COMMAND...: in a process group of its own, so that a second process of
+# it, which receives WAL, dies with it.  If this shell is killed, the kernel kills
+# the command.
+copy_run() {
 	printf '' >"$real.regent-copy-log" || fail no_permission "can't write beside $real" "let $(id -un) write in ${real%/*}"
+	setsid setpriv --pdeathsig KILL -- "$@" </dev/null >>"$real.regent-copy-log" 2>&1 &
+	copy_pid=$!
+}
+
+# copy_start RATE_KB
+copy_start() {
 	[ "$1" = 0 ] && shift || set -- --max-rate="$1"
 	set -f
 	IFS=$nl
@@ -112,10 +136,9 @@ copy_start() {
 	set -- "$@" $place_words
 	unset IFS
 	set +f
-	setsid setpriv --pdeathsig KILL -- "$bin_directory/pg_basebackup" "$@" -D "$new" -d "$conninfo" \
+	copy_run "$bin_directory/pg_basebackup" "$@" -D "$new" -d "$conninfo" \
 		-X stream --checkpoint=fast --no-password --progress --status-interval=1 \
-		--label="pg_regent copy for $node" </dev/null >/dev/null 2>>"$real.regent-copy-log" &
-	copy_pid=$!
+		--label="pg_regent copy for $node"
 }
 
 # read_progress: sets $bytes, $total, $lines and $spaces from what pg_basebackup or
@@ -206,6 +229,7 @@ check_copy() {
 		copy_fail wrong_source "$host:$source_port is node $st_node, not $leader" 'correct host and port in regent.conf'
 }
 
+# Everything up to the first byte; copy and delta differ only in what they run then.
 begin_copy() {
 	term=$1
 	shift

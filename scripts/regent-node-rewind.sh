@@ -33,15 +33,6 @@ source_facts="SELECT pg_is_in_recovery(), current_setting('server_version_num'):
    'pg_read_binary_file(text)', 'pg_read_binary_file(text,bigint,bigint,boolean)')),
  (SELECT string_agg(oid::text, ' ') FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global'))"
 
-# $source_database: the one that the watchdog uses, too
-find_database() {
-	server_setting regent.database
-	source_database=${setting:-postgres}
-	case $source_database in
-	*[!A-Za-z0-9_.-]*) source_database=postgres ;;
-	esac
-}
-
 cannot() {
 	fail not_possible "$1" "${2:-regent rebuild $node: a copy needs none of this}"
 }

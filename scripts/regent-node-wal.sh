@@ -119,14 +119,6 @@ find_fork() {
 
 # ---- segments that must be there ---------------------------------------------
 
-# server_setting NAME [WORDS...]: sets $setting as the server would read it
-server_setting() {
-	setting_name=$1
-	shift
-	[ -z "$config_file" ] || set -- -c "config_file=$config_file" "$@"
-	setting=$(timeout -k 2 10 "$bin_directory/postgres" -D "$real" "$@" -C "$setting_name" 2>/dev/null) || setting=
-}
-
 # $restore_command: ours, or what a promise or a fence put aside.  The server's own
 # is empty then, so that it does not fetch the old leader's WAL.
 find_restore_command() {

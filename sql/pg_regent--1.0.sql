@@ -369,6 +369,26 @@ COMMENT ON FUNCTION regent.publish(pg_catalog.uuid, pg_catalog.int8, pg_catalog.
 	IS 'what cluster() and jobs() show on this node from now on';
 
 --
+-- Copies: for the role that replicates, to which regent init grants them.
+--
+CREATE FUNCTION regent.copy_files(
+	OUT path pg_catalog.text,
+	OUT kind pg_catalog.text,
+	OUT size pg_catalog.int8)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME', 'regent_copy_files'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION regent.copy_files() IS 'the files and directories that a copy of this server consists of';
+
+CREATE FUNCTION regent.copy_compare(request pg_catalog.bytea)
+RETURNS pg_catalog.bytea
+AS 'MODULE_PATHNAME', 'regent_copy_compare'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION regent.copy_compare(pg_catalog.bytea) IS 'the blocks of files that differ from those whose hashes the asker sends';
+
+--
 -- Rights: nothing for PUBLIC.
 --
 REVOKE ALL ON SCHEMA regent FROM PUBLIC;

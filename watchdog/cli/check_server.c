@@ -27,9 +27,11 @@ static const char facts_sql[] =
 	" pg_has_role('pg_monitor', 'USAGE') AS is_monitor,"
 	" (SELECT rolcanlogin AND rolreplication FROM pg_roles WHERE rolname = $1) AS may_replicate,"
 	" (SELECT bool_and(has_function_privilege(r.oid, f.oid, 'EXECUTE'))"
-	"  FROM pg_roles r, pg_proc f WHERE r.rolname = $1 AND f.pronamespace = 'pg_catalog'::regnamespace"
+	"  FROM pg_roles r, pg_proc f, pg_namespace n WHERE r.rolname = $1 AND n.oid = f.pronamespace"
+	"  AND (n.nspname = 'regent' AND f.proname IN ('copy_files', 'copy_compare') OR n.nspname = 'pg_catalog'"
 	"  AND f.oid::regprocedure::text IN ('pg_ls_dir(text,boolean,boolean)', 'pg_stat_file(text,boolean)',"
-	"   'pg_read_binary_file(text)', 'pg_read_binary_file(text,bigint,bigint,boolean)')) AS may_rewind,"
+	"   'pg_backup_start(text,boolean)', 'pg_backup_stop(boolean)',"
+	"   'pg_read_binary_file(text)', 'pg_read_binary_file(text,bigint,bigint,boolean)'))) AS may_rewind,"
 	" (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) AS is_superuser";
 
 /* A column of the only row of a result. */
@@ -127,7 +129,7 @@ check_rights(RgCheck *check, int node, const PGresult *facts)
 					 *column(facts, "may_replicate") == '\0' ? "does not exist" : "may not replicate",
 					 *column(facts, "may_replicate") == '\0' ? "CREATE" : "ALTER", config->replication_user);
 	else if (!is_true(facts, "may_rewind"))
-		rg_check_say(check, RG_FINDING_WARNING, name, "role %s may not execute the functions that pg_rewind needs"
+		rg_check_say(check, RG_FINDING_WARNING, name, "role %s may not execute the functions that pg_rewind and delta copies need"
 					 "\tregent init", config->replication_user);
 	else
 		rg_check_say(check, RG_FINDING_OK, name, "role %s may replicate", config->replication_user);

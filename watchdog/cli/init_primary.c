@@ -160,40 +160,53 @@ ensure_member(RgInit *init, const char *group, RgError *err)
 	return rc;
 }
 
-/* pg_rewind from a running server reads files through these; nobody else gets them. */
+/* Grants one thing to the replication user, unless he has it. */
 static int
-ensure_rewind_rights(RgInit *init, RgError *err)
+ensure_grant(RgInit *init, const char *test, const char *grant, bool *is_change, RgError *err)
+{
+	const char *role = init->config->replication_user;
+	char		has_it[8];
+	int			rc = rg_init_value(init, init->primary, test, role, has_it, sizeof(has_it), err);
+
+	if (rc != 0 || strcmp(has_it, "t") == 0)
+		return rc;
+	*is_change = true;
+	return exec_with_role(init, grant, role, "", err);
+}
+
+/* pg_rewind and regent-copy read files through these; nobody else gets them. */
+static int
+ensure_copy_rights(RgInit *init, RgError *err)
 {
 	static const char *const functions[] = {
 		"pg_catalog.pg_ls_dir(text, boolean, boolean)",
 		"pg_catalog.pg_stat_file(text, boolean)",
 		"pg_catalog.pg_read_binary_file(text)",
 		"pg_catalog.pg_read_binary_file(text, bigint, bigint, boolean)",
+		"pg_catalog.pg_backup_start(text, boolean)",
+		"pg_catalog.pg_backup_stop(boolean)",
+		"regent.copy_files()",
+		"regent.copy_compare(bytea)",
 	};
 	const char *name = init->config->nodes[init->primary].name;
 	const char *role = init->config->replication_user;
 	bool		is_change = false;
+	int			rc = ensure_grant(init, "SELECT has_schema_privilege($1, 'regent', 'USAGE')",
+								  "GRANT USAGE ON SCHEMA regent TO ", &is_change, err);
 
-	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
+	for (size_t i = 0; rc == 0 && i < sizeof(functions) / sizeof(functions[0]); i++)
 	{
-		char		sql[256];
-		char		has_it[8];
-		int			rc;
+		char		test[256];
+		char		grant[256];
 
-		snprintf(sql, sizeof(sql), "SELECT has_function_privilege($1, '%s', 'EXECUTE')", functions[i]);
-		rc = rg_init_value(init, init->primary, sql, role, has_it, sizeof(has_it), err);
-		if (rc != 0)
-			return rc;
-		if (strcmp(has_it, "t") == 0)
-			continue;
-		snprintf(sql, sizeof(sql), "GRANT EXECUTE ON FUNCTION %s TO ", functions[i]);
-		rc = exec_with_role(init, sql, role, "", err);
-		if (rc != 0)
-			return rc;
-		is_change = true;
+		snprintf(test, sizeof(test), "SELECT has_function_privilege($1, '%s', 'EXECUTE')", functions[i]);
+		snprintf(grant, sizeof(grant), "GRANT EXECUTE ON FUNCTION %s TO ", functions[i]);
+		rc = ensure_grant(init, test, grant, &is_change, err);
 	}
-	rg_init_act(init, is_change, name, is_change ? "granted to role %s what pg_rewind needs" :
-				"role %s has what pg_rewind needs", role);
+	if (rc != 0)
+		return rc;
+	rg_init_act(init, is_change, name, is_change ? "granted to role %s what pg_rewind and delta copies need" :
+				"role %s has what pg_rewind and delta copies need", role);
 	return 0;
 }
 
@@ -249,7 +262,7 @@ rg_init_primary(RgInit *init, RgError *err)
 	if (rc == 0)
 		rc = ensure_role(init, config->replication_user, true, err);
 	if (rc == 0)
-		rc = ensure_rewind_rights(init, err);
+		rc = ensure_copy_rights(init, err);
 	for (int i = 0; rc == 0 && i < config->nnodes; i++)
 		if (i != init->primary)
 			rc = ensure_slot(init, i, err);

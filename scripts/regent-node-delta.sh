@@ -1,0 +1,94 @@
+#
+# regent-node-delta.sh
+#	  A copy of which only what differs is transferred: delta.  Sourced by
+#	  regent-node after the others: it is a variation of regent-node-copy.sh.
+#
+# regent-copy makes DIRECTORY.regent-new out of DIRECTORY, which it only reads, and
+# the source.  What is left behind is what "copy" leaves behind, in every case: so
+# swap, settle, unswap and discard follow as after a copy.
+#
+# A standby may run in the old directory meanwhile and goes on serving: what it
+# changes while it is read either is taken as it was or comes from the source
+# (watchdog/copy).
+#
+# ---- delta -------------------------------------------------------------------
+
+# $program: beside this file once installed, in the build directory before
+find_program() {
+	for program in "$here/regent-copy" "$here/../watchdog/build/regent-copy"; do
+		[ ! -x "$program" ] || return 0
+	done
+	cannot 'regent-copy is not installed on this host' 'make install-node'
+}
+
+check_comparable() {
+	[ -e PG_VERSION ] || cannot "$real has no PG_VERSION"
+	for link in pg_tblspc/*; do
+		[ ! -L "$link" ] || cannot "$real has tablespaces, which a delta copy does not carry"
+	done
+	[ ! -L pg_wal ] || cannot "$real/pg_wal lies elsewhere, which a delta copy does not carry"
+}
+
+# As for a copy, but in lines of our own: progress PHASE BYTES TOTAL, and the
+# counts of the last one.
+check_copy_progress() {
+	while IFS= read -r line <&7; do
+		line=$partial$line
+		partial=
+		case $line in
+		'progress '*' '*' '*)
+			line=${line#progress }
+			phase=${line%% *} line=${line#* }
+			bytes=${line% *} total=${line#* }
+			;;
+		'done '*) counts=$line ;;
+		esac
+	done
+	partial=$partial$line
+}
+
+# regent-copy looks itself: it knows whether the file system shares blocks.
+check_space() {
+	:
+}
+
+# count NAME: sets $counted
+count() {
+	counted=${counts#*" $1="}
+	counted=${counted%% *}
+}
+
+delta_fail() {
+	detail=$(last_error "$real.regent-copy-log")
+	case $copy_status in
+	3) copy_fail not_possible "${detail#regent-copy: error: }" "regent rebuild $node: a copy needs none of this" ;;
+	4) copy_fail no_space "${detail#regent-copy: error: }" 'free some space; the old directory is as it was' ;;
+	*) copy_fail copy_failed "${detail#regent-copy: error: }" 'see the message; the old directory is as it was' ;;
+	esac
+}
+
+verb_delta() {
+	rate=${8-0} counts= space_count=1
+	open_own_directory
+	find_program
+	check_comparable
+	begin_copy "$1" "$2" "$3" "$4" "$5" "$6" "$7"
+	find_database
+	watch_copy
+	copy_run "$program" --source "$conninfo dbname=$source_database" --old "$real" --new "$new" \
+		--label "pg_regent delta copy for $node" --rate "$rate" --progress
+	copy_follow
+	[ $copy_status = 0 ] && [ -n "$counts" ] || delta_fail
+	count bytes
+	bytes=$counted total=$counted
+	complete_copy
+	count transferred
+	put_raw transferred "$counted"
+	count kept
+	put_raw kept "$counted"
+	count changed
+	put_raw changed_files "$counted"
+	count files
+	put_raw files "$counted"
+	end_answer
+}

@@ -1,0 +1,380 @@
+/*
+ * regent-copy.c
+ *	  A delta copy: builds a new data directory out of an old one and a running
+ *	  server, of which only what differs is transferred.
+ *
+ * Started by regent-node on a database host.  Writes progress and, as its last
+ * line, counts to standard output, one error to standard error.  Exit status 0:
+ * the new directory is complete and durable; 3: a delta copy is not possible
+ * here; 4: no space; 1: it failed otherwise; 2: wrong words.  What is in the
+ * new directory is of use after 0 only.
+ *
+ * The order is that of a base backup: the backup begins, then files, then the
+ * control file, then the backup ends, then its label and the WAL up to that
+ * end, then everything is synced.  The label is written with the last WAL: a
+ * directory without it was not completed.
+ */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "copy/engine.h"
+
+#define PROGRESS_US 500000
+#define HISTORY_MAX (64 * 1024)
+
+typedef struct RgCopy
+{
+	const char *source_conninfo;
+	const char *old_path;
+	const char *new_path;
+	const char *label;
+	bool		shows_progress;
+	bool		is_durable;
+	RgRate		rate;
+	RgSource	source;
+	RgTarget	target;
+	RgBackup	backup;
+	RgEngine   *engine;
+	RgTally		tally;
+	const char *phase;
+	uint64_t	total;			/* bytes of this phase */
+	int64_t		said_us;
+} RgCopy;
+
+/* ------------------------------------------------ progress */
+
+static void
+say(RgCopy *copy, uint64_t bytes)
+{
+	if (!copy->shows_progress)
+		return;
+	(void) printf("progress %s %" PRIu64 " %" PRIu64 "\n", copy->phase,
+				  bytes < copy->total ? bytes : copy->total, copy->total);
+	(void) fflush(stdout);
+	copy->said_us = rg_clock_now_us();
+}
+
+static void
+on_progress(void *arg, uint64_t bytes)
+{
+	RgCopy	   *copy = arg;
+
+	if (rg_clock_now_us() >= copy->said_us + PROGRESS_US)
+		say(copy, bytes);
+}
+
+static void
+begin_phase(RgCopy *copy, const char *phase, uint64_t total)
+{
+	copy->phase = phase;
+	copy->total = total;
+	say(copy, 0);
+}
+
+/* ------------------------------------------------ steps */
+
+/* Is this copy possible at all?  Asked before anything is made. */
+static int
+check_pair(const RgCopy *copy, RgError *err)
+{
+	if (copy->source.major != copy->target.major)
+		return rg_error_set(err, RGE_STATE, "the source runs version %d, the old directory is of version %d",
+							copy->source.major, copy->target.major);
+	if (copy->target.system_identifier != 0 && copy->source.system_identifier != copy->target.system_identifier)
+		return rg_error_set(err, RGE_STATE, "the source has system identifier %" PRIu64 ", the old directory %" PRIu64,
+							copy->source.system_identifier, copy->target.system_identifier);
+	return 0;
+}
+
+static int
+copy_files(RgCopy *copy, RgError *err)
+{
+	RgPlan		plan = {0};
+	int			rc = rg_source_list(&copy->source, &plan, rg_target_make_directory, &copy->target, err);
+
+	if (rc == 0)
+		rc = rg_target_check_space(&copy->target, plan.bytes, err);
+	if (rc == 0)
+	{
+		begin_phase(copy, "comparing", plan.bytes);
+		rc = rg_engine_run(copy->engine, &plan, true, copy->backup.start_lsn, &copy->tally, err);
+	}
+	rg_plan_clear(&plan);
+	return rc;
+}
+
+/* One small file that is not compared; the control file comes after all others. */
+static int
+copy_one(RgCopy *copy, const char *path, RgFileKind kind, uint64_t size, RgError *err)
+{
+	RgPlan		plan = {0};
+	int			rc = rg_plan_add(&plan, path, kind, size, err);
+
+	if (rc == 0)
+		rc = rg_engine_run(copy->engine, &plan, false, copy->backup.start_lsn, &copy->tally, err);
+	rg_plan_clear(&plan);
+	return rc;
+}
+
+/* The name of a segment, as pg_wal has it. */
+static void
+segment_name(const RgCopy *copy, uint64_t segment, char *buf, size_t size)
+{
+	uint64_t	per_id = UINT64_C(0x100000000) / copy->source.wal_segment_size;
+
+	(void) snprintf(buf, size, "pg_wal/%08X%08X%08X", copy->backup.timeline,
+					(unsigned int) (segment / per_id), (unsigned int) (segment % per_id));
+}
+
+/* What is in pg_wal of a copy is archived where it came from: a promotion must not archive it again. */
+static int
+mark_archived(RgCopy *copy, const char *path, RgError *err)
+{
+	char		done[128];
+
+	(void) snprintf(done, sizeof(done), "pg_wal/archive_status/%s.done", path + strlen("pg_wal/"));
+	return rg_target_write_file(&copy->target, done, "", 0, err);
+}
+
+/* How a timeline that is not the first one came to be. */
+static int
+copy_history(RgCopy *copy, RgError *err)
+{
+	char		path[64];
+	int			rc;
+
+	if (copy->backup.timeline <= 1)
+		return 0;
+	(void) snprintf(path, sizeof(path), "pg_wal/%08X.history", copy->backup.timeline);
+	rc = copy_one(copy, path, RG_FILE_OTHER, HISTORY_MAX, err);
+	return rc == 0 ? mark_archived(copy, path, err) : rc;
+}
+
+/*
+ * The WAL from the segment in which the backup begins to the record that ends
+ * it.  Without all of it the copy could never become consistent, so each part
+ * has to be there; what comes after it is received when the server has started.
+ */
+static int
+copy_wal(RgCopy *copy, RgError *err)
+{
+	uint64_t	size = copy->source.wal_segment_size;
+	uint64_t	last = (copy->backup.stop_lsn - 1) / size;
+	RgPlan		plan = {0};
+	char		path[64];
+	int			rc = 0;
+
+	for (uint64_t s = copy->backup.first_segment; rc == 0 && s <= last; s++)
+	{
+		uint64_t	part = s < last ? size : copy->backup.stop_lsn - last * size;
+
+		segment_name(copy, s, path, sizeof(path));
+		part = (part + 8191) / 8192 * 8192;
+		rc = rg_plan_add(&plan, path, RG_FILE_FIXED, part, err);
+	}
+	begin_phase(copy, "copying", plan.bytes);
+	if (rc == 0)
+		rc = rg_engine_run(copy->engine, &plan, false, copy->backup.start_lsn, &copy->tally, err);
+	for (uint64_t s = copy->backup.first_segment; rc == 0 && s <= last; s++)
+	{
+		segment_name(copy, s, path, sizeof(path));
+		rc = rg_target_set_size(&copy->target, path, size, err);
+		if (rc == 0)
+			rc = mark_archived(copy, path, err);
+	}
+	rg_plan_clear(&plan);
+	return rc;
+}
+
+static int
+write_label(RgCopy *copy, RgError *err)
+{
+	const char *label = PQgetvalue(copy->backup.label, 0, 1);
+	const char *map = PQgetvalue(copy->backup.label, 0, 2);
+	int			rc = 0;
+
+	if (map[0] != '\0')
+		rc = rg_target_write_file(&copy->target, "tablespace_map", map, strlen(map), err);
+	if (rc == 0)
+		rc = rg_target_write_file(&copy->target, "backup_label", label, strlen(label), err);
+	return rc;
+}
+
+/* The copy itself, once both sides are known. */
+static int
+carry_out(RgCopy *copy, RgError *err)
+{
+	int			rc;
+
+	begin_phase(copy, "checkpoint", 0);
+	rc = rg_source_start(&copy->source, copy->label, &copy->backup, err);
+	if (rc == 0)
+		rc = copy_files(copy, err);
+	if (rc == 0)
+		rc = copy_one(copy, "global/pg_control", RG_FILE_FIXED, 8192, err);
+	if (rc == 0)
+		rc = rg_source_stop(&copy->source, &copy->backup, err);
+	if (rc == 0)
+		rc = copy_history(copy, err);
+	if (rc == 0)
+		rc = copy_wal(copy, err);
+	if (rc == 0)
+		rc = write_label(copy, err);
+	return rc == 0 ? rg_target_sync(&copy->target, err) : rc;
+}
+
+static int
+run(RgCopy *copy, RgError *err)
+{
+	uint64_t	seed;
+	int			rc = rg_source_open(&copy->source, copy->source_conninfo, err);
+
+	if (rc == 0)
+		rc = rg_target_open(&copy->target, copy->old_path, copy->is_durable, err);
+	if (rc == 0)
+		rc = check_pair(copy, err);
+	if (rc == 0)
+		rc = rg_target_make(&copy->target, copy->new_path, err);
+	if (rc == 0 && getrandom(&seed, sizeof(seed), 0) != (ssize_t) sizeof(seed))
+		rc = rg_error_set(err, RGE_IO, "no random number can be had");
+	if (rc == 0)
+	{
+		copy->engine = rg_engine_new(&copy->source, &copy->target, &copy->rate, seed);
+		if (copy->engine == NULL)
+			return rg_error_set(err, RGE_NOMEM, "no memory or no threads for a copy");
+		rg_engine_on_progress(copy->engine, on_progress, copy);
+		rc = carry_out(copy, err);
+	}
+	return rc;
+}
+
+/* ------------------------------------------------ command line */
+
+static void
+help(FILE *out)
+{
+	(void) fputs("regent-copy builds a new data directory out of an old one and a running server.\n\n"
+				 "Usage: regent-copy --source CONNINFO --old DIR --new DIR [OPTION...]\n\n"
+				 "      --source CONNINFO  the server to copy; its password comes from a passfile\n"
+				 "      --old DIR          the directory that is compared with it; only read\n"
+				 "      --new DIR          the directory that is made\n"
+				 "      --label TEXT       of the backup, in the source's log\n"
+				 "      --rate KB          at most so many KB a second are read on the source\n"
+				 "      --progress         a line twice a second\n"
+				 "      --no-sync          do not wait until all is on disk\n"
+				 "  -V, --version          print the version, then exit\n"
+				 "  -h, --help             print this, then exit\n", out);
+}
+
+static int
+parse_rate(const char *text, RgRate *ret_rate)
+{
+	char	   *end;
+	unsigned long long kilobytes = strtoull(text, &end, 10);
+
+	if (text[0] < '0' || text[0] > '9' || *end != '\0' || kilobytes > 1000000000)
+		return -1;
+	ret_rate->per_second = kilobytes * 1024;
+	return 0;
+}
+
+static const struct option options[] = {
+	{"source", required_argument, NULL, 's'},
+	{"old", required_argument, NULL, 'o'},
+	{"new", required_argument, NULL, 'n'},
+	{"label", required_argument, NULL, 'l'},
+	{"rate", required_argument, NULL, 'r'},
+	{"progress", no_argument, NULL, 'p'},
+	{"no-sync", no_argument, NULL, 'N'},
+	{"version", no_argument, NULL, 'V'},
+	{"help", no_argument, NULL, 'h'},
+	{NULL, 0, NULL, 0}
+};
+
+/* Returns -1 to go on, else the exit status. */
+static int
+parse_option(RgCopy *copy, int opt)
+{
+	switch (opt)
+	{
+		case 's':
+			copy->source_conninfo = optarg;
+			return -1;
+		case 'o':
+			copy->old_path = optarg;
+			return -1;
+		case 'n':
+			copy->new_path = optarg;
+			return -1;
+		case 'l':
+			copy->label = optarg;
+			return -1;
+		case 'r':
+			if (parse_rate(optarg, &copy->rate) == 0)
+				return -1;
+			(void) fprintf(stderr, "regent-copy: error: --rate takes KB a second\n");
+			return 2;
+		case 'p':
+			copy->shows_progress = true;
+			return -1;
+		case 'N':
+			copy->is_durable = false;
+			return -1;
+		case 'V':
+			(void) printf("regent-copy %s\n", RG_VERSION);
+			return 0;
+		case 'h':
+			help(stdout);
+			return 0;
+		default:
+			help(stderr);
+			return 2;
+	}
+}
+
+static int
+finish(RgCopy *copy, int rc, const RgError *err)
+{
+	char		line[256];
+
+	if (rc == 0)
+	{
+		rg_tally_format(&copy->tally, line, sizeof(line));
+		(void) puts(line);
+		return fflush(stdout) == 0 ? 0 : 1;
+	}
+	(void) fprintf(stderr, "regent-copy: error: %s%s%s\n", err->message, err->hint[0] != '\0' ? "; " : "",
+				   err->hint);
+	return rc == RGE_STATE ? 3 : rc == RGE_LIMIT ? 4 : 1;
+}
+
+int
+main(int argc, char **argv)
+{
+	static RgCopy copy = {.label = "pg_regent delta copy", .is_durable = true};
+	RgError		err = {0};
+	int			opt;
+	int			status;
+
+	while ((opt = getopt_long(argc, argv, "Vh", options, NULL)) != -1)
+		if ((status = parse_option(&copy, opt)) >= 0)
+			return status;
+	if (optind < argc || copy.source_conninfo == NULL || copy.old_path == NULL || copy.new_path == NULL)
+	{
+		help(stderr);
+		return 2;
+	}
+	copy.target.old_fd = copy.target.new_fd = -1;
+	status = finish(&copy, run(&copy, &err), &err);
+	rg_engine_free(copy.engine);
+	PQclear(copy.backup.label);
+	rg_source_close(&copy.source);
+	rg_target_close(&copy.target);
+	return status;
+}

@@ -1,0 +1,60 @@
+/*
+ * source.h
+ *	  The server that is copied, over one libpq session: the backup, the list of
+ *	  its files, and requests for their blocks in a pipeline.
+ *
+ * The backup belongs to this session: when it ends, whatever the reason, the
+ * source ends the backup and drops the temporary slot.  Every wait has a
+ * deadline.
+ */
+#ifndef RG_COPY_SOURCE_H
+#define RG_COPY_SOURCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <libpq-fe.h>
+
+#include "base/err.h"
+#include "copy/plan.h"
+
+typedef struct RgSource
+{
+	PGconn	   *conn;
+	int			major;			/* version */
+	uint64_t	system_identifier;
+	uint32_t	wal_segment_size;
+	bool		is_prepared;	/* the statement that asks */
+	int			outstanding;	/* requests that are not answered yet */
+	int64_t		heard_us;		/* when the last answer came */
+} RgSource;
+
+typedef struct RgBackup
+{
+	uint64_t	start_lsn;
+	uint64_t	stop_lsn;
+	uint64_t	first_segment;	/* the WAL that it needs: from the beginning of this one to stop_lsn */
+	uint32_t	timeline;
+	PGresult   *label;			/* row of pg_backup_stop: lsn, labelfile, spcmapfile */
+} RgBackup;
+
+/* One that can't serve a delta copy at all is RGE_STATE. */
+extern int	rg_source_open(RgSource *source, const char *conninfo, RgError *err);
+extern void rg_source_close(RgSource *source);
+
+/* WAL from here on is kept for this session; then the checkpoint of the backup. */
+extern int	rg_source_start(RgSource *source, const char *label, RgBackup *ret_backup, RgError *err);
+
+/* Directories in the order in which they can be made, files into the plan. */
+extern int	rg_source_list(RgSource *source, RgPlan *plan, int (*make_directory) (void *, const char *, RgError *),
+						   void *arg, RgError *err);
+extern int	rg_source_stop(RgSource *source, RgBackup *backup, RgError *err);
+
+/* Requests and answers in order; the socket does not block between begin and end. */
+extern int	rg_source_begin(RgSource *source, RgError *err);
+extern int	rg_source_ask(RgSource *source, const void *request, size_t length, RgError *err);
+
+/* *ret_answer stays NULL when none is complete yet. */
+extern int	rg_source_answer(RgSource *source, PGresult **ret_answer, RgError *err);
+extern int	rg_source_end(RgSource *source, RgError *err);
+
+#endif							/* RG_COPY_SOURCE_H */

@@ -1,0 +1,57 @@
+/*
+ * target.h
+ *	  The two directories on this host: the old one, which is only read, and the
+ *	  new one beside it.
+ */
+#ifndef RG_COPY_TARGET_H
+#define RG_COPY_TARGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+typedef struct RgTarget
+{
+	int			old_fd;
+	int			new_fd;
+	const char *new_path;
+	mode_t		directory_mode;	/* as the old directory has it */
+	mode_t		file_mode;
+	bool		is_durable;
+	bool		can_clone;		/* do files of both directories share blocks? */
+	bool		can_direct;		/* does it write past the page cache? */
+	uint64_t	system_identifier;	/* of the old directory; 0: not known */
+	int			major;			/* version of the old directory */
+} RgTarget;
+
+/* Looks at the old directory; one that can't be used is RGE_STATE. */
+extern int	rg_target_open(RgTarget *target, const char *old_path, bool is_durable, RgError *err);
+
+/* Makes the new one, which must not exist yet. */
+extern int	rg_target_make(RgTarget *target, const char *new_path, RgError *err);
+extern void rg_target_close(RgTarget *target);
+
+/* For rg_source_list; target is an RgTarget. */
+extern int	rg_target_make_directory(void *target, const char *path, RgError *err);
+
+/* Begins a file as a clone of the old one, where the file system shares blocks. */
+extern bool rg_target_clone(RgTarget *target, const char *path);
+
+/* Begins a file with all its blocks; false if that can't be had. */
+extern bool rg_target_presize(RgTarget *target, const char *path, uint64_t size);
+
+/* Is there room for a copy of so many bytes? */
+extern int	rg_target_check_space(const RgTarget *target, uint64_t bytes, RgError *err);
+
+extern int	rg_target_write_file(RgTarget *target, const char *path, const char *text, size_t length,
+								 RgError *err);
+
+/* Gives a file its final size. */
+extern int	rg_target_set_size(RgTarget *target, const char *path, uint64_t size, RgError *err);
+
+/* Everything that was written is on disk when it has returned 0. */
+extern int	rg_target_sync(RgTarget *target, RgError *err);
+
+#endif							/* RG_COPY_TARGET_H */
