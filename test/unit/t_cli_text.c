@@ -359,6 +359,9 @@ test_status_first_line_is_the_verdict(void **state)
 	text = status_text("{\"auto_failover\":{\"ready\":true,\"reason\":\"\"}}");
 	assert_memory_equal(text, "automatic failover: ready\n", 26);
 	free(text);
+	text = status_text("{\"nodes\":[{\"name\":\"n1\",\"crashes\":2}]}");
+	assert_non_null(strstr(text, "\nn1: crashed and came back by itself within crash_window: 2\n"));
+	free(text);
 	text = status_text("{\"auto_failover\":{\"ready\":true,\"reason\":\"\"},\"trouble\":\"disk full: n1: no room\"}");
 	assert_memory_equal(text, "automatic failover: ready; but disk full: n1: no room\n", 54);
 	free(text);

@@ -166,6 +166,7 @@ write_remarks(const json_t *status, FILE *out)
 		const char *why_not = rg_json_text(candidate, "reason", "");
 		const char *ssh = rg_json_text(node, "ssh", "ready");
 		bool		is_candidate = rg_json_true(candidate, "eligible") || strcmp(name, leader) == 0;
+		int64_t		crashes = rg_json_number(node, "crashes", 0);
 		const char *gap = is_first ? "\n" : "";
 
 		if (*reason != '\0')
@@ -183,6 +184,12 @@ write_remarks(const json_t *status, FILE *out)
 		if (strcmp(ssh, "ready") != 0 && *ssh != '\0')
 		{
 			fprintf(out, "%s%s: SSH: %s\n", gap, name, ssh);
+			is_first = false;
+			gap = "";
+		}
+		if (crashes > 0)
+		{
+			fprintf(out, "%s%s: crashed and came back by itself within crash_window: %" PRId64 "\n", gap, name, crashes);
 			is_first = false;
 		}
 	}
