@@ -306,12 +306,12 @@ is_over(const RgView *view, const RgJob *job, int64_t ms)
 	return view->now_ms - job->phase_ms > ms;
 }
 
-/* Words of the helper that another try may mend. */
+/* What another try may mend: the helper's words, and that it was killed. */
 static bool
 may_pass(const char *text)
 {
 	static const char *const words[] = {"source:", "copy_failed:", "stalled:", "busy:", "aborted:", "timeout:",
-	"start_failed:", NULL};
+	"start_failed:", "exit status ", NULL};
 
 	for (int i = 0; words[i] != NULL; i++)
 		if (strncmp(text, words[i], strlen(words[i])) == 0)
