@@ -56,6 +56,9 @@ extern void rg_gate_exempt_transaction(bool value);
 /* regent.gate */
 extern bool rg_gate_setting;
 
+/* regent.require_sync_commit */
+extern bool rg_require_sync_commit;
+
 /* How long regent.adopting is in force still; 0: it is not. */
 extern int64 rg_adopting_left_ms(void);
 

@@ -24,6 +24,7 @@
 #include "pgstat.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
+#include "utils/guc.h"
 #include "utils/wait_event.h"
 
 #include "gate.h"
@@ -199,6 +200,22 @@ has_xid(void)
 	return TransactionIdIsValid(GetTopTransactionIdIfAny());
 }
 
+/*
+ * With regent.require_sync_commit nobody but a superuser gets away with a commit that
+ * asks for less than the rule: it is raised, for this transaction only.  An error here
+ * would only teach applications to retry what has failed for no fault of theirs.
+ */
+static void
+raise_sync_commit(void)
+{
+	if (!rg_require_sync_commit || synchronous_commit > SYNCHRONOUS_COMMIT_LOCAL_FLUSH || rg_shared == NULL ||
+		pg_atomic_read_u32(&rg_shared->gate_counts) == 0 || rg_gate_is_off() || rg_gate_is_exempt() ||
+		superuser_arg(GetSessionUserId()))
+		return;
+	(void) set_config_option("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
+							 true, 0, false);
+}
+
 static void
 forget_transaction(void)
 {
@@ -231,9 +248,12 @@ on_transaction_event(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_COMMIT:
 			if (has_xid() && !has_acted)
 				rg_gate_require();
+			if (has_xid() || is_marked)
+				raise_sync_commit();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			rg_gate_require();
+			raise_sync_commit();
 			rg_gate_forbid_prepared_lock();
 			break;
 		case XACT_EVENT_COMMIT:

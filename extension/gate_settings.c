@@ -31,6 +31,7 @@
 #define ADOPTING_MAX_MS INT64CONST(86400000)
 
 bool		rg_gate_setting = true;
+bool		rg_require_sync_commit = false;
 static char *adopting_setting = NULL;
 static TimestampTz adopting_until = 0;
 
@@ -140,6 +141,14 @@ rg_gate_define_settings(void)
 							 "Off means that nothing keeps two nodes from writing.",
 							 &rg_gate_setting,
 							 true,
+							 PGC_SIGHUP,
+							 0,
+							 NULL, NULL, NULL);
+	DefineCustomBoolVariable("regent.require_sync_commit",
+							 "Commits of ordinary sessions wait for standbys whatever synchronous_commit they set.",
+							 "Counts while the rule in force asks for standbys; a superuser's session is free.",
+							 &rg_require_sync_commit,
+							 false,
 							 PGC_SIGHUP,
 							 0,
 							 NULL, NULL, NULL);

@@ -5,15 +5,14 @@
  * The chain never holds more than two rules whose sets differ: a third one may be
  * written only where one of the two says nothing that the other two don't.  That is
  * so for a rule that differs in lease or watchdog only; for one that goes back to the
- * one before; and for one that only leaves more standbys out: whatever it
- * acknowledges meets the recruits of the rule in the middle as well, those apart that
- * the watchdog has in its journal as left out.
+ * one before; for one that only leaves more standbys out: whatever it acknowledges
+ * meets the recruits of the rule in the middle as well, those apart that the watchdog
+ * has in its journal as left out; and for async of the same voters, which promises
+ * nothing.
  */
 #include "joint.h"
 
 #include <string.h>
-
-#include "mutant.h"
 
 /* The node's bit; joint gets its name if there is room. */
 static uint64_t
@@ -61,7 +60,7 @@ rg_joint_make(const RgState *state, RgJoint *ret)
 	ret->has_previous = is_in_question(state);
 	if (ret->has_previous)
 		make_sets(ret, &state->previous, &ret->rules[ret->nrules++]);
-	ret->has_pending = state->has_pending && strcmp(state->pending.leader, state->node) == 0 && !RG_MUTANT(41);
+	ret->has_pending = state->has_pending && strcmp(state->pending.leader, state->node) == 0;
 	if (ret->has_pending)
 		make_sets(ret, &state->pending, &ret->rules[ret->nrules++]);
 }
@@ -131,7 +130,8 @@ rg_joint_allows(const RgState *state, const RgRule *next)
 		return true;
 	compare_next(state, next, &after, &rule, &previous);
 	return rg_sets_equal(&previous, &rule) || rg_sets_equal(&after, &rule) || rg_sets_equal(&after, &previous) ||
-		rg_sets_leave_out(&rule, &after);
+		rg_sets_leave_out(&rule, &after) ||
+		(after.is_async && after.standbys == rule.standbys && rule.standbys == previous.standbys);
 }
 
 bool

@@ -58,6 +58,7 @@
 #include "slot_status.h"
 #include "slots.h"
 #include "start.h"
+#include "syncnames.h"
 #include "worker.h"
 
 #define HURRY_MS 20
@@ -447,6 +448,7 @@ work(void)
 	static Step archive_step = {.what = "restore restore_command", .run = restore_archive};
 	static Step guests_step = {.what = "keep the slots of other nodes", .run = keep_guests};
 	static Step slots_step = {.what = "look after replication slots", .run = look_after_slots};
+	static Step names_step = {.what = "set synchronous_standby_names", .run = rg_sync_names_fit};
 	static Step histories_step = {.what = "complete its history files", .run = complete_histories};
 	static Step dangling_step = {.what = "remove unused history files", .run = drop_dangling};
 	int64		now = rg_boottime_ms();
@@ -476,6 +478,8 @@ work(void)
 		run(&park_step);
 	if (rg_saved_restore_command[0] != '\0' && todo.leads_or_follows && upstream_is_there())
 		run(&archive_step);
+	if (rg_sync_names_are_due())
+		run(&names_step);
 	if (slots_are_due(todo.term, todo.seq, now))
 		run(&slots_step);
 	if (guests_are_due(now))

@@ -88,10 +88,15 @@ record(World *w, Dog *dog, const RgMemory *memory, bool sync)
 	m->hung_lsn = 0;
 	m->trouble = RG_DIAG_UNKNOWN;
 	m->handovers = 0;
+	/* mutation 47: relaxed before it is in the journal */
+	if (RG_MUTANT(47))
+		memset(&m->asked, 0, sizeof(m->asked));
 	for (int i = 0; i < m->nnodes; i++)
 	{
 		m->nodes[i].state = RG_STATE_UNKNOWN;
 		m->nodes[i].reason[0] = '\0';
+		if (RG_MUTANT(47))
+			m->nodes[i].left_out = false;
 		memset(&m->nodes[i].met, 0, sizeof(m->nodes[i].met));
 		m->nodes[i].met_ms = m->nodes[i].apart_ms = m->nodes[i].heard_ms = 0;
 		m->nodes[i].met_restarts = 0;
@@ -175,6 +180,7 @@ count_notes(World *w, int index, const RgDecision *d)
 		w->undone += n->event == RG_EVENT_FAILOVER_UNDONE;
 		w->rebuilt += n->event == RG_EVENT_REBUILD_END;
 		w->switchovers += n->event == RG_EVENT_SWITCHOVER_END;
+		w->changes += n->event == RG_EVENT_RULE_CHANGED && strstr(n->text, "durability") != NULL;
 		TRACE(w, "    %d %s: %s", index, rg_event_name(n->event), n->text);
 	}
 }
@@ -195,6 +201,11 @@ check_decision(World *w, Dog *dog)
 	{
 		const RgStep *step = &d->steps[i];
 
+		if (step->kind == RG_STEP_WRITE_RULE && d->memory.phase == RG_PHASE_STEADY &&
+			strcmp(step->rule.durability, "strict") == 0 && strcmp(dog->memory.rule.durability, "strict") == 0 &&
+			step->rule.quorum < dog->memory.rule.quorum && step->rule.quorum < (dog->memory.wish.quorum > 0 ? dog->memory.wish.quorum : dog->memory.rule.quorum) &&
+			step->rule.nvoters == dog->memory.rule.nvoters)
+			violate(w, "C17: the quorum of strict goes down from %d to %d", dog->memory.rule.quorum, step->rule.quorum);
 		if ((step->kind == RG_STEP_COPY || step->kind == RG_STEP_SWAP || step->kind == RG_STEP_UNSWAP) &&
 			strcmp(d->memory.rule.leader, dog->view.nodes[step->node].name) == 0)
 			violate(w, "C7: %s of %s, which leads", rg_step_name(step->kind), d->memory.rule.leader);
@@ -265,6 +276,12 @@ run_round(World *w, Dog *dog)
 	for (int i = 0; i < d->nsteps; i++)
 	{
 		dog_act(w, dog, &d->steps[i]);
+		if (dog->crash_at_rule && d->steps[i].kind == RG_STEP_WRITE_RULE)
+		{
+			dog->crash_at_rule = false;
+			dog_crash(w, dog->index, "having asked for a rule");
+			return;
+		}
 		if (d->steps[i].kind != RG_STEP_PROBE && dies_here(w, dog))
 			return;
 	}
@@ -359,6 +376,7 @@ dog_start(World *w, int index)
 	dog->round_pending = false;
 	dog->last_round_ms = dog->jumped_until_ms = 0;
 	dog->crash_at = 0;
+	dog->crash_at_rule = false;
 	dog->asked = 0;
 	memset(dog->n, 0, sizeof(dog->n));
 	read_journal(w, dog);
@@ -522,6 +540,52 @@ dog_order_takeover(World *w, int index)
 	}
 }
 
+void
+dog_order_set(World *w, int index, int durability, int quorum)
+{
+	static const char *const words[] = {"async", "sync", "strict"};
+	Dog *dog = w->dog[index];
+	RgMemory m = dog->memory;
+	char why[RG_TEXT_MAX];
+
+	if (dog->up && rg_order_set(&dog->view, &m, durability < 0 ? NULL : words[durability], quorum, why))
+	{
+		TRACE(w, "somebody types: regent set durability %s, quorum %d (%s)", durability < 0 ? "-" : words[durability],
+			  quorum, why);
+		set_memory(w, dog, &m);
+	}
+}
+
+void
+dog_order_voters(World *w, int index, uint32_t voters)
+{
+	Dog *dog = w->dog[index];
+	RgMemory m = dog->memory;
+	char names[RG_CORE_NODES_MAX][RG_CORE_NAME_MAX];
+	char why[RG_TEXT_MAX];
+	int n = 0;
+
+	for (int i = 0; i < w->c.nodes; i++)
+		if ((voters >> i & 1) != 0)
+			snprintf(names[n++], sizeof(names[0]), "n%d", i + 1);
+	if (dog->up && rg_order_voters(&dog->view, &m, names, n, 0, why))
+	{
+		TRACE(w, "somebody wants the voters %x (%s)", voters, why);
+		set_memory(w, dog, &m);
+	}
+}
+
+uint32_t
+dog_voters(const World *w, int index)
+{
+	const RgRule *rule = &w->dog[index]->memory.rule;
+	uint32_t voters = 0;
+
+	for (int i = 0; i < rule->nvoters; i++)
+		voters |= 1u << (rule->voters[i][1] - '1');
+	return voters;
+}
+
 /* Our journal is old and nobody obeys it: a new one, and then a takeover. */
 static bool
 begin_anew(World *w, Dog *dog)
@@ -598,7 +662,7 @@ dog_all_is_well(World *w, int index)
 		dog->d.memory.diagnosis != RG_DIAG_HEALTHY)
 		return false;
 	for (int i = 0; i < w->c.nodes; i++)
-		if (dog->d.states[i] != RG_STATE_OK && (int) i < w->c.voters)
+		if (dog->d.states[i] != RG_STATE_OK && (int) i < w->c.voters && (dog_voters(w, index) >> i & 1) != 0)
 			return false;
 	return true;
 }
@@ -616,6 +680,13 @@ dog_tell(World *w, int index, FILE *out)
 	for (int i = 0; i < w->c.nodes; i++)
 		fprintf(out, "  %s: %s: %s\n", dog->view.nodes[i].name, rg_node_state_name(dog->d.states[i]),
 				dog->d.reasons[i]);
+}
+
+/* It dies as soon as it has asked for a rule. */
+void
+dog_die_with_rule(World *w, int index)
+{
+	w->dog[index]->crash_at_rule = true;
 }
 
 void

@@ -13,6 +13,7 @@
 #include "watchdog/core/job.h"
 #include "watchdog/core/lease.h"
 #include "watchdog/core/order.h"
+#include "watchdog/core/order_rule.h"
 
 typedef struct DogNode
 {
@@ -63,6 +64,7 @@ struct Dog
 	bool old_journal;			/* its directory was restored */
 	uint32_t crash_at;			/* point in the next round at which it dies; 0 = none */
 	uint32_t point;
+	bool crash_at_rule;
 	int asked;					/* how often a person has read the same question in status */
 	Journal written;
 	Journal durable;

@@ -379,6 +379,66 @@ order(World *w)
 	}
 }
 
+/* Killed, or not, in the middle of what was just asked for. */
+static void
+on_change_hurts(World *w, const Event *e)
+{
+	int leader = dog_leader(w, 0);
+
+	(void) e;
+	if (leader < 0 || w->quiet)
+		return;
+	switch (pick(w, 4))
+	{
+		case 0:
+			server_kill(w, leader);
+			end_later(w, on_restart, leader, a_while(w));
+			break;
+		case 1:
+			if (w->c.power_faults)
+			{
+				server_lose_power(w, leader);
+				end_later(w, on_power, leader, a_while(w))->b = 1;
+			}
+			break;
+		case 2:
+			if (w->c.network_faults)
+				isolate(w, leader, false, false);
+			break;
+		default:
+			break;
+	}
+}
+
+/* Another durability, quorum or voter, now and then with a regentd that dies at one of its steps. */
+void
+change_rule(World *w)
+{
+	if (!dog_is_up(w, 0))
+		return;
+	switch (pick(w, 4))
+	{
+		case 0:
+			dog_order_set(w, 0, (int) pick(w, 3), 0);
+			break;
+		case 1:
+			dog_order_set(w, 0, -1, 1 + (int) pick(w, (uint32_t) w->c.nodes));
+			break;
+		case 2:
+			dog_order_set(w, 0, (int) pick(w, 3), 1 + (int) pick(w, (uint32_t) w->c.nodes));
+			break;
+		default:
+			dog_order_voters(w, 0, dog_voters(w, 0) ^ 1u << pick(w, (uint32_t) w->c.nodes));
+	}
+	if (w->c.dog_faults && chance(w, 300))
+	{
+		dog_die_in_round(w, 0, 1 + pick(w, 5));
+		end_later(w, on_dog_restart, 0, between(w, 100 * MS, 6 * SECOND));
+	}
+	if (chance(w, 400))
+		end_later(w, on_change_hurts, 0, between(w, 0, 400 * MS));
+}
+
 static void
 second_dog(World *w)
 {
@@ -399,7 +459,7 @@ on_fault(World *w, const Event *e)
 		return;
 	for (int tries = 0; tries < 8; tries++)
 	{
-		uint32_t kind = pick(w, 16);
+		uint32_t kind = pick(w, w->c.changes ? 19 : 16);
 
 		if (kind < 5 && w->c.server_faults)
 			fault_server(w);
@@ -413,6 +473,8 @@ on_fault(World *w, const Event *e)
 			fault_dog(w);
 		else if (kind < 15 && w->c.orders)
 			order(w);
+		else if (kind > 15)
+			change_rule(w);
 		else if (kind == 15 && (w->c.second_dog || w->c.clone))
 			second_dog(w);
 		else
@@ -603,6 +665,13 @@ on_plan(World *w, const Event *e)
 void
 faults_init(World *w)
 {
+	if (w->c.plan == STORY_PLAN)
+	{
+		story_begin(w);
+		later(w, 40 * SECOND + 5 * w->c.lease_ms * MS, on_fault, 0, BY_WORLD);
+		w->c.faults_us = 45 * SECOND + 5 * w->c.lease_ms * MS;
+		return;
+	}
 	if (w->c.plan >= 5)
 	{
 		end_later(w, on_plan, 0, 5 * SECOND);

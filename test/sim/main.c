@@ -113,6 +113,22 @@ choose_config(World *w)
 	}
 }
 
+/* Rules that change, at random or as a story of its own. */
+static void
+choose_changes(World *w)
+{
+	Config *c = &w->c;
+
+	c->changes = c->plan == 0 && chance(w, 500);
+	if (!c->changes || c->second_dog || c->clone || c->long_lease || !chance(w, 350))
+		return;
+	c->plan = STORY_PLAN;
+	c->durability = chance(w, 200) ? D_ASYNC : chance(w, 700) ? D_SYNC : D_STRICT;
+	c->nodes = c->voters = 2 + (int) pick(w, 4);
+	c->quorum = c->durability == D_ASYNC ? 1 : 1 + (int) pick(w, (uint32_t) (c->voters > 2 ? c->voters - 1 : 1));
+	c->from_standbys = true;
+}
+
 static void
 make_hosts(World *w)
 {
@@ -219,6 +235,9 @@ survives_restore(World *w)
 	int leader = dog_leader(w, w->chief);
 	Server *s = w->server[leader];
 
+	/* without a standby that votes nobody but a person can say what goes on */
+	if ((dog_voters(w, w->chief) & ~(1u << leader)) == 0)
+		return true;
 	data_copy(s->image, s->data);
 	data_truncate(s->image, s->data->flushed);
 	s->image->durable = s->data->durable;
@@ -259,6 +278,7 @@ run_seed(World *w, uint64_t seed, bool trace)
 {
 	world_init(w, seed, trace);
 	choose_config(w);
+	choose_changes(w);
 	TRACE(w, "seed %llu: %d nodes, %d voters, durability %d quorum %d, lease %lld ms", (unsigned long long) seed,
 		  w->c.nodes, w->c.voters, w->c.durability, w->c.quorum, (long long) w->c.lease_ms);
 	make_hosts(w);
@@ -286,7 +306,7 @@ run_seed(World *w, uint64_t seed, bool trace)
 
 /* ---- many seeds ---- */
 
-#define COUNTS 13
+#define COUNTS 14
 
 typedef struct Sums
 {
@@ -315,6 +335,7 @@ add_up(Sums *s, const World *w)
 	s->counts[10] += (unsigned long) w->openings;
 	s->counts[11] += w->handovers;
 	s->counts[12] += w->fetches;
+	s->counts[13] += w->changes;
 }
 
 static void
@@ -371,7 +392,8 @@ run_many(uint64_t first, uint64_t count, int jobs, bool brief)
 	Sums all;
 	static const char *const names[COUNTS] = {
 		"failovers", "switchovers", "undone", "rebuilds", "takeovers", "refused heartbeats",
-		"leases from standbys", "writes lost (async)", "waits for a bound", "acknowledged writes", "openings", "troubled leaders replaced", "fetches"
+		"leases from standbys", "writes lost (async)", "waits for a bound", "acknowledged writes", "openings", "troubled leaders replaced", "fetches",
+		"changes of who is counted"
 	};
 
 	if (sums == MAP_FAILED)

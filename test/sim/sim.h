@@ -292,6 +292,7 @@ typedef struct Config
 	bool power_faults;
 	bool dog_faults;
 	bool orders;
+	bool changes;				/* of durability, quorum and voters */
 	bool second_dog;
 	bool clone;
 	bool restored_leader;		/* the last fault: the leader's disk is an old one */
@@ -372,6 +373,7 @@ struct World
 	unsigned long lost_async;
 	unsigned long bounds;
 	unsigned long handovers;
+	unsigned long changes;		/* rules of the same leader that change who is counted, or how many */
 };
 
 /* ---- world.c ---- */
@@ -450,9 +452,13 @@ extern void dog_person(World *w, int dog);	/* what an operator does who reads st
 extern void dog_order_switchover(World *w, int dog, int node);
 extern void dog_order_accept_loss(World *w, int dog, int node);
 extern void dog_order_takeover(World *w, int dog);
+extern void dog_order_set(World *w, int dog, int durability, int quorum);	/* -1, 0: as it is */
+extern void dog_order_voters(World *w, int dog, uint32_t voters);
+extern uint32_t dog_voters(const World *w, int dog);
 extern void dog_restore_journal(World *w, int dog);
 extern void dog_keep_image(World *w, int dog);
 extern void dog_lose_journal(World *w, int dog);
+extern void dog_die_with_rule(World *w, int dog);
 extern void dog_die_in_round(World *w, int dog, uint32_t point);
 extern int64_t dog_counter(const World *w, int dog);
 extern void dog_end(World *w, int dog);	/* for good */
@@ -469,6 +475,9 @@ extern void clients_init(World *w);
 extern void clients_waken(World *w, int node);	/* votes or lease may have changed */
 extern void clients_crash(World *w, int node);	/* the server's backends are gone */
 extern void faults_init(World *w);
+extern void change_rule(World *w);	/* somebody asks for another one */
+#define STORY_PLAN 20
+extern void story_begin(World *w);	/* story.c */
 extern void faults_stop(World *w);
 extern void faults_person(World *w);	/* somebody starts what lies there */
 

@@ -37,15 +37,29 @@ for my $name ('n2', 'n3')
 wait_until(sub { sql("SELECT count(*) FROM pg_stat_replication r JOIN pg_replication_slots s ON s.active_pid = r.pid
 	WHERE r.state = 'streaming' AND s.slot_name = 'regent_' || r.application_name") == 2 }, 30, 'both standbys to stream over their slots');
 my $names = 'ANY 1 (n1, n2, n3)';
+# The setting is the worker's: whoever wants another one has to hold it.
+my $worker;
+
 sub set_names
 {
 	my ($value) = @_;
+	if (!$worker)
+	{
+		$worker = sql("SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'pg_regent%'");
+		kill('STOP', $worker);
+	}
 	sql("ALTER SYSTEM SET synchronous_standby_names = '$value'");
 	sql('SELECT pg_reload_conf()');
 	wait_until(sub { sql('SHOW synchronous_standby_names') eq $value }, 20, 'synchronous_standby_names');
 }
-set_names($names);
+sub names_of_rule
+{
+	kill('CONT', $worker) if $worker;
+	$worker = undef;
+	wait_until(sub { sql('SHOW synchronous_standby_names') eq $names }, 20, 'synchronous_standby_names as the rule has it');
+}
 $g->open;
+names_of_rule();
 wait_until(sub { sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'") == 2 }, 20, 'two synchronous standbys');
 
 my @frozen;
@@ -140,7 +154,7 @@ for my $how (sort keys %ends)
 	my ($first, $v1) = waiting_commit();
 	$ends{$how}->($first);
 	told_nothing_yet($first, $how);
-	set_names($names);
+	names_of_rule();
 	thaw();
 	ok(acknowledged($first->result(30)), "$how: told when a voter has flushed it, in time");
 
@@ -151,9 +165,9 @@ for my $how (sort keys %ends)
 	$g->close;
 	never_told($late, $how);
 	ok(row_exists($v2), "$how: its row is committed here");
-	set_names($names);
 	thaw();
 	$g->open;
+	names_of_rule();
 }
 
 # statement_timeout reaches a commit only inside of a procedure

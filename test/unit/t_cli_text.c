@@ -378,7 +378,8 @@ test_status_shows_nodes_jobs_and_last_failover(void **state)
 {
 	char	   *text = status_text(
 		"{\"cluster\":\"main\",\"term\":2,\"leader\":\"n2\",\"diagnosis\":\"healthy\",\"diagnosis_text\":\"well\","
-		"\"phase\":\"steady\",\"durability\":\"sync\",\"quorum\":1,\"lease_ms\":5000,\"auto_failover\":{\"ready\":true},"
+		"\"phase\":\"steady\",\"durability\":\"sync\",\"quorum\":1,\"counted\":2,\"guarantee\":\"what it means\",\"wanted\":{\"durability\":\"sync\",\"quorum\":2},"
+		"\"left_out\":[{\"node\":\"n9\",\"since\":\"then\",\"reason\":\"it is away\",\"counted\":false}],\"lease_ms\":5000,\"auto_failover\":{\"ready\":true},"
 		"\"nodes\":[{\"name\":\"n1\",\"host\":\"10.0.0.11\",\"port\":5432,\"role\":\"unknown\",\"state\":\"rebuilding\","
 		"\"gate\":\"unknown\",\"timeline\":null,\"priority\":100,\"weight\":1,\"last_seen_ms\":null,"
 		"\"reason\":\"a copy runs\",\"candidate\":{\"eligible\":false,\"reason\":\"rebuild in progress\"},"
@@ -401,7 +402,8 @@ test_status_shows_nodes_jobs_and_last_failover(void **state)
 						"automatic failover: ready\n"
 						"cluster main, term 2, leader n2, steady\n"
 						"healthy: well\n"
-						"durability sync, quorum 1, lease 5.0 s, of which n2 has 4.6 s left\n\n"
+						"durability sync, quorum 1 of 2, lease 5.0 s, of which n2 has 4.6 s left\nwhat it means\n"
+						"n9 is left out since then, because it is away\nwanted: durability sync, quorum 2\n\n"
 						"node  role     state       gate     tli  lsn         lag  delay    seen  prio  weight  address\n"
 						"n1    unknown  rebuilding  unknown                                never   100       1  10.0.0.11:5432\n"
 						"n2 *  primary  ok          open       2  0/5000060               120 ms   100       1  10.0.0.12:5432\n"

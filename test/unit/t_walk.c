@@ -22,7 +22,7 @@
 #include "watchdog/core/job.h"
 #include "watchdog/core/order.h"
 
-#define WALKS 200
+#define WALKS 400
 #define ROUNDS 350
 
 typedef struct Walk

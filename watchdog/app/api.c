@@ -16,6 +16,7 @@
 #include "watchdog/core/enlist.h"
 #include "watchdog/core/explain.h"
 #include "watchdog/core/order.h"
+#include "watchdog/core/order_rule.h"
 
 #define EXPLAIN_MAX (16 * 1024)
 
@@ -258,6 +259,30 @@ post_reload(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
 	}
 }
 
+static void
+post_set(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
+{
+	RgCluster  *c = arg;
+	const char *durability = json_string_value(json_object_get(req->body, "durability"));
+	const json_t *quorum = json_object_get(req->body, "quorum");
+	int			k = (int) json_integer_value(quorum);
+	char		what[RG_TEXT_MAX] = "";
+	RgError		err;
+
+	if (durability == NULL && (!json_is_integer(quorum) || k < 1 || k > RG_CORE_NODES_MAX))
+		fail(reply, 400, "neither a durability nor a quorum is named",
+			 "{\"durability\": \"async\" or \"sync\" or \"strict\"}, or {\"quorum\": 1}: a number of standbys.");
+	else if (rg_order_set_refusal(&c->view, &c->memory, durability, k, what) != NULL)
+		fail(reply, 409, what, "Nothing was changed.  See regent status and regent explain --quorum.");
+	else if (!is_dry_run(req) && rg_orders_set(c, durability, k, what, &err) < 0)
+		fail(reply, 409, err.message, err.hint);
+	else
+	{
+		reply->status = 200;
+		reply->json = json_pack("{s:b,s:s}", "dry_run", is_dry_run(req) ? 1 : 0, "what", what);
+	}
+}
+
 /* /node/NAME/primary and /node/NAME/standby: the status code is the answer */
 static void
 get_node(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
@@ -304,6 +329,7 @@ static const RgHttpRoute control_routes[] = {
 	{"POST", "/v1/switchover", post_switchover},
 	{"POST", "/v1/failover", post_failover},
 	{"POST", "/v1/takeover", post_takeover},
+	{"POST", "/v1/set", post_set},
 	{"POST", "/v1/node/add", post_node_add},
 	{"POST", "/v1/node/remove", post_node_remove},
 	{"POST", "/v1/reload", post_reload},

@@ -29,7 +29,6 @@
 #define JUMP_MS 3000			/* no round for so long: we were not running */
 #define ALIVE_MS 60000
 
-static void tell_durability(RgCluster *c);
 
 static const char *const journal_keep[] = {"memory", "alive", "failover", "switchover", NULL};
 
@@ -239,6 +238,17 @@ tell_systemd(RgCluster *c)
 	}
 }
 
+/* Since when, for people. */
+static void
+date_left_out(RgMemory *m)
+{
+	for (int i = 0; i < m->nnodes; i++)
+		if (!m->nodes[i].left_out)
+			m->nodes[i].out_wall_ms = 0;
+		else if (m->nodes[i].out_wall_ms == 0)
+			m->nodes[i].out_wall_ms = rg_clock_wall_ms();
+}
+
 static void
 run_round(RgCluster *c)
 {
@@ -261,6 +271,7 @@ run_round(RgCluster *c)
 	rg_decide(&c->view, &c->memory, &c->decision);
 	if (c->decision.memory.failover.times.ruled_ms != c->memory.failover.times.ruled_ms)
 		c->decision.memory.failover.at_wall_ms = rg_clock_wall_ms();
+	date_left_out(&c->decision.memory);
 	if (c->decision.must_record)
 		recorded = record_memory(c, &c->decision.memory, must_be_durable(c), &err) == 0;
 	if (!recorded)
@@ -278,7 +289,6 @@ run_round(RgCluster *c)
 	if (is_moved)
 		rg_cluster_wake(c);
 	record_alive(c, now);
-	tell_durability(c);
 	rg_publish(c, now);
 	tell_systemd(c);
 }
@@ -439,38 +449,6 @@ rg_cluster_open(struct event_base *base, RgLog *log, const RgConfig *config,
 	return 0;
 }
 
-/*
- * Durability stands in the rule: the file may say what regent init wrote, and
- * nothing else yet.  Before a rule is known the configuration of the start counts.
- */
-static int
-check_durability(const RgCluster *c, const RgConfig *config, RgError *err)
-{
-	const RgRule *rule = &c->memory.rule;
-	const char *durability = rule->term > 0 ? rule->durability : c->config.durability;
-	int			quorum = rule->term > 0 ? rule->quorum : c->config.quorum;
-
-	if (strcmp(config->durability, durability) == 0 &&
-		(strcmp(durability, "async") == 0 || config->quorum == quorum))
-		return 0;
-	return rg_error_set(err, RGE_STATE, "durability %s with quorum %d stands in the cluster's rule, %s with %d in the "
-						"configuration: this version can't change it", durability, quorum, config->durability,
-						config->quorum);
-}
-
-/* regentd may have been started with another one: the rule counts, and that is told once. */
-static void
-tell_durability(RgCluster *c)
-{
-	RgError		err;
-
-	if (c->told_durability || c->memory.rule.term == 0)
-		return;
-	c->told_durability = true;
-	if (check_durability(c, &c->config, &err) < 0)
-		rg_cluster_tell(c, RG_EVENT_CONFIG_REFUSED, -1, true, "the rule counts: %.200s", err.message);
-}
-
 int
 rg_cluster_reload(RgCluster *c, const RgConfig *config, RgError *err)
 {
@@ -481,8 +459,7 @@ rg_cluster_reload(RgCluster *c, const RgConfig *config, RgError *err)
 		strcmp(old->control_socket, config->control_socket) != 0 ||
 		strcmp(old->http_listen, config->http_listen) != 0)
 		return rg_error_set(err, RGE_STATE, "name, state_directory, control_socket and http_listen can't change while regentd runs");
-	if (check_durability(c, config, err) < 0 || rg_reload_check_nodes(c, config, err) < 0 ||
-		rg_reload_take(c, config, err) < 0)
+	if (rg_reload_check_nodes(c, config, err) < 0 || rg_reload_take(c, config, err) < 0)
 		return RGE_STATE;
 	fill_settings(c);
 	for (int i = 0; i < c->nnodes; i++)

@@ -89,7 +89,6 @@ struct RgCluster
 	RgJournalEnd journal_end;	/* what it said when it was opened */
 	char		machine[17];
 	char		doubt[160];		/* why the journal may be an old copy; "" = it is not */
-	bool		told_durability;	/* that configuration and rule differ */
 	bool		journal_broken; /* nothing is acted on while it can't be written */
 	int			nnodes;
 	RgNode	   *nodes[RG_NODES_MAX];	/* in the order of the configuration */

@@ -14,6 +14,7 @@
 #include "watchdog/core/enlist.h"
 #include "watchdog/core/job.h"
 #include "watchdog/core/order.h"
+#include "watchdog/core/order_rule.h"
 
 /* A copy of the memory to change; NULL when out of memory. */
 static RgMemory *
@@ -210,6 +211,20 @@ rg_orders_node_remove(RgCluster *c, const char *node, bool lost, char *ret_what,
 		rg_cluster_tell(c, RG_EVENT_NODE_REMOVE, rg_view_find(&c->view, node), lost, "%s is to be removed%s", node,
 						lost ? ": the operator says that it is gone for ever" : "");
 	}
+	return ret;
+}
+
+int
+rg_orders_set(RgCluster *c, const char *durability, int quorum, char *ret_what, RgError *err)
+{
+	RgMemory   *m = copy_memory(c, err);
+	int			ret;
+
+	if (m == NULL)
+		return RGE_NOMEM;
+	ret = settle(c, m, rg_order_set(&c->view, m, durability, quorum, ret_what), ret_what, err);
+	if (ret == 0)
+		rg_cluster_tell(c, RG_EVENT_RULE_WANTED, -1, false, "somebody asks for %.200s", ret_what);
 	return ret;
 }
 

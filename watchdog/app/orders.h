@@ -34,6 +34,9 @@ extern int	rg_orders_node_add(RgCluster *cluster, const char *node, int64_t *ret
 extern int	rg_orders_node_remove(RgCluster *cluster, const char *node, bool lost, char *ret_what,
 								  int64_t *ret_job, RgError *err);
 
+/* Another durability (NULL: as it is) or quorum (0: as it is); ret_what says what will be. */
+extern int	rg_orders_set(RgCluster *cluster, const char *durability, int quorum, char *ret_what, RgError *err);
+
 /* A request that a node told with its heartbeat: kind, node, id; may be told again and again. */
 extern void rg_orders_request(RgCluster *cluster, const char *kind, const char *node, int64_t id);
 

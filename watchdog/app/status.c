@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "record.h"
+#include "status_rule.h"
 #include "watchdog/base/clock.h"
 #include "watchdog/core/trouble.h"
 #include "watchdog/core/upstream.h"
@@ -196,21 +197,20 @@ rg_status_json(const RgCluster *c)
 	const RgDecision *d = &c->decision;
 	const RgRule *rule = &c->memory.rule;
 	json_t	   *nodes = json_array();
+	json_t	   *status;
 	char		started[32];
 
 	(void) rg_clock_format(rg_clock_wall_ms() - rg_clock_now_ms() + c->view.started_ms, started,
 						   sizeof(started));
 	for (int i = 0; i < c->nnodes; i++)
 		(void) json_array_append_new(nodes, node_json(c, i));
-	return json_pack("{s:s,s:I,s:s?,s:s,s:s,s:s,s:s,s:s,s:i,s:I,s:{s:b,s:b,s:s},s:{s:s,s:I,s:i,s:s,s:b,s:s},s:o,s:o,s:O?,s:O?}",
+	status = json_pack("{s:s,s:I,s:s?,s:s,s:s,s:s,s:s,s:I,s:{s:b,s:b,s:s},s:{s:s,s:I,s:i,s:s,s:b,s:s},s:o,s:o,s:O?,s:O?}",
 					 "cluster", c->config.name, "term", (json_int_t) c->memory.rule.term,
 					 "leader", c->memory.rule.term ? c->memory.rule.leader : NULL,
 					 "diagnosis", rg_diagnosis_name(c->memory.diagnosis),
 					 "diagnosis_text", d->evidence[0] ? d->evidence
 					 : rg_diagnosis_text(c->memory.diagnosis),
 					 "trouble", d->trouble, "phase", rg_phase_name(c->memory.phase),
-					 "durability", rule->term ? rule->durability : c->config.durability,
-					 "quorum", rule->term ? rule->quorum : c->config.quorum,
 					 "lease_ms", (json_int_t) (rule->term ? rule->lease_ms : c->config.lease_ms), "auto_failover",
 					 "enabled", c->config.auto_failover ? 1 : 0, "ready", d->ready ? 1 : 0,
 					 "reason", d->ready_reason, "watchdog", "id", c->identity.id,
@@ -219,6 +219,8 @@ rg_status_json(const RgCluster *c)
 					 "in_doubt", c->view.maybe_restored && !c->memory.confirmed ? 1 : 0, "doubt", c->doubt,
 					 "nodes", nodes, "jobs", rg_status_jobs(c),
 					 "last_failover", c->last_failover, "last_switchover", c->last_switchover);
+	rg_status_rule(c, status);
+	return status;
 }
 
 /* pgpool-II's codes: 1 waiting, 2 up, 3 down */

@@ -229,9 +229,11 @@ compare_rule(RgCheck *check, int node, const char *text)
 	{
 		if (strcmp(rule.durability, config->durability) != 0
 			|| (strcmp(rule.durability, "async") != 0 && rule.quorum != config->quorum))
-			rg_check_say(check, RG_FINDING_FAILED, name, "the rule says durability %s with quorum %d, regent.conf says %s "
-						 "with %d; the rule counts\tset durability = %s and quorum = %d: this version can't change it",
-						 rule.durability, rule.quorum, config->durability, config->quorum, rule.durability, rule.quorum);
+			rg_check_say(check, RG_FINDING_WARNING, name, "the rule says durability %s with quorum %d, regent.conf says %s "
+						 "with %d: the rule counts, the file is what regent init writes\tregent set durability %s and "
+						 "regent set quorum %d, or write durability = %s and quorum = %d into the file",
+						 rule.durability, rule.quorum, config->durability, config->quorum, config->durability,
+						 config->quorum, rule.durability, rule.quorum);
 		if (rule.lease_ms != config->lease_ms)
 			rg_check_say(check, RG_FINDING_WARNING, name, "the rule's lease is %" PRId64 " ms, that of regent.conf %" PRId64
 						 " ms\tsystemctl reload regentd: it writes a rule with the new one", rule.lease_ms, config->lease_ms);

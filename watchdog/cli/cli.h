@@ -44,6 +44,7 @@ extern RgExit rg_cmd_explain(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_rebuild(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_switchover(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_failover(RgCli *cli, int argc, char **argv);
+extern RgExit rg_cmd_set(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_takeover(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_node(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_uri(RgCli *cli, int argc, char **argv);

@@ -58,7 +58,7 @@ extern int	rg_init_primary(RgInit *init, RgError *err);
 extern int	rg_init_standby(RgInit *init, int node, RgError *err);
 
 /* In sync and strict: synchronous_standby_names, the same on every node.  In init_sync.c. */
-extern int	rg_init_sync(RgInit *init, RgError *err);
+extern int	rg_init_sync(const RgInit *init, RgError *err);
 
 /* The first rule, its first lease, and that the standbys have it.  In init_rule.c. */
 extern int	rg_init_rule(RgInit *init, RgError *err);

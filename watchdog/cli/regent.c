@@ -88,6 +88,14 @@ static const RgCommand commands[] = {
 		"both:\n"
 		"  --dry-run  only tell whether it could be done now\n"
 		"  --no-wait  return when it has begun\n"},
+	{"set", "durability|quorum VALUE [--dry-run] [--no-wait]",
+		"change what a commit waits for, while everything runs",
+		rg_cmd_set,
+		"durability is async, sync or strict; quorum the number of standbys that have to flush a\n"
+		"commit.  The leader writes it into a rule; it is in force when nobody can act by the rule\n"
+		"before any more.  Waits for that, a minute at most.\n"
+		"  --dry-run  only tell whether it would be taken, and what it means\n"
+		"  --no-wait  return when it has been taken\n"},
 	{"uri", "[--dbname NAME] [--user NAME]", "print connection strings that find the primary, or a standby",
 		rg_cmd_uri,
 		"Works without a running regentd.\n"},

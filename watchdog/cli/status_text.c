@@ -27,6 +27,26 @@ write_verdict(const json_t *status, FILE *out)
 				*reason != '\0' ? reason : "regentd does not say why");
 }
 
+/* What that means for a commit now, who is left out, and what is wanted and not so yet. */
+static void
+write_guarantee(const json_t *status, FILE *out)
+{
+	const json_t *wanted = json_object_get(status, "wanted");
+	const char *durability = rg_json_text(wanted, "durability", "");
+	const json_t *node;
+	size_t		i;
+
+	if (*rg_json_text(status, "guarantee", "") != '\0')
+		fprintf(out, "%s\n", rg_json_text(status, "guarantee", ""));
+	json_array_foreach(json_object_get(status, "left_out"), i, node)
+		fprintf(out, "%s %s since %s, because %s\n", rg_json_text(node, "node", "?"),
+				rg_json_true(node, "counted") ? "is counted again, and no candidate before it has caught up; it was left out"
+				: "is left out", rg_json_text(node, "since", "?"), rg_json_text(node, "reason", "?"));
+	if (strcmp(durability, rg_json_text(status, "durability", "")) != 0 ||
+		(strcmp(durability, "async") != 0 && rg_json_number(wanted, "quorum", 0) != rg_json_number(status, "quorum", 0)))
+		fprintf(out, "wanted: durability %s, quorum %" PRId64 "\n", durability, rg_json_number(wanted, "quorum", 0));
+}
+
 /* async, or sync with quorum; and the lease of the leader. */
 static void
 write_durability(const json_t *status, FILE *out)
@@ -42,13 +62,15 @@ write_durability(const json_t *status, FILE *out)
 		return;
 	fprintf(out, "durability %s", durability);
 	if (strcmp(durability, "async") != 0)
-		fprintf(out, ", quorum %" PRId64, rg_json_number(status, "quorum", 0));
+		fprintf(out, ", quorum %" PRId64 " of %" PRId64, rg_json_number(status, "quorum", 0),
+				rg_json_number(status, "counted", 0));
 	fprintf(out, ", lease %s", rg_text_ms(rg_json_number(status, "lease_ms", 0), lease, sizeof(lease)));
 	json_array_foreach(json_object_get(status, "nodes"), i, node)
 		if (strcmp(rg_json_text(node, "name", "?"), leader) == 0 && rg_json_number(node, "lease_left_ms", -1) >= 0)
 			fprintf(out, ", of which %s has %s left", leader,
 					rg_text_ms(rg_json_number(node, "lease_left_ms", 0), left, sizeof(left)));
 	fputc('\n', out);
+	write_guarantee(status, out);
 }
 
 static void

@@ -26,6 +26,9 @@
 /* A standby that is away, or stands still, for so long is not waited for any more; never less than a lease. */
 #define LEAVE_OUT_MS 5000
 
+/* A rebuild waits for so long that the others have flushed the rule that leaves its node out. */
+#define SETTLE_MS 10000
+
 /* Keys of steps that no failover uses: those are terms. */
 static int64_t
 key_of(const RgRule *rule)
@@ -123,8 +126,8 @@ reason_to_leave_out(const RgView *view, const RgDecision *d, int node, char *buf
 		rg_text(buf, RG_TEXT_MAX, "it has not streamed from %s for %lld s", m->rule.leader,
 				(long long) (view->now_ms - mem->apart_ms) / 1000);
 	else if (is_sync && mem->moved_ms != 0 && view->now_ms - mem->moved_ms > patience)
-		rg_text(buf, RG_TEXT_MAX, "it has flushed nothing from %s for %lld s", m->rule.leader,
-				(long long) (view->now_ms - mem->moved_ms) / 1000);
+		rg_text(buf, RG_TEXT_MAX, streams(view, d, node) ? "it has flushed nothing from %s for %lld s"
+				: "it has not streamed from %s for %lld s", m->rule.leader, (long long) (view->now_ms - mem->moved_ms) / 1000);
 	/* whom a failover has left behind need not be waited for where a commit would wait for it */
 	else if (is_sync && m->rule.seq == 1 && m->failover.term == m->rule.term && !m->failover.planned &&
 			 strcmp(m->failover.to, m->rule.leader) == 0 && !streams(view, d, node) &&
@@ -187,8 +190,7 @@ leave_out(const RgView *view, RgDecision *d, RgRule *rule)
 			!may_leave_out(view, d, rule, i, !is_wanted(&m->wish, rule->voters[i])))
 			continue;
 		rule->left_out |= UINT32_C(1) << i;
-		if (!RG_MUTANT(43))
-			m->nodes[k].left_out = true;
+		m->nodes[k].left_out = true;
 		m->nodes[k].out_term = rule->term;
 		m->nodes[k].out_seq = rule->seq;
 		m->nodes[k].out_wall_ms = 0;
@@ -371,10 +373,11 @@ make_next(const RgView *view, RgDecision *d, RgRule *rule)
 		return true;
 	if (is_new_watchdog || is_new_lease)
 		return true;
-	if (!view->nodes[d->leader].facts.settled)
+	/* async promises nothing that could be broken: it need not wait */
+	if (!view->nodes[d->leader].facts.settled && strcmp(m->wish.durability, "async") != 0)
 		return false;
 	apply_durability(view, d, rule);
-	if (has_same_sets(rule, &m->rule))
+	if (has_same_sets(rule, &m->rule) && view->nodes[d->leader].facts.settled)
 		apply_voters(view, d, rule);
 	return !has_same_sets(rule, &m->rule);
 }
@@ -405,9 +408,11 @@ rg_change_plan_rule(const RgView *view, RgDecision *d)
 	if (rg_rules_compare(n->facts.rule.term, n->facts.rule.seq, m->rule.term, m->rule.seq) != 0 ||
 		n->facts.gate == RG_GATEV_CLOSED)
 		return;
-	fulfil(m, &m->rule);
 	if (m->asked.term != m->rule.term)
+	{
+		fulfil(m, &m->rule);
 		rule.seq++;
+	}
 	/* what is put into the memory is asked for in this very round */
 	if (!rg_op_may_try(&n->ops[RG_STEP_WRITE_RULE], key_of(&rule), view->now_ms, MANY) ||
 		d->nsteps == RG_STEPS_MAX || !make_next(view, d, &rule))
@@ -424,21 +429,18 @@ rg_change_plan_rule(const RgView *view, RgDecision *d)
 }
 
 bool
-rg_change_may_rebuild(const RgView *view, const RgDecision *d, int node)
+rg_change_may_rebuild(const RgView *view, const RgDecision *d, int node, int64_t since_ms)
 {
 	const RgMemory *m = &d->memory;
 	int			voter = rg_rule_voter(&m->rule, m->nodes[node].name);
-	RgSets		sets;
 
 	if (!rg_rule_is_sync(&m->rule) || voter < 0 || d->leader < 0 ||
 		(!rg_rule_leaves_out(&m->rule, m->nodes[node].name) && !may_leave_out(view, d, &m->rule, voter, false)))
 		return true;
 	if (!rg_rule_leaves_out(&m->rule, m->nodes[node].name))
 		return false;
-	/* in strict nobody else may come to flush the rule before this one is back */
-	rg_rule_sets(&m->rule, m->rule.leader, &sets);
-	return view->nodes[d->leader].facts.settled ||
-		(is_strict(&m->rule) && count_streaming(view, d, &m->rule) < rg_sets_size(sets.counted));
+	/* perhaps nobody else can flush the rule before this one is back */
+	return view->nodes[d->leader].facts.settled || view->now_ms - since_ms > SETTLE_MS;
 }
 
 /* ---- what people are told ---- */

@@ -23,8 +23,8 @@ extern int	rg_change_wanted_quorum(const RgView *view, const RgMemory *memory);
 /* This node can't act by any rule any more: we have fenced it, or an operator says so. */
 extern bool rg_change_is_gone(const RgMemory *memory, int node);
 
-/* A node that is to be rebuilt is left out first (attack V2): may it begin? */
-extern bool rg_change_may_rebuild(const RgView *view, const RgDecision *d, int node);
+/* A node that is to be rebuilt is left out first (attack V2): may it begin?  Asked for at since_ms. */
+extern bool rg_change_may_rebuild(const RgView *view, const RgDecision *d, int node, int64_t since_ms);
 
 /* Says what a newer rule of the same leader and term has changed. */
 extern void rg_change_tell(const RgRule *before, RgDecision *d);

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "decide.h"
-#include "extension/mutant.h"
 #include "recruit.h"
 #include "trouble.h"
 
@@ -54,7 +53,7 @@ exclusion(const RgView *view, const RgMemory *memory, int node)
 	if (n->priority == 0)
 		return "priority 0: never promoted";
 	/* by order it may lead all the same */
-	if (memory->nodes[node].left_out && memory->accept_loss[0] == '\0' && !RG_MUTANT(43))
+	if (memory->nodes[node].left_out && memory->accept_loss[0] == '\0')
 		return "is left out: it may lack commits that were acknowledged without it";
 	/* not who leads by the newest rule: his rebuild was begun by one who did not know that, and is called off */
 	if (rg_memory_is_rebuilding(memory, n->name) && strcmp(memory->rule.leader, n->name) != 0)
@@ -201,8 +200,9 @@ choose_among(const RgView *view, const RgMemory *memory, int leader, const Conte
 				choice->reasons[chosen]);
 	}
 	else if (best >= 0)
-		rg_text(choice->summary, RG_TEXT_MAX, "nobody: %s has the most (up to " RG_LSN_FORMAT ") but %.185s",
-				view->nodes[best].name, RG_LSN_ARGS(c[best].held), choice->reasons[best]);
+		rg_text(choice->summary, RG_TEXT_MAX, "nobody: %s has the most (up to " RG_LSN_FORMAT ") but %.185s%s",
+				view->nodes[best].name, RG_LSN_ARGS(c[best].held), choice->reasons[best],
+				rg_rule_has_voter(&memory->rule, view->nodes[best].name) ? "" : "; regent failover NODE --accept-loss takes a voter");
 	else
 		rg_text(choice->summary, RG_TEXT_MAX, "nobody: no standby's position is known");
 }

@@ -431,7 +431,7 @@ rg_job_plan(const RgView *view, RgDecision *d)
 			next = job;
 	}
 	node = next != NULL ? rg_view_find(view, next->node) : -1;
-	if (running == NULL && next != NULL && node >= 0 && node != d->leader && !rg_change_may_rebuild(view, d, node))
+	if (running == NULL && next != NULL && node >= 0 && node != d->leader && !rg_change_may_rebuild(view, d, node, next->created_ms))
 	{
 		rg_text(next->message, sizeof(next->message), "waiting until %s is left out: no commit may rest on the copy that it has",
 				next->node);

@@ -131,6 +131,7 @@
 	X(WATCHDOG_INTRUDER, "watchdog_intruder") \
 	X(TAKEOVER,         "takeover") \
 	X(RULE_CHANGED,     "rule_changed") \
+	X(RULE_WANTED,      "rule_wanted") \
 	X(WAL_FETCH,        "wal_fetch") \
 	X(SLOT_RELEASED,    "slot_released") \
 	X(LOGICAL_SLOTS_LOST, "logical_slots_lost") \

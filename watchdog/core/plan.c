@@ -185,10 +185,10 @@ rg_plan_lacks_something(const RgView *view, const RgMemory *m, int node)
 	/* what was once shown may have been lost by all: those that are asked now say what there is */
 	for (int i = 0; i < view->nnodes; i++)
 	{
-		if (i == node || !rg_rule_has_voter(&m->rule, view->nodes[i].name))
+		if (i == node)
 			continue;
 		counted[i] = rg_recruit_is_complete(view, m, i);
-		all = all && counted[i];
+		all = all && (counted[i] || !rg_rule_has_voter(&m->rule, view->nodes[i].name));
 		other = rg_choose_position(view, m, i);
 		if (counted[i] && rg_rules_compare_position(&other, &has) > 0)
 			return true;

@@ -230,7 +230,7 @@ find_holders(const RgView *view, const RgMemory *memory, const RgRule *rule, con
 	{
 		int			k = rg_view_find(view, rule->voters[i]);
 
-		if (k >= 0 && counted[k] && !owes(view, memory, k) && (!memory->nodes[k].left_out || RG_MUTANT(43)))
+		if (k >= 0 && counted[k] && !owes(view, memory, k) && !memory->nodes[k].left_out)
 			held |= UINT64_C(1) << i;
 	}
 	return held;
