@@ -118,12 +118,10 @@ copy_fail() {
 	fail "$@"
 }
 
-# copy_run COMMAND...: in a process group of its own, so that a second process of
-# it, which receives WAL, dies with it.  If this shell is killed, the kernel kills
-# the command.
+# copy_run COMMAND...: in a process group of its own, which dies with this shell
 copy_run() {
 	printf '' >"$real.regent-copy-log" || fail no_permission "can't write beside $real" "let $(id -un) write in ${real%/*}"
-	setsid setpriv --pdeathsig KILL -- "$@" </dev/null >>"$real.regent-copy-log" 2>&1 &
+	setsid setpriv --pdeathsig TERM -- sh -c "$together" sh "$@" </dev/null >>"$real.regent-copy-log" 2>&1 &
 	copy_pid=$!
 }
 

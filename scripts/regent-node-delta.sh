@@ -85,7 +85,7 @@ verb_delta() {
 	count transferred
 	put_raw transferred "$counted"
 	count kept
-	put_raw kept "$counted"
+	put_raw reused "$counted"
 	count changed
 	put_raw changed_files "$counted"
 	count files

@@ -137,10 +137,14 @@ rewind_abort() {
 # unreadable for the server: pg_rewind has read it when it tells where the
 # servers diverged, and writes all of it at its very end.  It is stopped meanwhile.
 hide_control() {
+	rewind_pid=
+	{ read -r rewind_pid _ <"/proc/$child/task/$child/children"; } 2>/dev/null # no newline ends it
+	[ -n "$rewind_pid" ] || return 0
 	kill -s STOP -- "-$child"
 	now
-	hide_until=$((now + 500))
-	while read_stat "$child" && [ "$stat_state" != T ] && [ "$now" -lt $hide_until ] && kill -0 "$child" 2>/dev/null; do
+	hide_until=$((now + 500)) stat_state=
+	while [ "$stat_state" != T ] && [ "$now" -lt $hide_until ]; do
+		read_stat "$rewind_pid"
 		now
 	done
 	reply=$(cat "$log")
@@ -163,7 +167,7 @@ run_watched() {
 	shift 2
 	bytes=0 total=0 lines=0 spaces= partial=
 	: >"$log" || give_up no_space "can't write $log" 'free some space'
-	setsid setpriv --pdeathsig KILL -- "$@" </dev/null >>"$log" 2>&1 8>&- 9>&- &
+	setsid setpriv --pdeathsig TERM -- sh -c "$together" sh "$@" </dev/null >>"$log" 2>&1 8>&- 9>&- &
 	child=$!
 	exec 7<"$log"
 	now

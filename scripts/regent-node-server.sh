@@ -255,6 +255,11 @@ wait_gone() {
 	[ -n "$procs" ] || sleep 0.01
 }
 
+# What a copy or a rewind starts: "setsid setpriv --pdeathsig TERM -- sh -c "$together"
+# sh COMMAND...".  If we are killed, the kernel tells this shell, and it ends its
+# whole group: pg_basebackup has a second process, which would receive WAL for ever.
+together='trap "kill -s KILL -- -$$" TERM; "$@" & wait $!'
+
 # ---- pg_controldata ----------------------------------------------------------
 
 # control_field LABEL: sets $field

@@ -655,7 +655,42 @@ subtest 'a copy that is interrupted leaves everything as it was' => sub {
 	my @lines = map { JSON::PP->new->decode($_) } split /\n/, slurp($file);
 	is($lines[-2]{bytes}, $lines[-2]{total}, 'all bytes');
 	ok($lines[-1]{ok} && $lines[-1]{bytes} > 50_000_000);
+	my $all = $lines[-1]{bytes};
 	$untouched->('a copy that succeeds');
+	ok_helper('n1', 'discard');
+
+	# killed at 10, 50 and 99 percent; the next command goes on from whatever is there
+	foreach my $percent (10, 50, 99)
+	{
+		my $title = $percent < 99 ? qr/walsender.*(BASE_BACKUP|sending backup)/ : qr/walsender.*(START_REPLICATION|streaming)/;
+		my $walsender;
+		unlink "$c->{dir}/background";
+		($pid, $file) = helper_in_background('n1', 'copy', source('n1', 6));
+		wait_until(sub { -d "$dir.regent-new/base" && ($walsender = eval { server_process('n2', $title) }) }, 20, 'data flow');
+		kill 'STOP', $walsender;
+		# at 99 percent all data are there, and the last WAL does not come
+		wait_until(
+			sub {
+				my $size = 0;
+				File::Find::find({ no_chdir => 1, wanted => sub { $size += -s if -f && !m{/pg_wal/} } }, "$dir.regent-new");
+				return 1 if $size >= $all * $percent / 100;
+				return 0 if $percent == 99;
+				kill 'CONT', $walsender;
+				sleep 0.001;
+				kill 'STOP', $walsender;
+				return 0;
+			},
+			60, "$percent percent");
+		kill 'KILL', $pid;
+		waitpid $pid, 0;
+		kill 'CONT', $walsender;
+		wait_until(sub { !copiers($dir) }, 5, 'pg_basebackup dies with its helper');
+		$untouched->("killed at $percent percent");
+		ok(!-e "$dir.regent-copy", 'not marked as complete');
+		refused('no_copy', 'n1', 'swap', source('n1', 6));
+	}
+	ok_helper('n1', 'copy', source('n1', 6));
+	$untouched->('the next copy');
 	ok_helper('n1', 'discard');
 	is_deeply([ beside('n1') ], [ 'data.regent-lock' ], 'discarded');
 	$c->sql('n2', 'DROP TABLE bulk');

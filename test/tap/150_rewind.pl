@@ -183,13 +183,14 @@ sub in_the_middle
 	unlink $out;
 	my $pid = $c->spawn([ "$RegentCluster::top/scripts/regent-node", '-c', $c->dir . '/node.conf', 'n1', 'rewind', source() ], $out);
 	my $rewind;
-	wait_until(sub {
-		return 1 if waitpid($pid, POSIX::WNOHANG()) == $pid;
-		return 0 unless -e "$dir/regent.rewinding" && -s "$dir/$file" && slurp("$dir/global/pg_control") =~ /^\0/;
+	my $until = time + 60;
+	until ($rewind || time > $until || waitpid($pid, POSIX::WNOHANG()) == $pid)
+	{
+		sleep 0.002;
+		next unless -e "$dir/regent.rewinding" && -s "$dir/$file" && slurp("$dir/global/pg_control") =~ /^\0/;
 		($rewind) = grep { (slurp("/proc/$_/cmdline") // '') =~ m{^\S*/pg_rewind\0.*\Q$dir\E}s } map { m{(\d+)} } glob('/proc/[0-9]*');
 		kill 'STOP', $rewind if $rewind;
-		return $rewind;
-	}, 60, 'pg_rewind to write', sub { slurp($out) // '' });
+	}
 	die "pg_rewind was not caught: " . slurp($out) unless $rewind;
 	$code->($pid, $rewind);
 	kill 'CONT', $rewind;
@@ -307,6 +308,22 @@ if ($all)
 	}
 }
 
+subtest 'a disk that is too small' => sub {
+	my @ns = ('unshare', '--user', '--map-current-user', '--mount', '--keep-caps');
+	plan skip_all => 'no user namespaces here' if system("@ns true 2>/dev/null") != 0;
+	prepare('kill', 'there');
+	my $small = $c->dir . '/small';
+	mkdir $small;
+	spew($c->dir . '/small.conf', "[n1]\ndata_directory = $small/data\nbin_directory = $RegentCluster::bindir\n");
+	my ($size) = split ' ', `du -sm @{[ dir('n1') ]}`;
+	my $words = join ' ', $RegentCluster::top . '/scripts/regent-node', '-c', $c->dir . '/small.conf', 'n1';
+	my $out = `@ns sh -c 'mount -t tmpfs -o size=@{[ $size + 25 ]}m tmpfs $small && cp -a @{[ dir('n1') ]} $small/data &&
+		$words rewind @{[ join ' ', source() ]}; ls $small; $words probe' 2>&1`;
+	like($out, qr/"verb":"rewind".*"error":"no_space".*bytes more/, 'is told before anything is changed') or diag($out);
+	unlike($out, qr/regent-(new|rewind)/, 'and nothing lies beside');
+	like($out, qr/"state":"shut down in recovery".*"fenced":true.*"rewinding":false/, 'the node is fenced as it was');
+};
+
 subtest 'killed at any point' => sub {
 	prepare('kill', 'there');
 	# while the server replays its WAL by itself
@@ -334,6 +351,8 @@ subtest 'killed at any point' => sub {
 	# a copy mends it as well, and as long as it may go back, the half one stays one
 	$a = helper('copy', source());
 	ok($a->{ok} && $a->{diverged_bytes} > 0, 'a copy beside it') or diag($a->{all});
+	$a = helper('delta', source());
+	ok($a->{ok} && $a->{diverged_bytes} > 0, 'or a delta copy') or diag($a->{all});
 	$a = helper('swap', source());
 	ok($a->{ok}, 'swapped in') or diag($a->{all});
 	is($c->sql('n1', 'SHOW regent.node_name') . $c->sql('n1', 'SHOW port'), 'n1' . $c->node('n1')->{port}, 'with its own settings');

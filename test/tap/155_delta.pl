@@ -191,8 +191,8 @@ my $load = $c->spawn([ "$bindir/pgbench", '-n', '-c', 2, '-T', 300, $c->conninfo
 $a = helper('delta', 1, @source);
 ok($a->{ok}, 'delta under load') or diag($a->{all});
 is(fingerprint(), $print, 'the old directory is as it was');
-cmp_ok($a->{kept}, '>', $unchanged, "what did not change was kept: $a->{kept} of $a->{bytes} bytes");
-is($a->{transferred} + $a->{kept}, $a->{bytes}, 'the rest was kept');
+cmp_ok($a->{reused}, '>', $unchanged, "what did not change was kept: $a->{reused} of $a->{bytes} bytes");
+is($a->{transferred} + $a->{reused}, $a->{bytes}, 'the rest was kept');
 my %phases = map { $_->{phase} => 1 } @{ $a->{progress} };
 ok($phases{comparing} && $phases{copying}, 'progress is told');
 ok(!grep({ $_->{bytes} > $_->{total} } @{ $a->{progress} }), 'and never above the total');
@@ -210,7 +210,7 @@ update(1);
 $a = helper('delta', 1, @source);
 ok($a->{ok}, 'delta of a standby that runs') or diag($a->{all});
 is($c->sql('n2', 'SELECT pg_is_in_recovery()'), 't', 'it ran all the time');
-cmp_ok($a->{kept}, '>', $unchanged, "what did not change was kept: $a->{kept} of $a->{bytes} bytes");
+cmp_ok($a->{reused}, '>', $unchanged, "what did not change was kept: $a->{reused} of $a->{bytes} bytes");
 $a = helper('swap', 1, @source);
 ok($a->{ok}, 'swap') or diag($a->{all});
 RegentCluster::reap($load, 0);    # SIGKILL of a load that has nothing left to show
