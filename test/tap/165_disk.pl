@@ -159,6 +159,7 @@ set_policy('failover');
 $s = $c->wait_failover('n1');
 is($s->{leader}, 'n2', 'failover: n2 leads');
 like($c->wait_event('handover')->{message}, qr/^disk full: n1: \d+ bytes free in pg_wal; n2 is to take over$/, 'and the event says why');
+is($s->{last_switchover}{cause}, 'disk full', 'status knows the cause');
 is($c->sql('n2', 'SELECT reason FROM regent.rule ORDER BY term DESC, seq DESC LIMIT 1'), 'switchover from n1: disk full', 'so does the rule');
 $c->wait_node('n1', 'ok');
 nothing_is_lost($load, 'n2', 'disk full');

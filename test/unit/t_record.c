@@ -198,6 +198,7 @@ test_shown_failover_and_switchover(void **state)
 	json = rg_record_switchover(&before.failover);
 	assert_true(json_is_true(json_object_get(json, "ok")));
 	assert_int_equal(json_integer_value(json_object_get(json, "gap_ms")), 350);
+	assert_string_equal(json_string_value(json_object_get(json, "cause")), "host lost");
 	json_decref(json);
 	json = rg_record_switchover_failed("n1", &before.jobs[3], 77);
 	assert_true(json_is_false(json_object_get(json, "ok")));

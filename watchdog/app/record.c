@@ -205,7 +205,9 @@ rg_record_switchover(const RgFailover *f)
 	const RgTimes *t = &f->times;
 	char		when[32];
 
-	return json_pack("{s:b,s:I,s:s,s:s,s:I,s:s,s:s}", "ok", 1, "term", (json_int_t) f->term, "from", f->from, "to", f->to,
+	/* a healthy leader was asked to; one in trouble was not waited for */
+	return json_pack("{s:b,s:I,s:s,s:s,s:s,s:I,s:s,s:s}", "ok", 1, "term", (json_int_t) f->term, "from", f->from, "to", f->to,
+					 "cause", f->diagnosis == RG_DIAG_HEALTHY ? "" : rg_diagnosis_name(f->diagnosis),
 					 "gap_ms", (json_int_t) (t->ruled_ms - t->lost_ms),
 					 "at", rg_clock_format(f->at_wall_ms, when, sizeof(when)), "reason", "");
 }

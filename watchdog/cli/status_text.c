@@ -300,7 +300,8 @@ write_last_switchover(const json_t *status, FILE *out)
 	fprintf(out, "\nlast switchover: %s to %s, %s, ", rg_json_text(last, "from", "?"), rg_json_text(last, "to", "?"),
 			rg_json_text(last, "at", "time unknown"));
 	if (rg_json_true(last, "ok"))
-		fprintf(out, "%" PRId64 " ms without a primary\n", rg_json_number(last, "gap_ms", 0));
+		fprintf(out, "%" PRId64 " ms without a primary%s%s\n", rg_json_number(last, "gap_ms", 0),
+				*rg_json_text(last, "cause", "") != '\0' ? "; cause: " : "", rg_json_text(last, "cause", ""));
 	else
 		fprintf(out, "failed: %s\n", rg_json_text(last, "reason", "no reason was given"));
 }
