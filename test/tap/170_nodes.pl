@@ -102,6 +102,14 @@ wait_until(sub { !grep { $c->sql($_, "SELECT 1 FROM pg_replication_slots WHERE s
 is($c->sql('n2', 'SHOW primary_conninfo'), '', 'it was told: it follows nobody');
 $s = $c->wait_status(sub { @{ $_[0]{nodes} } == 3 && $_[0]{auto_failover}{ready} }, 30, 'three nodes, ready');
 
+$conf = slurp($c->{conf});
+spew($c->{conf}, "$conf\n[node n7]\nhost = 127.0.0.1\nport = 1\n");
+like(($c->regent('check'))[1], qr/n7\b.*it has no vote.*regent node add n7/s, 'regent check names a node without a vote');
+(my $without = $conf) =~ s/\[node n3\][^[]*//;
+spew($c->{conf}, $without);
+like(($c->regent('check'))[1], qr/n3\b.*votes by the rule in force, but has no section/s, 'and a vote without a section');
+spew($c->{conf}, $conf);
+
 # removed, and started again by hand: it reads only, and nobody counts on it
 $c->stop_server('n2');
 $c->start_server('n2');

@@ -85,10 +85,49 @@ check_slots(RgCheck *check, int node, RgSession *session)
 		rg_check_say(check, RG_FINDING_FAILED, name, "slots are missing: %s\tregent init", missing);
 }
 
+/* " n1 n2 n3 " has it. */
+static bool
+is_listed(const char *list, const char *name)
+{
+	char		word[RG_NAME_MAX + 2];
+
+	snprintf(word, sizeof(word), " %s ", name);
+	return strstr(list, word) != NULL;
+}
+
+/* The configuration says who is there, the rule who votes: each without the other is worth a word. */
+static void
+check_votes(RgCheck *check, RgSession *session)
+{
+	const RgConfig *config = check->config;
+	PGresult   *row;
+	RgError		err = {0};
+	char		voters[RG_NODES_MAX * (RG_NAME_MAX + 1) + 2];
+	char	   *rest = voters;
+
+	if (rg_session_query(session, "SELECT ' ' || array_to_string(voters, ' ') || ' ' FROM regent.rule ORDER BY term DESC, seq DESC LIMIT 1",
+						 0, NULL, RG_SESSION_QUERY_MS, &row, &err) != 0)
+		return;					/* that the rule can't be read is told where its gate is looked at */
+	snprintf(voters, sizeof(voters), "%s", PQntuples(row) == 1 ? PQgetvalue(row, 0, 0) : "");
+	PQclear(row);
+	if (voters[0] == '\0')
+		return;
+	for (int i = 0; i < config->nnodes; i++)
+		if (!rg_config_cascades(config, i) && !is_listed(voters, config->nodes[i].name))
+			rg_check_say(check, RG_FINDING_WARNING, config->nodes[i].name, "it has no vote: it can't be promoted, and no commit "
+						 "waits for it\tregent node add %s; or take its section out of %s", config->nodes[i].name, config->file);
+	for (char *name; (name = strtok_r(rest, " ", &rest)) != NULL;)
+		if (rg_config_node(config, name) < 0)
+			rg_check_say(check, RG_FINDING_FAILED, name, "it votes by the rule in force, but has no section in %s"
+						 "\tadd it; regent node remove %s takes it out of the cluster", config->file, name);
+}
+
 void
 rg_check_stream(RgCheck *check, int node, RgSession *session)
 {
 	if (check->nodes[node].is_standby)
 		check_receiver(check, node, session);
+	else
+		check_votes(check, session);
 	check_slots(check, node, session);
 }
