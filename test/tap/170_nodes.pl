@@ -130,4 +130,12 @@ $c->stop_server('n2');
 ($rc, $text) = node_add('n2', '--host', '127.0.0.1', '--port', $c->node('n2')->{port}, '--ssh-port', $c->{ssh_port});
 is($rc, 1, 'a directory of this cluster is not overwritten by a clone');
 like($text, qr/of this very cluster already.*regent rebuild n2/, 'the way back is named');
+($rc, $out, $err) = $c->regent('rebuild', 'n2', '--wait');
+is($rc, 0, 'the rebuild') or diag("$out$err" . $c->regentd_log_tail);
+($rc, $text) = node_add('n2');
+is($rc, 0, 'and the vote') or diag($text . $c->regentd_log_tail);
+is(join(' ', sort split /[{},]/, $c->sql($s->{leader}, 'SELECT voters FROM regent.rule ORDER BY term DESC, seq DESC LIMIT 1')), ' n1 n2 n3 n4',
+	'it belongs to the cluster again');
+$c->wait_caught_up($s->{leader}, 'n2');
+is($c->sql('n2', "SELECT to_regclass('after_all')"), 'after_all', 'with all rows');
 done_testing();

@@ -15,6 +15,10 @@ $c->{nodes}{n4} = { name => 'n4', host => '127.0.0.1', dir => $dir, log => "$d/n
 mkdir "$d/n4";
 push @{ $c->{names} }, 'n4';
 $c->write_node_conf;
+# its settings are its own, not the leader's
+(my $node_conf = slurp("$d/node.conf")) =~ s{^\[n4\]$}{[n4]\nconfig_file = $d/n4/own.conf}m;
+spew("$d/node.conf", $node_conf);
+spew("$d/n4/own.conf", $c->server_conf('n4') . "work_mem = '7MB'\n");
 my @n4 = ('n4', '--host', '127.0.0.1', '--port', $c->node('n4')->{port}, '--ssh-port', $c->{ssh_port});
 my $load = $c->start_load;
 
@@ -46,6 +50,7 @@ $c->kill9_regentd;
 $c->start_regentd;
 wait_voters('{n1,n2,n3,n4}', 'regentd killed in the clone: the restarted one goes on, n4 votes');
 $c->wait_node('n4', 'ok');
+is($c->sql('n4', 'SHOW work_mem'), '7MB', 'with the settings of its config_file');
 my $s = wait_jobs('the job to end');
 is((grep { $_->{kind} eq 'add' } @{ $s->{jobs} })[0]{state}, 'done', 'the job is done');
 is($c->sql('n4', 'SHOW synchronous_standby_names'), $c->sql('n1', 'SHOW synchronous_standby_names'), 'it has the synchronous_standby_names of the leader');

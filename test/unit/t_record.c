@@ -45,7 +45,7 @@ fill(void)
 	n->shown = (RgServerStart) {.boot_id = BOOT, .pid = 42, .started_s = 1700000000};
 	n->admitted = (RgServerStart) {.boot_id = BOOT, .pid = 43, .started_s = 1700000001};
 	n->fenced_term = 5;
-	n->must_end = n->ended = n->ungated = n->stale = n->removed = true;
+	n->must_end = n->ended = n->ungated = n->stale = n->removed = n->joined = true;
 	n->owes_lsn = 0x5000028;
 	n->rebuilds = 2;
 	n->purpose_ms = 800;
@@ -122,7 +122,7 @@ test_all_comes_back(void **state)
 	assert_true(rg_start_equal(&n->admitted, &before.nodes[0].admitted));
 	assert_false(rg_start_equal(&n->admitted, &n->shown));
 	assert_int_equal(n->fenced_term, 5);
-	assert_true(n->must_end && n->ended && n->ungated && n->stale && n->removed);
+	assert_true(n->must_end && n->ended && n->ungated && n->stale && n->removed && n->joined);
 	assert_true(n->owes_lsn == 0x5000028);
 	assert_int_equal(n->rebuilds, 2);
 	assert_int_equal(n->purpose_ms, 800);

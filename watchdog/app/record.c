@@ -138,13 +138,13 @@ record_crashes(const RgNodeMemory *n)
 static json_t *
 record_node(const RgNodeMemory *n)
 {
-	return json_pack("{s:s,s:o,s:I,s:b,s:b,s:i,s:o,s:I,s:I,s:b,s:b,s:b,s:s,s:b,s:b,s:o,s:o}", "name", n->name, "shown", record_start(&n->shown),
+	return json_pack("{s:s,s:o,s:I,s:b,s:b,s:i,s:o,s:I,s:I,s:b,s:b,s:b,s:s,s:b,s:b,s:b,s:o,s:o}", "name", n->name, "shown", record_start(&n->shown),
 					 "fenced_term", (json_int_t) n->fenced_term, "must_end", n->must_end ? 1 : 0,
 					 "ended", n->ended ? 1 : 0, "rebuilds", n->rebuilds,
 					 "admitted", record_start(&n->admitted), "purpose_ms", (json_int_t) n->purpose_ms,
 					 "owes_lsn", (json_int_t) n->owes_lsn, "ungated", n->ungated ? 1 : 0, "stale", n->stale ? 1 : 0, "strayed",
 					 n->strayed ? 1 : 0, "intruder", n->intruder, "declared_lost", n->declared_lost ? 1 : 0,
-					 "removed", n->removed ? 1 : 0,
+					 "joined", n->joined ? 1 : 0, "removed", n->removed ? 1 : 0,
 					 "left_out", n->left_out ? record_left_out(n) : json_null(),
 					 "crashes", record_crashes(n));
 }
@@ -305,6 +305,7 @@ read_nodes(const json_t *json, RgMemory *m)
 		n->strayed = json_is_true(json_object_get(entry, "strayed"));
 		get_text(entry, "intruder", n->intruder, sizeof(n->intruder));
 		n->declared_lost = json_is_true(json_object_get(entry, "declared_lost"));
+		n->joined = json_is_true(json_object_get(entry, "joined"));
 		n->removed = json_is_true(json_object_get(entry, "removed"));
 		read_left_out(json_object_get(entry, "left_out"), n);
 		read_crashes(json_object_get(entry, "crashes"), n);

@@ -391,7 +391,7 @@ differs(const RgMemory *a, const RgMemory *b)
 			x->owes_lsn != y->owes_lsn || x->stale != y->stale || x->strayed != y->strayed ||
 			x->left_out != y->left_out || x->out_term != y->out_term || x->out_seq != y->out_seq ||
 			x->declared_lost != y->declared_lost ||
-			x->removed != y->removed || strcmp(x->intruder, y->intruder) != 0)
+			x->joined != y->joined || x->removed != y->removed || strcmp(x->intruder, y->intruder) != 0)
 			return true;
 	}
 	for (int i = 0; i < RG_JOBS_MAX; i++)

@@ -44,10 +44,19 @@ find_job(const RgMemory *m)
 	return NULL;
 }
 
+/* Somebody wants it back, or it would not be rebuilt. */
+static bool
+is_rebuilt(const RgMemory *memory, const char *node)
+{
+	return rg_memory_job((RgMemory *) memory, node) != NULL;
+}
+
 bool
 rg_enlist_is_ours(const RgView *view, const RgMemory *memory, int node)
 {
-	return !memory->nodes[node].removed || rg_rule_has_voter(&memory->rule, view->nodes[node].name);
+	const char *name = view->nodes[node].name;
+
+	return !memory->nodes[node].removed || rg_rule_has_voter(&memory->rule, name) || is_rebuilt(memory, name);
 }
 
 bool
@@ -65,9 +74,9 @@ rg_enlist_needs_slot(const RgView *view, const RgMemory *memory, int node)
 	const char *name = view->nodes[node].name;
 	const RgJob *job = find_job(memory);
 
-	if (!rg_upstream_is_guest(view, memory, node) || memory->nodes[node].removed)
+	if (!rg_upstream_is_guest(view, memory, node))
 		return false;
-	return rg_upstream_cascades(view, memory, node) || view->nodes[node].facts.valid ||
+	return is_rebuilt(memory, name) || (memory->nodes[node].joined && !memory->nodes[node].removed) ||
 		(job != NULL && job->kind == RG_JOBKIND_ADD && strcmp(job->node, name) == 0);
 }
 
@@ -477,7 +486,10 @@ park(const RgView *view, RgDecision *d, RgJob *job, int node)
 	RgStep	   *step;
 
 	if (node >= 0)
+	{
 		d->memory.nodes[node].removed = true;
+		d->memory.nodes[node].joined = false;
+	}
 	if (node >= 0 && rg_view_is_standby(view, node) && !rg_op_done(op, key) && !is_over(view, job, PARK_MS))
 	{
 		step = rg_op_may_try(op, key, view->now_ms, TRIES)

@@ -77,11 +77,17 @@ learn_node(const RgView *view, RgMemory *m, int leader, int node)
 void
 rg_upstream_learn(const RgView *view, RgDecision *d)
 {
+	RgMemory   *m = &d->memory;
+
 	for (int i = 0; i < view->nnodes; i++)
-		if (rg_upstream_cascades(view, &d->memory, i))
-			learn_node(view, &d->memory, d->leader, i);
+	{
+		if (rg_upstream_cascades(view, m, i))
+			learn_node(view, m, d->leader, i);
 		else
-			d->memory.nodes[i].cascades = false;
+			m->nodes[i].cascades = false;
+		m->nodes[i].joined = rg_upstream_is_guest(view, m, i) &&
+			(m->nodes[i].joined || (rg_view_is_standby(view, i) && rg_upstream_streams(view, m, i)));
+	}
 }
 
 int
