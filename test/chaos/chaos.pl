@@ -133,13 +133,14 @@ sub run_plan
 	return @bad;
 }
 
-# What a service manager does: a standby that died is started again.  A primary
-# that was fenced is regentd's task, and so is a leader.
+# What a service manager does: a standby that died is started again, also one that
+# died when its rebuild was all but done (status says so).  A primary that was fenced
+# is regentd's task, and so is a leader.
 sub start_dead_standbys
 {
 	my ($r) = @_;
 	my $s = $cluster->status or return;
-	for my $n (grep { $_->{state} eq 'dead' && $_->{name} ne $s->{leader} && !defined $cluster->postmaster($_->{name}) } @{ $s->{nodes} })
+	for my $n (grep { ($_->{state} eq 'dead' || $_->{reason} =~ /is down again: start it/) && $_->{name} ne $s->{leader} && !defined $cluster->postmaster($_->{name}) } @{ $s->{nodes} })
 	{
 		$cluster->start_server($n->{name});
 		$r->{started}{ $n->{name} }++;
