@@ -283,60 +283,70 @@ check_fetch(const Server *s, const Message *m)
 	return why;
 }
 
-/* Streams from another recruit for a while, then parks as after a promise. */
+/* The source is taken away again: parks, and answers as a promise does. */
+static int64_t
+fetch_parks(World *w, int node, int index)
+{
+	Server *s = w->server[node];
+	Command *c = &s->commands[index];
+	bool nothing = data_lsn(s->data, c->fetched) < c->request->until_lsn && c->fetched <= c->before;
+
+	if (is_parked(w, node) && !s->worker_frozen)
+	{
+		server_adopt_rules(w, node, false);
+		c->stage = 1001;		/* complete */
+	}
+	if (c->stage <= 1000 && clock_ms(w, node) < c->deadline_ms)
+		return between(w, MS, 30 * MS);
+	TRACE(w, "%s has fetched from %d to %d", node_name(node), c->before, c->fetched);
+	command_end(w, node, index, nothing ? OUT_REFUSED : OUT_OK, nothing ? "received nothing" : NULL);
+	return -1;
+}
+
+/* Streams from another recruit: until it has all, nothing comes any more, or the time is over. */
+static int64_t
+fetch_streams(World *w, int node, int index)
+{
+	Server *s = w->server[node];
+	Command *c = &s->commands[index];
+	int64_t now_ms = clock_ms(w, node);
+
+	if (s->data->len > c->fetched)
+		c->moved_ms = now_ms;
+	c->fetched = s->data->len;
+	if (data_lsn(s->data, c->fetched) < c->request->until_lsn && now_ms < c->deadline_ms &&
+		now_ms - c->moved_ms < FETCH_IDLE_MS)
+		return between(w, MS, 30 * MS);
+	s->data->source = -1;
+	s->parked = true;
+	c->cut = true;
+	c->deadline_ms = now_ms + PROMISE_WAIT_MS;
+	return between(w, 200, 8 * MS);
+}
+
 static int64_t
 fetch_stage(World *w, int node, int index)
 {
 	Server *s = w->server[node];
 	Command *c = &s->commands[index];
-	const Message *m = c->request;
 
 	switch (c->stage)
 	{
 		case 1:
-			c->before = s->data->len;
-			c->fetched = s->data->len;
-			s->data->source = m->leader;
+			c->before = c->fetched = s->data->len;
+			s->data->source = c->request->leader;
 			return between(w, 200, 8 * MS);
 		case 2:
 			s->parked = false;
 			stream_stop(w, node);
-			s->live_source = m->leader;
+			s->live_source = c->request->leader;
 			stream_wake(w, node);
 			c->moved_ms = clock_ms(w, node);
 			c->deadline_ms = c->moved_ms + FETCH_MS;
 			return between(w, MS, 10 * MS);
 		default:
-			break;
+			return c->cut ? fetch_parks(w, node, index) : fetch_streams(w, node, index);
 	}
-	if (c->cut)
-	{
-		if (is_parked(w, node) && !s->worker_frozen)
-		{
-			server_adopt_rules(w, node, false);
-			c->stage = 1001;	/* complete */
-		}
-		if (c->stage > 1000 || clock_ms(w, node) >= c->deadline_ms)
-		{
-			bool nothing = data_lsn(s->data, c->fetched) < m->until_lsn && c->fetched <= c->before;
-
-			TRACE(w, "%s has fetched from %d to %d", node_name(node), c->before, c->fetched);
-			command_end(w, node, index, nothing ? OUT_REFUSED : OUT_OK, nothing ? "received nothing" : NULL);
-			return -1;
-		}
-		return between(w, MS, 30 * MS);
-	}
-	if (s->data->len > c->fetched)
-		c->moved_ms = clock_ms(w, node);
-	c->fetched = s->data->len;
-	if (data_lsn(s->data, c->fetched) < m->until_lsn && clock_ms(w, node) < c->deadline_ms &&
-		clock_ms(w, node) - c->moved_ms < FETCH_IDLE_MS)
-		return between(w, MS, 30 * MS);
-	s->data->source = -1;
-	s->parked = true;
-	c->cut = true;
-	c->deadline_ms = clock_ms(w, node) + PROMISE_WAIT_MS;
-	return between(w, 200, 8 * MS);
 }
 
 /* ---- promote ---- */

@@ -7,31 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "contender.h"
 #include "decide.h"
+#include "fetch.h"
 #include "recruit.h"
 #include "trouble.h"
-
-typedef struct Contender
-{
-	bool		present;		/* its position is known */
-	bool		stuck;			/* and it could not replay all of its WAL: no candidate */
-	RgPosition	position;
-	uint64_t	held;			/* the end of its WAL; at least position.lsn */
-} Contender;
-
-/*
- * By position.  Of one that is stuck the newest rule is not known, only where its WAL
- * ends: on one timeline that says all, a newer one has the newer rules.
- */
-static int
-compare(const Contender *a, const Contender *b)
-{
-	if (!a->stuck && !b->stuck)
-		return rg_rules_compare_position(&a->position, &b->position);
-	if (a->position.timeline != b->position.timeline)
-		return a->position.timeline < b->position.timeline ? -1 : 1;
-	return a->held < b->held ? -1 : a->held > b->held;
-}
 
 bool
 rg_is_recruited(const RgView *view, int node, int64_t term)
@@ -42,67 +22,8 @@ rg_is_recruited(const RgView *view, int node, int64_t term)
 		rg_start_equal(&n->promise.start, &n->facts.start);
 }
 
-/* Properties that exclude a node whatever its position is; NULL = none. */
-static const char *
-exclusion(const RgView *view, const RgMemory *memory, int node)
-{
-	const RgNodeView *n = &view->nodes[node];
-
-	if (memory->rule.nvoters > 0 && !rg_rule_has_voter(&memory->rule, n->name))
-		return "is no voter of the rule in force";
-	if (n->priority == 0)
-		return "priority 0: never promoted";
-	/* by order it may lead all the same */
-	if (memory->nodes[node].left_out && memory->accept_loss[0] == '\0')
-		return "is left out: it may lack commits that were acknowledged without it";
-	/* not who leads by the newest rule: his rebuild was begun by one who did not know that, and is called off */
-	if (rg_memory_is_rebuilding(memory, n->name) && strcmp(memory->rule.leader, n->name) != 0)
-		return "is being rebuilt";
-	if (!rg_view_is_standby(view, node))
-		return "does not answer any more";
-	return NULL;
-}
-
-/* In async: it had been left behind before the leader was lost; what it lacks is not just the last moment (F15). */
-static bool
-is_stale(const RgMemory *memory, int node, const RgPosition *p)
-{
-	return memory->nodes[node].stale && !rg_rule_is_sync(&memory->rule) &&
-		rg_rules_compare_position(p, &memory->newest) < 0;
-}
-
-/* It was a candidate before, and its promotion did not come to an end. */
-static bool
-failed_before(const RgView *view, int node)
-{
-	const RgFacts *f = &view->nodes[node].facts;
-
-	return rg_rules_is_half_promoted(f->promoting_term, f->rule.term);
-}
-
-/* Positive when a is the better candidate; positions are equal. */
-static int
-compare_equals(const RgView *view, int leader, int a, int b)
-{
-	uint32_t	sync = leader >= 0 ? view->nodes[leader].facts.sync_with_us : 0;
-	int			sa = (int) (sync >> a & 1);
-	int			sb = (int) (sync >> b & 1);
-
-	/* after a promotion that failed, another one first; alone it is tried again */
-	if (failed_before(view, a) != failed_before(view, b))
-		return failed_before(view, a) ? -1 : 1;
-	/* no room for WAL, no promotion */
-	if (rg_trouble_of_disk(&view->nodes[a].facts) != rg_trouble_of_disk(&view->nodes[b].facts))
-		return rg_trouble_of_disk(&view->nodes[a].facts) ? -1 : 1;
-	if (sa != sb)
-		return sa - sb;
-	if (view->nodes[a].priority != view->nodes[b].priority)
-		return view->nodes[a].priority - view->nodes[b].priority;
-	return strcmp(view->nodes[b].name, view->nodes[a].name);
-}
-
 static void
-explain_behind(const RgView *view, const Contender *c, int node, int best, RgChoice *choice)
+explain_behind(const RgView *view, const RgContender *c, int node, int best, RgChoice *choice)
 {
 	const RgPosition *p = &c[node].position;
 	const RgPosition *q = &c[best].position;
@@ -125,7 +46,7 @@ explain_behind(const RgView *view, const Contender *c, int node, int best, RgCho
 }
 
 static void
-explain_stale(const RgView *view, const RgMemory *memory, const Contender *c, int node, RgChoice *choice)
+explain_stale(const RgView *view, const RgMemory *memory, const RgContender *c, int node, RgChoice *choice)
 {
 	rg_text(choice->reasons[node], RG_TEXT_MAX,
 			"%s when %s was last seen: it has WAL up to " RG_LSN_FORMAT ", " RG_LSN_FORMAT
@@ -135,23 +56,11 @@ explain_stale(const RgView *view, const RgMemory *memory, const Contender *c, in
 			memory->rule.leader, view->nodes[node].name);
 }
 
-/* -1 = nobody's position is known. */
-static int
-most_advanced(const RgView *view, const Contender *c)
-{
-	int			best = -1;
-
-	for (int i = 0; i < view->nnodes; i++)
-		if (c[i].present && (best < 0 || compare(&c[i], &c[best]) > 0))
-			best = i;
-	return best;
-}
-
 static void
-choose_among(const RgView *view, const RgMemory *memory, int leader, const Contender *c,
+choose_among(const RgView *view, const RgMemory *memory, int leader, const RgContender *c,
 			 RgChoice *choice)
 {
-	int			best = most_advanced(view, c);
+	int			best = rg_contender_most_advanced(view, c);
 	int			chosen = -1;
 
 	for (int i = 0; i < view->nnodes; i++)
@@ -160,16 +69,16 @@ choose_among(const RgView *view, const RgMemory *memory, int leader, const Conte
 
 		if (!c[i].present)
 			continue;
-		why = exclusion(view, memory, i);
+		why = rg_contender_exclusion(view, memory, i);
 		if (why != NULL)
 			rg_text(choice->reasons[i], RG_TEXT_MAX, "%s", why);
 		else if (c[i].stuck)
 			rg_text(choice->reasons[i], RG_TEXT_MAX,
 					"has promised, but could not replay all its WAL in time: it has WAL up to " RG_LSN_FORMAT,
 					RG_LSN_ARGS(c[i].held));
-		else if (compare(&c[i], &c[best]) < 0)
+		else if (rg_contender_compare(&c[i], &c[best]) < 0)
 			explain_behind(view, c, i, best, choice);
-		else if (is_stale(memory, i, &c[i].position))
+		else if (rg_contender_is_stale(memory, i, &c[i].position))
 			explain_stale(view, memory, c, i, choice);
 		else if (c[i].position.rule_term < memory->rule.term)
 			rg_text(choice->reasons[i], RG_TEXT_MAX,
@@ -178,7 +87,7 @@ choose_among(const RgView *view, const RgMemory *memory, int leader, const Conte
 		else
 		{
 			choice->eligible[i] = true;
-			if (chosen < 0 || compare_equals(view, leader, i, chosen) > 0)
+			if (chosen < 0 || rg_contender_compare_equals(view, leader, i, chosen) > 0)
 				chosen = i;
 		}
 	}
@@ -187,7 +96,7 @@ choose_among(const RgView *view, const RgMemory *memory, int leader, const Conte
 		if (choice->eligible[i] && i != chosen)
 			rg_text(choice->reasons[i], RG_TEXT_MAX, "as advanced as %s, which comes first by %s",
 					view->nodes[chosen].name,
-					failed_before(view, i) ? "its earlier failure"
+					rg_contender_failed_before(view, i) ? "its earlier failure"
 					: rg_trouble_of_disk(&view->nodes[i].facts) ? "its disk"
 					: view->nodes[i].priority != view->nodes[chosen].priority ? "priority"
 					: "synchronous state or name");
@@ -222,7 +131,7 @@ is_old_leader(const RgMemory *memory, int node)
 }
 
 static void
-mark_present(const RgView *view, const Contender *c, bool (*but)(const RgView *, int), bool *ret)
+mark_present(const RgView *view, const RgContender *c, bool (*but)(const RgView *, int), bool *ret)
 {
 	for (int i = 0; i < view->nnodes; i++)
 		ret[i] = c[i].present && !(but != NULL && but(view, i));
@@ -233,7 +142,7 @@ mark_present(const RgView *view, const Contender *c, bool (*but)(const RgView *,
  * the others hold every acknowledged commit without it; in async that is always so.
  */
 static void
-pass_over_gone(const RgView *view, const RgMemory *memory, Contender *c, RgChoice *choice)
+pass_over_gone(const RgView *view, const RgMemory *memory, RgContender *c, RgChoice *choice)
 {
 	bool		counted[RG_CORE_NODES_MAX] = {false};
 
@@ -255,10 +164,10 @@ pass_over_gone(const RgView *view, const RgMemory *memory, Contender *c, RgChoic
  * standbys alone hold all that was: it must not stand in their way.
  */
 static bool
-choose_without_old_leaders(const RgView *view, const RgMemory *memory, int leader, const Contender *c,
+choose_without_old_leaders(const RgView *view, const RgMemory *memory, int leader, const RgContender *c,
 						   RgChoice *choice)
 {
-	Contender	others[RG_CORE_NODES_MAX];
+	RgContender	others[RG_CORE_NODES_MAX];
 	bool		counted[RG_CORE_NODES_MAX] = {false};
 	RgChoice	found = *choice;
 	bool		left_out = false;
@@ -283,91 +192,12 @@ choose_without_old_leaders(const RgView *view, const RgMemory *memory, int leade
 	return true;
 }
 
-/* The terms of a node: those of its promise, before a recruit those of its heartbeat. */
-static int
-terms_of(const RgNodeView *n, bool from_promise, const RgTermEnd **ret_terms)
-{
-	*ret_terms = from_promise ? n->promise.terms : n->facts.terms;
-	return from_promise ? n->promise.nterms : n->facts.nterms;
-}
-
-/* May it go on behind what the source has, as if that led? */
-static bool
-can_fetch(const RgView *view, const RgMemory *memory, const Contender *c, int node, int source,
-		  bool from_promise)
-{
-	const RgNodeView *n = &view->nodes[node];
-	const RgTermEnd *own;
-	const RgTermEnd *its;
-	RgTermEnd	ends[RG_TERMS_MAX];
-	int			nown = terms_of(n, from_promise, &own);
-	int			nits = terms_of(&view->nodes[source], from_promise, &its);
-
-	memcpy(ends, its, sizeof(ends));
-	for (int i = 0; i < nits; i++)
-		if (ends[i].end_lsn == 0)
-			ends[i].end_lsn = c[source].held;
-	return !memory->nodes[node].strayed &&
-		!(from_promise && rg_choose_has_lost_wal(n, ends, nits)) &&
-		rg_rules_may_follow(own, nown, from_promise ? n->promise.promoting_term : n->facts.promoting_term,
-							c[node].position.timeline, c[node].position.lsn, ends, nits) == RG_FOLLOW_OK;
-}
-
-/* Is there something to be had from the most advanced one, that would help? */
-static bool
-is_source(const RgView *view, const RgMemory *memory, const Contender *c, int node)
-{
-	const RgFacts *f = &view->nodes[node].facts;
-
-	return !is_gone(view, node) && !is_stale(memory, node, &c[node].position) &&
-		!rg_rules_is_half_promoted(f->promoting_term, f->rule.term) &&
-		(c[node].stuck || c[node].position.rule_term >= memory->rule.term);
-}
-
-/*
- * Nobody was chosen, because the most advanced one must not or can't be promoted:
- * who is to fetch its WAL?  Among those that can, the most advanced, then as ever.
- */
-static void
-choose_fetcher(const RgView *view, const RgMemory *memory, int leader, const Contender *c,
-			   bool from_promise, RgChoice *choice)
-{
-	int			source = most_advanced(view, c);
-	int			best = -1;
-
-	if (source < 0 || choice->node >= 0 || !is_source(view, memory, c, source))
-		return;
-	for (int i = 0; i < view->nnodes; i++)
-	{
-		int			order;
-
-		if (i == source || !c[i].present || c[i].stuck || exclusion(view, memory, i) != NULL ||
-			compare(&c[i], &c[source]) >= 0 || !can_fetch(view, memory, c, i, source, from_promise))
-			continue;
-		/* what can't be replayed there is not waited for without end where a loss can be borne */
-		if (c[source].stuck && !rg_rule_is_sync(&memory->rule) &&
-			rg_op_gave_up(&view->nodes[i].ops[RG_STEP_FETCH], memory->term, RG_FETCH_TRIES))
-			continue;
-		order = best < 0 ? 1 : compare(&c[i], &c[best]);
-		if (order > 0 || (order == 0 && compare_equals(view, leader, i, best) > 0))
-			best = i;
-	}
-	if (best < 0)
-		return;
-	choice->fetcher = best;
-	choice->source = source;
-	choice->until = c[source].held;
-	rg_text(choice->summary, RG_TEXT_MAX, "%s fetches WAL from " RG_LSN_FORMAT " up to " RG_LSN_FORMAT " from %s (%.100s)",
-			view->nodes[best].name, RG_LSN_ARGS(c[best].held), RG_LSN_ARGS(choice->until),
-			view->nodes[source].name, choice->reasons[source]);
-}
-
 /* The operator's choice, whatever it lacks. */
 static void
-choose_by_order(const RgView *view, const RgMemory *memory, const Contender *c, RgChoice *choice)
+choose_by_order(const RgView *view, const RgMemory *memory, const RgContender *c, RgChoice *choice)
 {
 	int			node = rg_view_find(view, memory->accept_loss);
-	const char *why = node < 0 ? "is not in the configuration" : exclusion(view, memory, node);
+	const char *why = node < 0 ? "is not in the configuration" : rg_contender_exclusion(view, memory, node);
 
 	for (int i = 0; i < view->nnodes; i++)
 		if (c[i].present && i != node)
@@ -406,10 +236,10 @@ leave_unruled(RgPosition *p, const RgTermEnd *terms, int count)
 
 /* What is there, and what was: so it is known what waiting is for. */
 static void
-add_positions(const RgView *view, const RgMemory *memory, const Contender *c, char *summary)
+add_positions(const RgView *view, const RgMemory *memory, const RgContender *c, char *summary)
 {
 	char		why[RG_TEXT_MAX];
-	int			best = most_advanced(view, c);
+	int			best = rg_contender_most_advanced(view, c);
 
 	if (best < 0 || memory->newest.lsn == 0)
 		return;
@@ -420,7 +250,7 @@ add_positions(const RgView *view, const RgMemory *memory, const Contender *c, ch
 
 /* Who has promised, and with what. */
 static void
-take_promises(const RgView *view, int64_t term, Contender *c, RgChoice *choice)
+take_promises(const RgView *view, int64_t term, RgContender *c, RgChoice *choice)
 {
 	for (int i = 0; i < view->nnodes; i++)
 	{
@@ -447,7 +277,7 @@ take_promises(const RgView *view, int64_t term, Contender *c, RgChoice *choice)
 
 /* In async those that are stuck are passed over, when nobody can get what they have. */
 static bool
-pass_over_stuck(const RgView *view, const RgMemory *memory, Contender *c)
+pass_over_stuck(const RgView *view, const RgMemory *memory, RgContender *c)
 {
 	bool		any = false;
 
@@ -463,7 +293,7 @@ void
 rg_choose(const RgView *view, const RgMemory *memory, int64_t term, int leader,
 		  RgChoice *ret_choice)
 {
-	Contender	c[RG_CORE_NODES_MAX];
+	RgContender	c[RG_CORE_NODES_MAX];
 	bool		counted[RG_CORE_NODES_MAX] = {false};
 
 	memset(c, 0, sizeof(c));
@@ -484,7 +314,7 @@ rg_choose(const RgView *view, const RgMemory *memory, int64_t term, int leader,
 	}
 	if (!choose_without_old_leaders(view, memory, leader, c, ret_choice))
 		choose_among(view, memory, leader, c, ret_choice);
-	choose_fetcher(view, memory, leader, c, true, ret_choice);
+	rg_fetch_choose(view, memory, leader, c, true, ret_choice);
 	if (ret_choice->node < 0 && ret_choice->fetcher < 0 && pass_over_stuck(view, memory, c))
 		choose_among(view, memory, leader, c, ret_choice);
 }
@@ -492,7 +322,7 @@ rg_choose(const RgView *view, const RgMemory *memory, int64_t term, int leader,
 void
 rg_choose_prospect(const RgView *view, const RgMemory *memory, int leader, RgChoice *ret_choice)
 {
-	Contender	c[RG_CORE_NODES_MAX];
+	RgContender	c[RG_CORE_NODES_MAX];
 
 	memset(c, 0, sizeof(c));
 	memset(ret_choice, 0, sizeof(*ret_choice));
@@ -521,7 +351,7 @@ rg_choose_prospect(const RgView *view, const RgMemory *memory, int leader, RgCho
 		}
 	}
 	choose_among(view, memory, leader, c, ret_choice);
-	choose_fetcher(view, memory, leader, c, false, ret_choice);
+	rg_fetch_choose(view, memory, leader, c, false, ret_choice);
 	if (ret_choice->fetcher >= 0)
 	{
 		ret_choice->node = ret_choice->fetcher;

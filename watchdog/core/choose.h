@@ -27,7 +27,7 @@ typedef struct RgChoice
 	uint64_t	until;
 } RgChoice;
 
-/* So often a fetch that brings nothing is tried where a loss of it can be borne (async). */
+/* So often a fetch that brings nothing is tried where there is another way. */
 #define RG_FETCH_TRIES 3
 
 /* The node has promised term, in the server start that runs now. */
