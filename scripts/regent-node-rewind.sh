@@ -206,6 +206,8 @@ is_clean() {
 # All local WAL is replayed: it reads "in archive recovery" after a crash of a
 # primary, and takes sessions after one of a standby.
 has_recovered() {
+	read_pidfile
+	[ "$pidfile_pid" = "$child" ] || return 1 # still the killed server's, which may say "ready"
 	read_status
 	[ "$status" != ready ] || return 0
 	[ "$began" != 'in archive recovery' ] || return 1
@@ -216,7 +218,7 @@ has_recovered() {
 # The server as a standby of nobody, reachable for nobody.
 start_private() {
 	set -- -c listen_addresses= -c unix_socket_directories=. -c hot_standby=on -c primary_conninfo= -c primary_slot_name= \
-		-c restore_command= -c archive_cleanup_command= -c recovery_end_command= -c archive_mode=off -c external_pid_file= \
+		-c restore_command= -c archive_cleanup_command= -c recovery_end_command= -c archive_mode=off \
 		-c logging_collector=off -c log_destination=stderr -c lc_messages=C
 	[ -z "$config_file" ] || set -- -c "config_file=$config_file" "$@"
 	(
@@ -251,18 +253,18 @@ recover() {
 		fi
 		sleep 0.1
 	done
-	kill -s INT "$child" 2>/dev/null
 	wait_stopped 12000
 	is_clean || give_up not_possible "crash recovery failed: $(last_error "$log_file")" "regent rebuild $node"
 	rm -f -- .s.PGSQL.*
 }
 
-# wait_stopped HUNDREDTHS: for the end of $child
+# wait_stopped HUNDREDTHS: asks $child to end, and waits for it
 wait_stopped() {
 	now
 	stop_until=$((now + $1))
 	while kill -0 "$child" 2>/dev/null; do
 		now
+		kill -s INT "$child" 2>/dev/null
 		[ "$now" -lt $stop_until ] || give_up not_possible 'the server does not stop after crash recovery' "see $log_file"
 		progress recovery 0 0
 		sleep 0.2

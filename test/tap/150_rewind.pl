@@ -112,7 +112,6 @@ sub prepare
 	$c->stop_server('n1', 'immediate') if $c->postmaster('n1');
 	RegentCluster::must([ 'rm', '-rf', dir('n1'), dir('n1') . '.regent-rewind', dir('n1') . '.regent-diverged' ]);
 	RegentCluster::must([ 'cp', '-a', $c->dir . "/$stop", dir('n1') ]);
-	unlink dir('n1') . '/postmaster.pid' if $stop ne 'clean';
 	for my $file (glob(dir('n1') . '/pg_wal/' . ('[0-9A-F]' x 24)))
 	{
 		my ($name) = $file =~ m{([^/]+)$};
@@ -330,7 +329,8 @@ subtest 'killed at any point' => sub {
 	my $out = $c->dir . '/background';
 	my $pid = $c->spawn([ "$RegentCluster::top/scripts/regent-node", '-c', $c->dir . '/node.conf', 'n1', 'rewind', source() ], $out);
 	my $until = time + 30;
-	until (-e dir('n1') . '/postmaster.pid' || time > $until) { sleep 0.001 }
+	my $dead = slurp(dir('n1') . '/postmaster.pid');
+	until ((slurp(dir('n1') . '/postmaster.pid') || $dead) ne $dead || time > $until) { sleep 0.001 }
 	kill 'STOP', $pid;
 	wait_until(sub { $c->postmaster('n1') }, 30, 'the private server');
 	is($c->sql('n1', 'SELECT 1', may_fail => 1), undef, 'nobody reaches it');

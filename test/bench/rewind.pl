@@ -1,0 +1,93 @@
+# rewind.pl
+#    A crashed leader of about 2 GB, 50 MB of WAL beyond the fork, comes back:
+#    "regent-node copy" and "swap", and then, put back to where it was,
+#    "regent-node rewind".  Timed from the command to streaming.  In the next round
+#    the two nodes have changed places.  The ratio of the medians is what counts.
+use strict;
+use warnings;
+use Getopt::Long;
+use JSON::PP;
+use RegentCluster qw(run_command wait_until lsn_number);
+use Time::HiRes qw(time);
+
+$| = 1;
+my ($rounds, $scale, $mb) = (4, 132, 50);
+GetOptions('rounds=i' => \$rounds, 'scale=i' => \$scale, 'mb=i' => \$mb) or exit 2;
+my $json = JSON::PP->new->canonical;
+my $w = '11111111-2222-3333-4444-555555555555';
+my $c = RegentCluster->new(nodes => 2, no_sshd => 1, servers => 0,
+	conf => "regent.gate = off\nwal_log_hints = on\nshared_buffers = 256MB\nmax_wal_size = 4GB\nautovacuum = off\n");
+chomp(my $bin = qx($ENV{PG_CONFIG} --bindir));
+
+sub median { my @s = sort { $a <=> $b } @_; return @s % 2 ? $s[ $#s / 2 ] : ($s[ @s / 2 - 1 ] + $s[ @s / 2 ]) / 2 }
+
+sub rule { my ($leader, $term) = @_; $c->sql($leader, "SELECT regent.write_rule('$w', 1, $term, 0, '$leader', '{n1,n2}', 'async', 0, '{}', '1 min', NULL, 'bench')") }
+
+sub verb
+{
+	my ($name, @words) = @_;
+	my ($rc, $out, $err) = run_command([ "$RegentCluster::top/scripts/regent-node", '-c', $c->dir . '/node.conf', $name, @words ], timeout => 900);
+	die "$name @words: $out$err" if $rc != 0;
+	return decode_json((grep { /^\{/ } split /\n/, $out)[-1]);
+}
+
+sub streams
+{
+	my ($name, $leader) = @_;
+	wait_until(sub { ($c->sql($leader, "SELECT state FROM pg_stat_replication WHERE application_name = '$name'", may_fail => 1) // '') eq 'streaming' },
+		300, "$name streams from $leader");
+}
+
+# What others left unwritten in the page cache is not this one's.
+sub timed
+{
+	my ($code) = @_;
+	RegentCluster::must(['sync'], timeout => 300);
+	my $began = time();
+	$code->();
+	return time() - $began;
+}
+
+$c->make_primary('n1');
+RegentCluster::must([ "$bin/pgbench", '-i', '-q', '-s', $scale, $c->conninfo('n1') ], timeout => 900);
+$c->sql('n1', 'CREATE EXTENSION pg_regent');
+rule('n1', 1);
+$c->make_standby('n2');
+wait_until(sub { ($c->sql('n2', 'SELECT term FROM regent.node_status()') || 0) == 1 }, 60, 'n2 holds the rule');
+
+my %times;
+my ($leader, $other, $term) = ('n1', 'n2', 1);
+for my $round (1 .. $rounds)
+{
+	# the other one leads, from a position that the leader leaves behind
+	$term += 4;
+	$c->wait_caught_up($leader, $other);
+	$c->sql($other, "SELECT regent.promise('$w', 1, $term, 30000)", timeout => 60);
+	$c->sql($other, "SELECT regent.promote('$w', 1, $term)", timeout => 60);
+	rule($other, $term);
+	wait_until(sub { $c->sql($other, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'regent_$leader'") == 1 }, 60, 'the slot');
+	my $fork = lsn_number($c->sql($leader, 'SELECT pg_current_wal_lsn()'));
+	until (lsn_number($c->sql($leader, 'SELECT pg_current_wal_lsn()')) - $fork > $mb * 1048576)
+	{
+		$c->sql($leader, "UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid % 97 = $round AND aid < 200000", timeout => 300);
+	}
+	kill 'KILL', $c->processes($leader);
+	my @source = ($term, $other, '127.0.0.1', $c->node($other)->{port}, 'postgres', '-', "regent_$leader");
+	verb($leader, 'fence', $term);
+	my %seconds;
+	$seconds{copy} = timed(sub { verb($leader, 'copy', @source); verb($leader, 'swap', @source); streams($leader, $other) });
+	verb($leader, 'unswap');
+	my $answer;
+	$seconds{rewind} = timed(sub { $answer = verb($leader, 'rewind', @source); streams($leader, $other) });
+	for my $way ('copy', 'rewind')
+	{
+		push @{ $times{$way} }, $seconds{$way};
+		print $json->encode({ scenario => 'rewind', way => $way, round => $round, seconds => sprintf('%.2f', $seconds{$way}) + 0,
+			$way eq 'rewind' ? (bytes => $answer->{bytes}, diverged_bytes => $answer->{diverged_bytes}) : () }), "\n";
+	}
+	($leader, $other) = ($other, $leader);
+}
+my %m = map { $_ => median(@{ $times{$_} }) } keys %times;
+printf "\n%d rounds, medians: copy %.2f s, rewind %.2f s\n", $rounds, @m{qw(copy rewind)};
+printf "a rewind is %.2f times faster than a copy\n", $m{copy} / $m{rewind};
+$c->finish;
