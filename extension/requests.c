@@ -86,11 +86,12 @@ check_voter(const RgState *state, const char *node)
 static void
 check_rebuild(const RgState *state, const char *node, const char *method)
 {
-	if (strcmp(method, "auto") != 0 && strcmp(method, "copy") != 0)
+	if (strcmp(method, "auto") != 0 && strcmp(method, "rewind") != 0 && strcmp(method, "delta") != 0 &&
+		strcmp(method, "copy") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("unknown method \"%s\"", method),
-				 errhint("Methods are auto and copy.")));
+				 errhint("Methods are auto, rewind, delta and copy.")));
 	check_rule(state);
 	check_voter(state, node);
 	if (strcmp(state->rule.leader, node) == 0)

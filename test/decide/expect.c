@@ -9,7 +9,6 @@
 
 #include "scene.h"
 #include "watchdog/core/explain.h"
-#include "watchdog/core/job.h"
 
 /* The words from first on, joined: for names of several words. */
 static const char *
@@ -51,7 +50,8 @@ is_option(const char *word)
 {
 	static const char *const options[] = {"term=", "leader=", "source=", "job=", "attempt=", "pid=", "seq=",
 	"attempts=", "must_end=", "ended=", "fenced_term=", "rebuilds=", "automatic=",
-	"lease=", "stale=", "admitted=", "durability=", "quorum=", "left_out=", "voters=", NULL};
+	"lease=", "stale=", "admitted=", "durability=", "quorum=", "left_out=", "voters=",
+	"method=", "from=", "force=", "rate=", "using=", "half=", NULL};
 
 	for (int i = 0; options[i] != NULL; i++)
 		if (strncmp(word, options[i], strlen(options[i])) == 0)
@@ -95,6 +95,8 @@ step_matches(const Scene *s, const Line *line, const RgStep *step, RgStepKind ki
 		if (wanted.nvoters != step->rule.nvoters || memcmp(wanted.voters, step->rule.voters, sizeof(wanted.voters)) != 0)
 			return false;
 	}
+	if ((v = line_get(line, "rate")) != NULL && parse_int(line, v) != step->rate_kb)
+		return false;
 	return true;
 }
 
@@ -315,6 +317,8 @@ expect_job(Scene *s, const Line *line)
 			holds_text(s, line, "message", line->words[i], job->message);
 	if ((v = line_get(line, "attempts")) != NULL)
 		same_number(s, line, "attempts", parse_int(line, v), job->attempts);
+	if ((v = line_get(line, "using")) != NULL)
+		same_text(s, line, "method", v, rg_method_name(job->using));
 	if ((v = line_get(line, "automatic")) != NULL)
 		same_number(s, line, "automatic", parse_bool(line, v), job->automatic);
 }
@@ -339,6 +343,8 @@ expect_memory(Scene *s, const Line *line)
 		same_number(s, line, "fenced_term", parse_int(line, v), m->fenced_term);
 	if ((v = line_get(line, "rebuilds")) != NULL)
 		same_number(s, line, "rebuilds", parse_int(line, v), m->rebuilds);
+	if ((v = line_get(line, "half")) != NULL)
+		same_number(s, line, "half", parse_int(line, v), m->half_rewound);
 	if ((v = line_get(line, "stale")) != NULL)
 		same_number(s, line, "stale", parse_bool(line, v), m->stale);
 	if ((v = line_get(line, "left_out")) != NULL)
@@ -347,16 +353,18 @@ expect_memory(Scene *s, const Line *line)
 		same_number(s, line, "admitted", parse_int(line, v), m->admitted.pid);
 }
 
-/* expect rebuild NODE refused TEXT | expect rebuild NODE allowed */
+/* expect rebuild NODE refused TEXT | allowed [method= from= force=] */
 static void
 expect_rebuild(Scene *s, const Line *line)
 {
 	char		buf[RG_TEXT_MAX];
 	const char *why;
+	RgRebuild	rebuild;
 
 	if (line->nwords < 4)
 		line_error(line, "expect rebuild NODE refused TEXT | allowed");
-	why = rg_job_refusal(&s->view, &s->decision.memory, line->words[2], buf);
+	parse_rebuild(line, 2, &rebuild);
+	why = rg_job_refusal(&s->view, &s->decision.memory, &rebuild, buf);
 	if (strcmp(line->words[3], "allowed") == 0)
 	{
 		if (why != NULL)
@@ -364,7 +372,24 @@ expect_rebuild(Scene *s, const Line *line)
 	}
 	else if (why == NULL)
 		mismatch(s, line, "expected a refusal, found that it is allowed");
-	else if (line->nwords > 4)
+	else if (line->nwords > 4 && !is_option(line->words[4]))
+		holds_text(s, line, "refusal", line->words[4], why);
+}
+
+/* expect cancel JOB allowed | refused TEXT; the memory stays as it is */
+static void
+expect_cancel(Scene *s, const Line *line)
+{
+	static RgMemory memory;
+	char		buf[RG_TEXT_MAX];
+	const char *why;
+
+	if (line->nwords < 4)
+		line_error(line, "expect cancel JOB allowed | refused TEXT");
+	memory = s->decision.memory;
+	why = rg_job_cancel(&s->view, &memory, parse_int(line, line->words[2]), buf);
+	same_text(s, line, "cancel", line->words[3], why == NULL ? "allowed" : "refused");
+	if (why != NULL && line->nwords > 4)
 		holds_text(s, line, "refusal", line->words[4], why);
 }
 
@@ -428,6 +453,8 @@ scene_expect(Scene *s, const Line *line)
 		expect_memory(s, line);
 	else if (strcmp(what, "rebuild") == 0)
 		expect_rebuild(s, line);
+	else if (strcmp(what, "cancel") == 0)
+		expect_cancel(s, line);
 	else if (strcmp(what, "explain") == 0)
 		expect_explain(s, line);
 	else if (!scene_expect_order(s, line))

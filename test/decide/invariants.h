@@ -15,6 +15,7 @@
 #include "watchdog/core/choose.h"
 #include "watchdog/core/decide.h"
 #include "watchdog/core/lease.h"
+#include "watchdog/core/method.h"
 #include "watchdog/core/trouble.h"
 
 /* Who was the candidate of which term, over the whole life of a cluster. */
@@ -146,23 +147,38 @@ invariant_of_step(const RgView *view, const RgDecision *d, const RgStep *step, c
 				return invariant_broken(buf, "fence of %s, whose postmaster no helper has shown", n->name);
 			break;
 		case RG_STEP_START:
+			if (mem->half_rewound != RG_REWOUND_WHOLE)
+				return invariant_broken(buf, "start of %s, which is rewound by half", n->name);
 			if (mem->fenced_term == 0 || !n->probe.fenced || n->probe.postmaster != RG_PM_ABSENT)
 				return invariant_broken(buf, "start of %s, which we did not fence", n->name);
 			if (m->phase == RG_PHASE_STEADY && step->node == rule_leader)
 				return invariant_broken(buf, "start of the leader %s", n->name);
 			break;
+		case RG_STEP_REWIND:
+			if (mem->half_rewound == RG_REWOUND_WHOLE || mem->owes_lsn == 0)
+				return invariant_broken(buf, "rewind of %s, and a restart would not know of it", n->name);
+			/* fall through */
 		case RG_STEP_COPY:
+		case RG_STEP_DELTA:
 		case RG_STEP_SWAP:
 		case RG_STEP_SETTLE:
 		case RG_STEP_UNSWAP:
 		case RG_STEP_DISCARD:
+		case RG_STEP_ABORT:
 			if (step->node == rule_leader && step->kind != RG_STEP_SETTLE)
 				return invariant_broken(buf, "%s on the leader %s", name, n->name);
 			if (step->job == 0)
 				return invariant_broken(buf, "%s on %s without a job", name, n->name);
-			if ((step->kind == RG_STEP_COPY || step->kind == RG_STEP_SWAP) &&
-				(step->leader != rule_leader || !rg_view_is_primary(view, rule_leader)))
-				return invariant_broken(buf, "%s on %s without a primary to copy from", name, n->name);
+			if ((step->kind == RG_STEP_COPY || step->kind == RG_STEP_SWAP || step->kind == RG_STEP_DELTA ||
+				 step->kind == RG_STEP_REWIND) && !rg_view_is_primary(view, rule_leader))
+				return invariant_broken(buf, "%s on %s without a primary", name, n->name);
+			if (step->kind != RG_STEP_SWAP && step->leader >= 0 && step->leader != rule_leader &&
+				(step->kind == RG_STEP_REWIND || rg_method_source_trouble(view, m, step->leader, buf) != NULL))
+				return invariant_broken(buf, "%s on %s from %s", name, n->name, view->nodes[step->leader].name);
+			/* a later leader was chosen with what the old directory had */
+			for (int i = 0; step->kind == RG_STEP_SETTLE && i < RG_JOBS_MAX; i++)
+				if (m->jobs[i].id == step->job && m->jobs[i].term == m->rule.term && mem->owes_lsn != 0)
+					return invariant_broken(buf, "settle on %s, which owes", n->name);
 			break;
 		case RG_STEP_WRITE_RULE:
 			if (m->phase == RG_PHASE_STEADY)

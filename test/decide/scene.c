@@ -8,7 +8,6 @@
 
 #include "scene.h"
 #include "watchdog/core/enlist.h"
-#include "watchdog/core/job.h"
 #include "watchdog/core/order.h"
 #include "watchdog/core/order_rule.h"
 #include "watchdog/core/phase.h"
@@ -134,7 +133,8 @@ change_settings(Scene *s, const Line *line)
 {
 	static const char *const keys[] = {"heartbeat_interval", "lease", "restart_budget", "hang_budget",
 	"auto_failover", "auto_rejoin", "promote_via", "clock_jumped", "max_lag_time",
-	"on_disk_full", "crash_limit", "crash_window", NULL};
+	"on_disk_full", "crash_limit", "crash_window",
+	"rebuild_jobs", "rebuild_rate", NULL};
 	RgSettings *t = &s->view.settings;
 	const char *v;
 
@@ -164,6 +164,10 @@ change_settings(Scene *s, const Line *line)
 		t->crash_limit = (int) parse_int(line, v);
 	if ((v = line_get(line, "crash_window")) != NULL)
 		t->crash_window_ms = parse_ms(line, v);
+	if ((v = line_get(line, "rebuild_jobs")) != NULL)
+		t->rebuild_jobs = (int) parse_int(line, v);
+	if ((v = line_get(line, "rebuild_rate")) != NULL)
+		t->rebuild_rate_kb = parse_int(line, v);
 	if ((v = line_get(line, "clock_jumped")) != NULL)
 		s->view.clock_jumped = parse_bool(line, v);
 }
@@ -284,6 +288,11 @@ change_restart(Scene *s)
 		s->memory.nodes[i].apart_ms = s->memory.nodes[i].heard_ms = 0;
 		memset(&s->memory.nodes[i].met, 0, sizeof(s->memory.nodes[i].met));
 	}
+	for (int i = 0; i < RG_JOBS_MAX; i++)
+	{
+		s->memory.jobs[i].begun_here = s->memory.jobs[i].elsewhere = false;
+		s->memory.jobs[i].serial = 0;
+	}
 	if (s->view.maybe_restored)
 		s->memory.confirmed = false;
 	if (!rg_phase_is_failover(s->memory.phase))
@@ -297,7 +306,7 @@ static void
 change_memory(Scene *s, const Line *line)
 {
 	static const char *const keys[] = {"highest_term", "newest", "lease", "takeover", "shown", "fenced_term",
-	"rebuilds", "stale", "admitted", NULL};
+	"rebuilds", "stale", "admitted", "half", "owes", "strayed", NULL};
 	const char *v;
 	int			node = -1;
 
@@ -323,6 +332,12 @@ change_memory(Scene *s, const Line *line)
 	}
 	if ((v = line_get(line, "admitted")) != NULL)
 		set_start(s->view.nodes[node].name, parse_int(line, v), &s->memory.nodes[node].admitted);
+	if ((v = line_get(line, "half")) != NULL)
+		s->memory.nodes[node].half_rewound = (RgRewound) parse_int(line, v);
+	if ((v = line_get(line, "owes")) != NULL)
+		s->memory.nodes[node].owes_lsn = parse_lsn(line, v);
+	if ((v = line_get(line, "strayed")) != NULL)
+		s->memory.nodes[node].strayed = parse_bool(line, v);
 	if ((v = line_get(line, "stale")) != NULL)
 		s->memory.nodes[node].stale = parse_bool(line, v);
 	if ((v = line_get(line, "fenced_term")) != NULL)
@@ -360,17 +375,36 @@ change_configuration(Scene *s, const Line *line)
 	}
 }
 
+/* NODE [method= from= force= rate= id=] */
+void
+parse_rebuild(const Line *line, int first, RgRebuild *ret)
+{
+	const char *v;
+
+	*ret = (RgRebuild) {.node = line->words[first], .from = line_get(line, "from")};
+	if ((v = line_get(line, "method")) != NULL && strcmp(v, "auto") != 0 &&
+		(ret->method = rg_method_find(v)) == RG_METHOD_AUTO)
+		line_error(line, "there is no method \"%s\"", v);
+	if ((v = line_get(line, "force")) != NULL)
+		ret->force = parse_bool(line, v);
+	if ((v = line_get(line, "rate")) != NULL)
+		ret->rate_kb = parse_int(line, v);
+	if ((v = line_get(line, "id")) != NULL)
+		ret->id = parse_int(line, v);
+}
+
 static void
 change_request(Scene *s, const Line *line)
 {
-	static const char *const keys[] = {"id", NULL};
-	const char *id = line_get(line, "id");
+	static const char *const keys[] = {"id", "method", "from", "force", "rate", NULL};
+	RgRebuild	rebuild;
 
 	if (line->nwords < 2)
-		line_error(line, "request-rebuild NODE [id=N]");
+		line_error(line, "request-rebuild NODE [key=value …]");
 	line_known(line, 2, keys);
+	parse_rebuild(line, 1, &rebuild);
 	/* as the daemon does between rounds */
-	if (!rg_job_add(&s->memory, &s->view, line->words[1], false, id ? parse_int(line, id) : 0))
+	if (!rg_job_add(&s->memory, &s->view, &rebuild))
 		line_error(line, "the job was not taken");
 }
 
@@ -404,6 +438,20 @@ change_wish(Scene *s, const Line *line)
 	}
 	if (!taken)
 		line_error(line, "the order was refused: %s", why);
+}
+
+/* cancel JOB: as the daemon does between rounds */
+static void
+change_cancel(Scene *s, const Line *line)
+{
+	char		buf[RG_TEXT_MAX];
+	const char *why;
+
+	if (line->nwords < 2)
+		line_error(line, "cancel JOB");
+	why = rg_job_cancel(&s->view, &s->memory, parse_int(line, line->words[1]), buf);
+	if (why != NULL)
+		line_error(line, "it was refused: %s", why);
 }
 
 /* switchover [NODE] | accept-loss NODE | takeover: as the daemon does between rounds */
@@ -495,6 +543,8 @@ scene_change(Scene *s, const Line *line)
 		change_watchdog(s, line);
 	else if (strcmp(verb, "request-rebuild") == 0)
 		change_request(s, line);
+	else if (strcmp(verb, "cancel") == 0)
+		change_cancel(s, line);
 	else
 		return false;
 	return true;

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include "watchdog/core/decide.h"
+#include "watchdog/core/job.h"
 
 #define WORDS_MAX 40
 #define LINE_LENGTH_MAX 1000
@@ -80,6 +81,9 @@ extern int64_t parse_ms(const Line *line, const char *text);
 extern int64_t parse_int(const Line *line, const char *text);
 extern bool parse_bool(const Line *line, const char *text);
 extern int	parse_node(const Line *line, const Scene *s, const char *name);
+
+/* NODE [method= from= force= rate= id=], NODE being that word. */
+extern void parse_rebuild(const Line *line, int first, RgRebuild *ret);
 
 /* A word of the list, which ends with a NULL name. */
 typedef struct Word

@@ -197,7 +197,7 @@ change_probe(Scene *s, const Line *line, int node)
 		n->probe.postmaster = (RgPostmaster) parse_word(line, postmaster_words, v);
 		n->probe.system_identifier = n->facts.system_identifier ? n->facts.system_identifier
 			: SYSTEM_IDENTIFIER;
-		n->probe.clean = n->probe.in_recovery = n->probe.fenced = false;
+		n->probe.clean = n->probe.in_recovery = n->probe.fenced = n->probe.rewinding = false;
 		n->probe.recovery[0] = '\0';
 		n->probe.pidfile = n->probe.postmaster != RG_PM_ABSENT;
 		n->probe.start = n->facts.start;
@@ -223,6 +223,8 @@ change_probe(Scene *s, const Line *line, int node)
 		n->probe.pidfile = parse_bool(line, v);
 	if ((v = line_get(line, "fenced")) != NULL)
 		n->probe.fenced = parse_bool(line, v);
+	if ((v = line_get(line, "rewinding")) != NULL)
+		n->probe.rewinding = parse_bool(line, v);
 	if ((v = line_get(line, "recovery")) != NULL)
 		RG_COPY(n->probe.recovery, v);
 	if ((v = line_get(line, "probe_sysid")) != NULL)
@@ -251,7 +253,7 @@ scene_change_node(Scene *s, const Line *line)
 	static const char *const keys[] = {"sql", "lost", "sqlstate", "text", "purpose", "died", "fresh",
 		"fresh_text", "heartbeat", "role", "timeline", "lsn", "rule", "durability", "terms", "promised",
 		"promoting", "start", "sysid", "paused", "lag_bytes", "streaming", "upstream", "sync", "hears",
-		"message", "probe", "probe_start", "state", "pidfile", "fenced", "recovery", "probe_sysid", "ssh",
+		"message", "probe", "probe_start", "state", "pidfile", "fenced", "rewinding", "recovery", "probe_sysid", "ssh",
 	"ssh_text", "priority", "copied", "total", "gate", "lease_left", "rule_lease", "rule_watchdog",
 	"ahead", "intruder", "checkpoint", "probe_promised", "cascades", "oldest", "archive", "released", "logical",
 	"settled", "rule_quorum", "left_out", "voters", "hangs", "disk", "disk_text",

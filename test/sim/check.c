@@ -7,6 +7,8 @@
  * I2	never two gates open at one moment
  * I3	no gate of an older term opens, and nothing is acknowledged by it, once a
  *		newer one was open
+ * I5	no old directory is removed while it alone holds what the new one lacks, and
+ *		nobody asks for the start of one that is rewound by half
  * F2	a standby never goes on behind other rows (node_stream.c), and a timeline's
  *		number is the term of the promotion that began it
  *
@@ -138,6 +140,30 @@ check_promoted(World *w, int node)
 	if (s->shm.promoting > 0 && (int64_t) s->data->timeline != s->shm.promoting)
 		violate(w, "F2: the promotion of %s in term %lld took timeline %u", node_name(node),
 				(long long) s->shm.promoting, s->data->timeline);
+}
+
+static bool
+is_held_elsewhere(const World *w, const Ack *a)
+{
+	for (int i = 0; i < w->c.nodes; i++)
+		if (data_holds(w->server[i]->data, a->id, a->pos))
+			return true;
+	return false;
+}
+
+void
+check_settle(World *w, int node)
+{
+	const Server *s = w->server[node];
+
+	for (int i = 0; i < w->nacks; i++)
+	{
+		const Ack *a = &w->acks[i];
+
+		if (!a->lost && data_holds(s->old, a->id, a->pos) && !is_held_elsewhere(w, a))
+			violate(w, "I5: the old directory of %s is removed with write %u, which nobody else holds",
+					node_name(node), a->id);
+	}
 }
 
 /* C3: one term, one candidate. */

@@ -129,6 +129,12 @@ read_journal(World *w, Dog *dog)
 	if (!dog->written.has_memory)
 		return;
 	*m = dog->written.memory;
+	for (int i = 0; i < RG_JOBS_MAX; i++)
+	{
+		m->jobs[i].begun_here = m->jobs[i].elsewhere = false;
+		m->jobs[i].serial = 0;
+		m->jobs[i].busy_ms = 0;
+	}
 	if (dog->written.boot != w->host[dog_host(w, dog->index)].boot)
 	{
 		m->phase_ms = now_ms;
@@ -206,9 +212,14 @@ check_decision(World *w, Dog *dog)
 			step->rule.quorum < dog->memory.rule.quorum && step->rule.quorum < (dog->memory.wish.quorum > 0 ? dog->memory.wish.quorum : dog->memory.rule.quorum) &&
 			step->rule.nvoters == dog->memory.rule.nvoters)
 			violate(w, "C17: the quorum of strict goes down from %d to %d", dog->memory.rule.quorum, step->rule.quorum);
-		if ((step->kind == RG_STEP_COPY || step->kind == RG_STEP_SWAP || step->kind == RG_STEP_UNSWAP) &&
+		if ((step->kind == RG_STEP_COPY || step->kind == RG_STEP_DELTA || step->kind == RG_STEP_REWIND ||
+			 step->kind == RG_STEP_SWAP || step->kind == RG_STEP_UNSWAP) &&
 			strcmp(d->memory.rule.leader, dog->view.nodes[step->node].name) == 0)
 			violate(w, "C7: %s of %s, which leads", rg_step_name(step->kind), d->memory.rule.leader);
+		/* a journal that was lost, or is an old one, may not know of it: there the helper's refusal is all there is */
+		if (step->kind == RG_STEP_START && node_is_half_rewound(w, step->node) && !w->c.second_dog && !w->c.clone &&
+			!w->c.old_journal)
+			violate(w, "I5: %s is to be started, whose directory is rewound by half", dog->view.nodes[step->node].name);
 	}
 	if (d->memory.phase != RG_PHASE_PROMOTING || dog->memory.phase == RG_PHASE_PROMOTING || candidate < 0)
 		return;
@@ -245,6 +256,14 @@ mutate(Dog *dog)
 	}
 }
 
+/* 71 forgets what a fresh copy still owes. */
+static void
+forget_owed(Dog *dog)
+{
+	for (int i = 0; i < dog->memory.nnodes && RG_MUTANT(71); i++)
+		dog->memory.nodes[i].owes_lsn = 0;
+}
+
 static void
 run_round(World *w, Dog *dog)
 {
@@ -258,6 +277,7 @@ run_round(World *w, Dog *dog)
 	dog->view.settings.heartbeat_interval_ms = dog_interval_ms(w, dog);
 	dog->view.clock_jumped = now_ms < dog->jumped_until_ms;
 	mutate(dog);
+	forget_owed(dog);
 	rg_decide(&dog->view, &dog->memory, d);
 	dog->point = 0;
 	if (w->trace && (d->memory.phase != dog->memory.phase || d->memory.diagnosis != dog->memory.diagnosis))
@@ -347,7 +367,8 @@ fill_view(World *w, Dog *dog)
 		.restart_budget_ms = w->c.restart_budget_ms, .max_lag_ms = w->seed % 5 == 0 ? 3000 : 0, .hang_budget_ms = w->c.hang_budget_ms,
 		.auto_failover = true, .auto_rejoin = w->c.auto_rejoin, .promote_sql = w->c.promote_sql,
 		.promote_ssh = w->c.promote_ssh, .quorum = w->c.quorum, .disk_failover = w->c.disk_failover,
-		.crash_limit = w->c.crash_limit, .crash_window_ms = w->c.crash_window_ms
+		.crash_limit = w->c.crash_limit, .crash_window_ms = w->c.crash_window_ms,
+		.rebuild_jobs = w->c.nodes > 3 ? 2 : 1
 	};
 	uuid[34] = (char) ('0' + dog->watchdog / 10 % 10);
 	uuid[35] = (char) ('0' + dog->watchdog % 10);
@@ -586,6 +607,45 @@ dog_voters(const World *w, int index)
 	return voters;
 }
 
+/* Somebody wants a node anew: whichever, however, from wherever; healthy ones, too. */
+void
+dog_order_rebuild(World *w, int index, int node)
+{
+	Dog *dog = w->dog[index];
+	RgMemory m = dog->memory;
+	char why[RG_TEXT_MAX];
+	RgRebuild rebuild = {.node = dog->view.nodes[node].name, .method = (RgMethod) pick(w, RG_METHOD_COUNT),
+		.force = chance(w, 700)};
+
+	if (!dog->up)
+		return;
+	if (chance(w, 400))
+		rebuild.from = dog->view.nodes[pick(w, (uint32_t) w->c.nodes)].name;
+	if (rg_job_refusal(&dog->view, &m, &rebuild, why) == NULL && rg_job_add(&m, &dog->view, &rebuild))
+	{
+		TRACE(w, "somebody types: regent rebuild %s --method %s --from %s", rebuild.node, rg_method_name(rebuild.method),
+			  rebuild.from != NULL ? rebuild.from : "leader");
+		set_memory(w, dog, &m);
+	}
+}
+
+void
+dog_order_cancel(World *w, int index)
+{
+	Dog *dog = w->dog[index];
+	RgMemory m = dog->memory;
+	char why[RG_TEXT_MAX];
+
+	for (int i = 0; dog->up && i < RG_JOBS_MAX; i++)
+		if (m.jobs[i].id != 0 && rg_job_cancel(&dog->view, &m, m.jobs[i].id, why) == NULL)
+		{
+			TRACE(w, "somebody types: regent cancel (the rebuild of %s)", m.jobs[i].node);
+			w->cancels++;
+			set_memory(w, dog, &m);
+			return;
+		}
+}
+
 /* Our journal is old and nobody obeys it: a new one, and then a takeover. */
 static bool
 begin_anew(World *w, Dog *dog)
@@ -633,14 +693,15 @@ dog_person(World *w, int index)
 	for (int i = 0; i < w->c.nodes; i++)
 	{
 		const char *name = dog->view.nodes[i].name;
+		const RgRebuild rebuild = {.node = name, .force = true};
 		RgMemory m;
 
 		if (strstr(dog->d.reasons[i], "regent rebuild") == NULL ||
-			rg_job_refusal(&dog->view, &dog->memory, name, why) != NULL)
+			rg_job_refusal(&dog->view, &dog->memory, &rebuild, why) != NULL)
 			continue;
 		m = dog->memory;
 		TRACE(w, "somebody types: regent rebuild %s", name);
-		if (rg_job_add(&m, &dog->view, name, false, 0))
+		if (rg_job_add(&m, &dog->view, &rebuild))
 			set_memory(w, dog, &m);
 	}
 }

@@ -21,6 +21,8 @@ static const Way ways[RG_STEP_COUNT] = {
 	[RG_STEP_FETCH] = {V_FETCH, 14000},
 	[RG_STEP_START] = {V_START, 120000},
 	[RG_STEP_COPY] = {V_COPY, 3600000},
+	[RG_STEP_DELTA] = {V_DELTA, 3600000},
+	[RG_STEP_REWIND] = {V_REWIND, 3600000},
 	[RG_STEP_SWAP] = {V_SWAP, 300000},
 	[RG_STEP_SETTLE] = {V_SETTLE, 1800000},
 	[RG_STEP_UNSWAP] = {V_UNSWAP, 300000},
@@ -82,6 +84,7 @@ take_probe(World *w, Dog *dog, int node, const Shown *s, int64_t probe_ms)
 		: RG_PM_ALIVE;
 	p->pidfile = s->pidfile;
 	p->fenced = s->fenced;
+	p->rewinding = s->rewinding;
 	p->clean = s->clean;
 	p->in_recovery = s->in_recovery;
 	snprintf(p->state, sizeof(p->state), "%s", s->clean ? "shut down" : s->in_recovery ? "in archive recovery"
@@ -145,7 +148,8 @@ dog_step_ended(World *w, Dog *dog, int node, const Message *m)
 	{
 		if (m->outcome == OUT_OTHER_WATCHDOG)
 			n->obeys = m->shown.obeys;
-		ended(w, dog, node, kind, RG_OP_REFUSED, m->why);
+		/* mutation 70: what was left in the middle of a rewind looks untouched */
+		ended(w, dog, node, kind, RG_OP_REFUSED, RG_MUTANT(70) && kind == RG_STEP_REWIND ? "failed" : m->why);
 	}
 	else
 	{
@@ -198,6 +202,22 @@ fill_message(World *w, Dog *dog, const RgStep *step, Message *m)
 	(void) w;
 }
 
+/* The channel of a copy is closed: its outcome is not known any more. */
+static void
+abort_copy(World *w, Dog *dog, int node)
+{
+	static const RgStepKind kinds[] = {RG_STEP_COPY, RG_STEP_DELTA};
+
+	for (int i = 0; i < 2; i++)
+		if (dog->n[node].pending[kinds[i]] != 0)
+		{
+			if (can_reach(w, dog_host(w, dog->index), node))
+				helper_abort(w, node, dog->n[node].pending[kinds[i]]);
+			ended(w, dog, node, kinds[i], RG_OP_LOST, "the channel was closed");
+		}
+	ended(w, dog, node, RG_STEP_ABORT, RG_OP_OK, NULL);
+}
+
 void
 dog_act(World *w, Dog *dog, const RgStep *step)
 {
@@ -225,6 +245,11 @@ dog_act(World *w, Dog *dog, const RgStep *step)
 	op->state = RG_OP_RUNNING;
 	op->began_ms = dog_now_ms(w, dog);
 	op->ended_ms = 0;
+	if (step->kind == RG_STEP_ABORT)
+	{
+		abort_copy(w, dog, step->node);
+		return;
+	}
 	if ((over_ssh ? v->ssh != RG_SSHV_READY : !n->open) ||
 		(step->kind == RG_STEP_TAKEOVER && n->obeys < 0))
 	{

@@ -361,8 +361,16 @@ fault_dog(World *w)
 static void
 order(World *w)
 {
-	switch (pick(w, 5))
+	switch (pick(w, 9))
 	{
+		case 5:
+		case 6:
+		case 7:
+			dog_order_rebuild(w, 0, (int) pick(w, (uint32_t) w->c.nodes));
+			break;
+		case 8:
+			dog_order_cancel(w, 0);
+			break;
 		case 0:
 		case 1:
 		case 2:
@@ -597,6 +605,12 @@ on_moved(World *w, const Event *e)
 {
 	int leader = dog_leader(w, 0);
 
+	/* a handover that failed is tried again, after a minute */
+	if ((leader < 0 || leader == e->a || !server_is_writable(w, leader)) && e->b == 0)
+	{
+		end_later(w, on_moved, e->a, 90 * SECOND)->b = 1;
+		return;
+	}
 	if (leader < 0 || leader == e->a || !server_is_writable(w, leader))
 		violate(w, "I7: %s is in trouble, and %s leads", node_name(e->a), node_name(leader));
 	else
@@ -637,6 +651,12 @@ on_plan(World *w, const Event *e)
 		return;
 	if (w->c.plan >= 5)
 	{
+		/* its bound is that of a cluster that was well */
+		if (!dog_all_is_well(w, 0))
+		{
+			end_later(w, on_plan, 0, SECOND);
+			return;
+		}
 		trouble_leader(w, leader);
 		return;
 	}

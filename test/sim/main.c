@@ -55,6 +55,7 @@ choose_config(World *w)
 	c->orders = chance(w, 500);
 	c->old_journal = c->dog_faults && chance(w, 120);
 	c->clock_stop = chance(w, 60);
+	c->old_helpers = c->wal_per_s == 9; /* one in ten, without a draw of its own */
 	c->restored_leader = chance(w, 200);
 	c->disk_failover = chance(w, 600);
 	c->crash_limit = (int) pick(w, 4);
@@ -306,7 +307,7 @@ run_seed(World *w, uint64_t seed, bool trace)
 
 /* ---- many seeds ---- */
 
-#define COUNTS 14
+#define COUNTS 16
 
 typedef struct Sums
 {
@@ -336,6 +337,8 @@ add_up(Sums *s, const World *w)
 	s->counts[11] += w->handovers;
 	s->counts[12] += w->fetches;
 	s->counts[13] += w->changes;
+	s->counts[14] += w->rewinds;
+	s->counts[15] += w->cancels;
 }
 
 static void
@@ -393,7 +396,7 @@ run_many(uint64_t first, uint64_t count, int jobs, bool brief)
 	static const char *const names[COUNTS] = {
 		"failovers", "switchovers", "undone", "rebuilds", "takeovers", "refused heartbeats",
 		"leases from standbys", "writes lost (async)", "waits for a bound", "acknowledged writes", "openings", "troubled leaders replaced", "fetches",
-		"changes of who is counted"
+		"changes of who is counted", "rewinds", "cancels"
 	};
 
 	if (sums == MAP_FAILED)

@@ -66,6 +66,7 @@ typedef struct Data
 	StateFile durable_file;
 	RgState durable;			/* what is still there after a power loss */
 	bool removed;				/* no such directory */
+	bool half_rewound;			/* the mark that a rewind removes at its end: nobody starts this */
 	Entry log[LOG_MAX];
 } Data;
 
@@ -277,6 +278,7 @@ extern void check_open(World *w, int node);	/* its gate may have opened */
 extern void check_ruled(World *w, int node);	/* its rule is in force */
 extern void check_ack(World *w, int node, uint32_t id, int pos);
 extern void check_promoted(World *w, int node);
+extern void check_settle(World *w, int node);	/* its old directory is about to be removed */
 extern bool check_rows(World *w, int leader);	/* everybody streams and holds the same */
 
 #endif							/* SIM_NODE_H */

@@ -32,6 +32,7 @@ probe_of(World *w, int node, Shown *f)
 		f->start = s->id;
 	f->pidfile = d->pidfile;
 	f->fenced = d->standby_signal && d->source < 0;
+	f->rewinding = d->half_rewound;
 	f->clean = s->run == RUN_NO && !s->orphans && d->control == CONTROL_SHUT_DOWN;
 	f->in_recovery = s->run != RUN_NO && (s->in_recovery || s->run == RUN_STARTING);
 	f->checkpoint = data_lsn(d, d->checkpoint - 1); /* pg_controldata tells where the record begins */
@@ -194,39 +195,71 @@ stop_stage(World *w, int node, int index)
 
 /* ---- copies ---- */
 
+/* Verbs that exchange directories, or rewind one, keep each other out by a lock. */
+static bool
+is_exclusive(Verb verb)
+{
+	return verb == V_REWIND || verb == V_DELTA || verb == V_COPY || verb == V_SWAP || verb == V_SETTLE ||
+		verb == V_UNSWAP || verb == V_DISCARD;
+}
+
+static bool
+is_busy(const Server *s, int index)
+{
+	for (int i = 0; i < COMMANDS_MAX; i++)
+		if (i != index && s->commands[i].used && s->commands[i].stage > 0 && is_exclusive(s->commands[i].request->verb))
+			return true;
+	return false;
+}
+
+/* The source is the same server as when it began, and can be reached. */
+static bool
+has_source(World *w, int node, const Message *request)
+{
+	int from = request->leader;
+
+	return server_is_up(w, from) && w->server[from]->life == request->life && can_reach(w, from, node) &&
+		can_reach(w, node, from);
+}
+
+/* A copy, or a delta: the same in the end, only faster where a directory is there. */
 static int64_t
 copy_stage(World *w, int node, int index)
 {
 	Server *s = w->server[node];
 	Command *c = &s->commands[index];
 	int from = c->request->leader;
-	const Server *leader = w->server[from];
+	const Server *source = w->server[from];
+	bool is_delta = c->request->verb == V_DELTA;
 
 	if (c->stage == 1)
 	{
-		const char *why = s->has_old ? "unsettled"
-			: s->run != RUN_NO && !s->in_recovery ? "is a primary" : check_term(s, c->request->term);
+		const char *why = is_delta && w->c.old_helpers ? "usage: there is no verb delta"
+			: s->has_old ? "unsettled: settle or unswap"
+			: s->run != RUN_NO && !s->in_recovery ? "is_primary" : check_term(s, c->request->term);
 
-		if (why == NULL && (!server_is_up(w, from) || leader->in_recovery))
-			why = "the leader does not answer";
+		if (why == NULL && !server_is_up(w, from))
+			why = "source: it does not answer";
+		if (why == NULL && is_delta && chance(w, 200))
+			why = "not_possible: too little is alike";
 		if (why != NULL)
 		{
 			end(w, node, index, OUT_REFUSED, why);
 			return -1;
 		}
 		s->has_copy = false;
-		c->request->life = leader->life;
-		return between(w, 300 * MS, 2500 * MS);
+		c->request->life = source->life;
+		return is_delta ? between(w, 100 * MS, 900 * MS) : between(w, 300 * MS, 2500 * MS);
 	}
-	if (!server_is_up(w, from) || leader->life != c->request->life || !can_reach(w, from, node) ||
-		!can_reach(w, node, from))
+	if (!has_source(w, node, c->request))
 	{
-		end(w, node, index, OUT_REFUSED, "copy failed");
+		end(w, node, index, OUT_REFUSED, "copy_failed: the source went away");
 		return -1;
 	}
-	data_copy(s->copy, leader->data);
-	data_truncate(s->copy, leader->data->flushed);
-	s->copy->restartpoint = leader->data->checkpoint < s->copy->len ? leader->data->checkpoint : s->copy->len;
+	data_copy(s->copy, source->data);
+	data_truncate(s->copy, source->data->flushed);
+	s->copy->restartpoint = source->in_recovery ? source->data->restartpoint
+		: source->data->checkpoint < s->copy->len ? source->data->checkpoint : s->copy->len;
 	s->copy->consistent = s->copy->len;
 	s->copy->control = CONTROL_PRODUCTION;
 	s->copy->pidfile = false;
@@ -236,20 +269,19 @@ copy_stage(World *w, int node, int index)
 	return -1;
 }
 
-/* The copy's state under this node's name, with the higher promise (F9). */
+/* The copy's state under this node's name, with the higher promise (F9); own: NULL where there is none. */
 static const char *
-take_state(World *w, Server *s, int64_t term)
+take_state(World *w, int node, Data *copy, const RgState *own, int64_t term)
 {
-	RgState *new = &s->copy->state;
-	const RgState *own = &s->data->state;
+	RgState *new = &copy->state;
 
-	if (s->copy->state_file != STATE_OK)
+	if (copy->state_file != STATE_OK)
 		return "the copy's state file can't be used";
 	if (rg_state_effective_term(new) > term)
 		return "stale term";
-	strcpy(new->node, node_name(s->node));
+	strcpy(new->node, node_name(node));
 	new->promoting = 0;
-	if (s->data->state_file == STATE_OK)
+	if (own != NULL)
 	{
 		if (strcmp(own->watchdog, new->watchdog) == 0 && own->counter > new->counter)
 			new->counter = own->counter;
@@ -260,7 +292,7 @@ take_state(World *w, Server *s, int64_t term)
 			memcpy(new->promise_watchdog, new->watchdog, sizeof(new->promise_watchdog));
 		}
 	}
-	data_store_state(w, s->copy);
+	data_store_state(w, copy);
 	return NULL;
 }
 
@@ -285,7 +317,7 @@ swap_stage(World *w, int node, int index)
 		if (s->has_old)
 			why = "unsettled";
 		else if (!s->has_copy || s->copied_from != c->request->leader)
-			why = "no copy";
+			why = "no_copy: there is none";
 		else if (!s->data->standby_signal || (s->run != RUN_NO && !s->in_recovery))
 			why = "not fenced";
 		else
@@ -302,7 +334,7 @@ swap_stage(World *w, int node, int index)
 		server_kill(w, node);
 		why = check_term(s, c->request->term);
 		if (why == NULL)
-			why = take_state(w, s, c->request->term);
+			why = take_state(w, node, s->copy, s->data->state_file == STATE_OK ? &s->data->state : NULL, c->request->term);
 		if (why != NULL)
 		{
 			end(w, node, index, OUT_REFUSED, why);
@@ -353,6 +385,162 @@ unswap_stage(World *w, int node, int index)
 	return -1;
 }
 
+/* ---- rewind ---- */
+
+/* Where the two histories part, by the numbers of timelines alone, as pg_rewind sees it. */
+static int
+fork_by_numbers(const Data *target, const Data *source)
+{
+	int fork = 0;
+
+	for (uint32_t timeline = 1; timeline <= target->timeline && timeline < TIMELINES_MAX; timeline++)
+	{
+		int a = data_end_of(target, timeline);
+		int b = data_end_of(source, timeline);
+
+		if (a >= 0 && b >= 0)
+			fork = a < b ? a : b;
+	}
+	return fork;
+}
+
+static bool
+has_same_wal(const Data *target, const Data *source)
+{
+	int fork = fork_by_numbers(target, source);
+
+	return target->timeline != source->timeline &&
+		(fork == 0 || target->log[fork - 1].hash == source->log[fork - 1].hash);
+}
+
+static const char *
+rewind_trouble(World *w, int node, const Message *request)
+{
+	const Server *s = w->server[node];
+	const char *why = check_term(s, request->term);
+
+	if (w->c.old_helpers)
+		return "usage: there is no verb rewind";
+	if (why == NULL && s->run != RUN_NO && !s->in_recovery)
+		why = "is_primary";
+	if (why == NULL && !s->data->standby_signal)
+		why = "not_fenced";
+	if (why == NULL && !server_is_up(w, request->leader))
+		why = "source: it does not answer";
+	if (why == NULL && chance(w, 200))
+		why = "not_possible: neither checksums nor wal_log_hints";
+	/* mutation 72: an older disk's own WAL has the right timeline, and is not compared */
+	if (why == NULL && !RG_MUTANT(72) && !has_same_wal(s->data, w->server[request->leader]->data))
+		why = "not_possible: the WAL before the fork is not the leader's";
+	return why;
+}
+
+/* In place: what was there up to the fork stays, the rest is the source's. */
+static void
+rewind_data(World *w, int node, const Server *source)
+{
+	Data *d = w->server[node]->data;
+	int fork = fork_by_numbers(d, source->data);
+
+	if (d->timeline == source->data->timeline)
+		return;					/* "no rewind required" */
+	if (fork > 0 && d->log[fork - 1].hash != source->data->log[fork - 1].hash)
+		violate(w, "F2: %s is rewound to position %d, where its rows are not those of %s", node_name(node), fork,
+				node_name(source->node));
+	data_copy(d, source->data);
+	data_truncate(d, source->data->flushed);
+	d->restartpoint = fork < d->len ? fork : d->len;
+	d->consistent = d->len;
+	d->control = CONTROL_PRODUCTION;
+	d->flushed = d->written = d->len;
+}
+
+/* The node's own state, with what the source has followed, and its own higher promise. */
+static const char *
+dress_rewound(World *w, int node, const Message *request, const RgState *own)
+{
+	Data *d = w->server[node]->data;
+	const char *why = own != NULL && rg_state_effective_term(own) > request->term
+		? "stale_term: it is fenced for a newer one" : take_state(w, node, d, own, request->term);
+
+	/* one that was fenced meanwhile stays so */
+	if (why != NULL && own != NULL)
+	{
+		d->state = *own;
+		data_store_state(w, d);
+	}
+	d->pidfile = false;
+	d->standby_signal = true;
+	d->source = why == NULL ? request->leader : -1;
+	return why;
+}
+
+static int64_t
+rewind_stage(World *w, int node, int index)
+{
+	Server *s = w->server[node];
+	Command *c = &s->commands[index];
+	const Server *source = w->server[c->request->leader];
+	RgState own = s->data->state;
+	bool has_state = s->data->state_file == STATE_OK;
+	const char *why;
+
+	switch (c->stage)
+	{
+		case 1:
+			if ((why = rewind_trouble(w, node, c->request)) != NULL)
+				break;
+			server_kill(w, node);
+			s->has_copy = false;
+			c->request->life = source->life;
+			return between(w, 50 * MS, 300 * MS);
+		case 2:
+			s->data->half_rewound = true;
+			return between(w, 100 * MS, 1500 * MS);
+		default:
+			server_kill(w, node);
+			if (!has_source(w, node, c->request) || source->in_recovery)
+			{
+				why = "half_rewound: the source went away";
+				break;
+			}
+			rewind_data(w, node, source);
+			why = dress_rewound(w, node, c->request, has_state ? &own : NULL);
+			s->data->half_rewound = false;
+			TRACE(w, "%s is rewound to %s: len %d%s%s", node_name(node), node_name(c->request->leader), s->data->len,
+				  why != NULL ? ", " : "", why != NULL ? why : "");
+			w->rewinds++;
+			if (why == NULL)
+				server_start(w, node);
+	}
+	end(w, node, index, why == NULL ? OUT_OK : OUT_REFUSED, why);
+	return -1;
+}
+
+bool
+node_is_half_rewound(const World *w, int node)
+{
+	return w->server[node]->data->half_rewound;
+}
+
+/* The watchdog has closed the channel: the verb ends, and removes what it began. */
+void
+helper_abort(World *w, int node, int serial)
+{
+	Server *s = w->server[node];
+
+	for (int i = 0; i < COMMANDS_MAX; i++)
+	{
+		Command *c = &s->commands[i];
+
+		if (!c->used || c->request->serial != serial || (c->request->verb != V_COPY && c->request->verb != V_DELTA))
+			continue;
+		message_free(w, c->request);
+		c->used = false;
+		s->has_copy = false;
+	}
+}
+
 static int64_t
 small_stage(World *w, int node, int index)
 {
@@ -364,6 +552,8 @@ small_stage(World *w, int node, int index)
 		end(w, node, index, OUT_REFUSED, "no server runs");
 		return -1;
 	}
+	if (verb == V_SETTLE && s->has_old)
+		check_settle(w, node);
 	if (verb == V_SETTLE)
 		s->has_old = false;
 	if (verb == V_DISCARD)
@@ -377,8 +567,19 @@ small_stage(World *w, int node, int index)
 static int64_t
 run_stage(World *w, int node, int index)
 {
-	switch (w->server[node]->commands[index].request->verb)
+	const Command *c = &w->server[node]->commands[index];
+
+	if (c->stage == 1 && is_exclusive(c->request->verb) && is_busy(w->server[node], index))
 	{
+		end(w, node, index, OUT_REFUSED, "busy: another verb is at work");
+		return -1;
+	}
+	switch (c->request->verb)
+	{
+		case V_REWIND:
+			return rewind_stage(w, node, index);
+		case V_DELTA:
+			return copy_stage(w, node, index);
 		case V_FENCE:
 			return fence_stage(w, node, index);
 		case V_START:

@@ -304,7 +304,7 @@ server_start(World *w, int node)
 	int64_t span;
 
 	s->restarts_at = 0;
-	if (w->host[node].down || s->run != RUN_NO || s->orphans || d->removed)
+	if (w->host[node].down || s->run != RUN_NO || s->orphans || d->removed || d->half_rewound)
 		return;
 	s->run = RUN_STARTING;
 	s->by_hand = false;

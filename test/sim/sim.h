@@ -121,6 +121,8 @@ typedef enum Verb
 	V_START,
 	V_STOP,
 	V_COPY,
+	V_DELTA,
+	V_REWIND,
 	V_SWAP,
 	V_SETTLE,
 	V_UNSWAP,
@@ -169,6 +171,7 @@ typedef struct Shown
 	bool streaming;
 	bool fenced;
 	bool clean;
+	bool rewinding;
 	bool pidfile;
 	Postmaster postmaster;
 	RgGate gate;
@@ -295,6 +298,7 @@ typedef struct Config
 	bool changes;				/* of durability, quorum and voters */
 	bool second_dog;
 	bool clone;
+	bool old_helpers;			/* they know neither rewind nor delta */
 	bool restored_leader;		/* the last fault: the leader's disk is an old one */
 	bool old_journal;
 	bool clock_stop;
@@ -364,6 +368,8 @@ struct World
 	/* how much happened, so that a quiet world is noticed */
 	unsigned long failovers;
 	unsigned long switchovers;
+	unsigned long rewinds;
+	unsigned long cancels;
 	unsigned long undone;
 	unsigned long rebuilt;
 	unsigned long fetches;
@@ -455,6 +461,8 @@ extern void dog_order_takeover(World *w, int dog);
 extern void dog_order_set(World *w, int dog, int durability, int quorum);	/* -1, 0: as it is */
 extern void dog_order_voters(World *w, int dog, uint32_t voters);
 extern uint32_t dog_voters(const World *w, int dog);
+extern void dog_order_rebuild(World *w, int dog, int node);
+extern void dog_order_cancel(World *w, int dog);
 extern void dog_restore_journal(World *w, int dog);
 extern void dog_keep_image(World *w, int dog);
 extern void dog_lose_journal(World *w, int dog);
@@ -479,6 +487,8 @@ extern void change_rule(World *w);	/* somebody asks for another one */
 #define STORY_PLAN 20
 extern void story_begin(World *w);	/* story.c */
 extern void faults_stop(World *w);
+extern bool node_is_half_rewound(const World *w, int node);
+extern void helper_abort(World *w, int node, int serial);	/* node_helper.c: a copy's channel is closed */
 extern void faults_person(World *w);	/* somebody starts what lies there */
 
 #endif							/* SIM_H */

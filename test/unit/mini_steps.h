@@ -312,6 +312,10 @@ mini_execute(Mini *m, Flight *f)
 		case RG_STEP_START:
 			mini_start(m, f->step.node);
 			return RG_OP_OK;
+		case RG_STEP_REWIND:
+		case RG_STEP_DELTA:
+			/* a helper of an earlier version */
+			return mini_refuse(f, "usage: there is no such verb");
 		case RG_STEP_COPY:
 			return mini_copy_step(m, f);
 		case RG_STEP_SWAP:

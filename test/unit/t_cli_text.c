@@ -16,6 +16,7 @@
 
 #include "watchdog/app/conninfo.h"
 #include "watchdog/cli/haproxy.h"
+#include "watchdog/cli/job_text.h"
 #include "watchdog/cli/passfile.h"
 #include "watchdog/cli/status_text.h"
 #include "watchdog/cli/sync_names.h"
@@ -413,13 +414,44 @@ test_status_shows_nodes_jobs_and_last_failover(void **state)
 						"n1 would not be promoted: rebuild in progress\n"
 						"n1: SSH: host key changed\n"
 						"\n"
-						"job 7: rebuild n1, running, copy 1.0 MB of 10.0 MB, 10 %\n"
+						"job 7: rebuild n1, running, copy, 10 %, 1.0 MB of 10.0 MB\n"
 						"\n"
 						"last failover: term 2, n1 to n2, 2026-11-23T10:32:06.123Z, primary crashed\n"
 						"               105 ms (detect 2, fence 20, recruit 8, promote 60, rule 15)\n"
 						"\n"
 						"last switchover: n2 to n3, 2026-11-23T10:40:00.000Z, 240 ms without a primary\n");
 	free(text);
+}
+
+/* One line of progress never wraps; what is not known is left out. */
+static void
+test_progress_is_one_line(void **state)
+{
+	json_t	   *job = json_pack("{s:I,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:i,s:I,s:I}", "id", (json_int_t) 7, "kind", "rebuild",
+								"node", "n1", "state", "running", "phase", "delta", "source", "n2", "activity", "copying",
+								"message", "", "bytes", (json_int_t) 48 * 1024 * 1024, "total", (json_int_t) 100 * 1024 * 1024,
+								"percent", 48, "rate", (json_int_t) 11 * 1024 * 1024, "left_ms", (json_int_t) 4100);
+	char		line[200] = "";
+	FILE	   *out;
+
+	(void) state;
+	out = fmemopen(line, sizeof(line), "w");
+	rg_job_line(job, 99, out);
+	fclose(out);
+	assert_string_equal(line, "n1: delta from n2  [#########...........]  48 %  48.0 MB of 100 MB  11.0 MB/s  0:05 left");
+	out = fmemopen(line, sizeof(line), "w");
+	rg_job_line(job, 30, out);
+	fclose(out);
+	assert_int_equal(strlen(line), 30);
+	json_object_set_new(job, "activity", json_string("checkpoint"));
+	json_object_set_new(job, "bytes", json_integer(0));
+	json_object_set_new(job, "rate", json_integer(0));
+	json_object_set_new(job, "left_ms", json_null());
+	out = fmemopen(line, sizeof(line), "w");
+	rg_job_line(job, 99, out);
+	fclose(out);
+	assert_string_equal(line, "n1: delta from n2, waiting for a checkpoint of the source");
+	json_decref(job);
 }
 
 int
@@ -439,6 +471,7 @@ main(void)
 		cmocka_unit_test(test_sync_names_are_the_same_on_every_node),
 		cmocka_unit_test(test_status_first_line_is_the_verdict),
 		cmocka_unit_test(test_status_shows_nodes_jobs_and_last_failover),
+		cmocka_unit_test(test_progress_is_one_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

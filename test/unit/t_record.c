@@ -48,6 +48,7 @@ fill(void)
 	n->must_end = n->ended = n->ungated = n->stale = n->removed = n->joined = true;
 	n->owes_lsn = 0x5000028;
 	n->rebuilds = 2;
+	n->half_rewound = RG_REWOUND_HALF;
 	n->purpose_ms = 800;
 	strcpy(n->intruder, "somebody counter 3");
 	n->ncrashes = 2;
@@ -61,6 +62,13 @@ fill(void)
 	job->created_ms = 700;
 	job->phase_ms = 750;
 	job->ended_ms = 780;
+	job->cancelled = job->resumed = true;
+	job->method = RG_METHOD_DELTA;
+	job->using = RG_METHOD_COPY;
+	job->rate_kb = 5000;
+	job->term = 8;
+	strcpy(job->from, "n3");
+	strcpy(job->tried, "rewind: no hints");
 	strcpy(job->source, "n1");
 	strcpy(job->message, "on its way");
 }
@@ -125,6 +133,7 @@ test_all_comes_back(void **state)
 	assert_true(n->must_end && n->ended && n->ungated && n->stale && n->removed && n->joined);
 	assert_true(n->owes_lsn == 0x5000028);
 	assert_int_equal(n->rebuilds, 2);
+	assert_int_equal(n->half_rewound, RG_REWOUND_HALF);
 	assert_int_equal(n->purpose_ms, 800);
 	assert_string_equal(n->intruder, "somebody counter 3");
 	assert_int_equal(n->ncrashes, 2);
@@ -132,6 +141,13 @@ test_all_comes_back(void **state)
 	assert_int_equal(job->id, 12345);
 	assert_int_equal(job->kind, RG_JOBKIND_SWITCHOVER);
 	assert_int_equal(job->ended_ms, 780);
+	assert_true(job->cancelled && job->resumed);
+	assert_int_equal(job->method, RG_METHOD_DELTA);
+	assert_int_equal(job->using, RG_METHOD_COPY);
+	assert_int_equal(job->rate_kb, 5000);
+	assert_int_equal(job->term, 8);
+	assert_string_equal(job->from, "n3");
+	assert_string_equal(job->tried, "rewind: no hints");
 	assert_int_equal(after.phase, RG_PHASE_PROMOTING);
 
 	/* and nothing that is written is lost on the way back */

@@ -312,10 +312,16 @@ give_order(void)
 	const char *name = v->nodes[pick((uint32_t) v->nnodes)].name;
 	char		why[RG_TEXT_MAX];
 
-	switch (pick(4))
+	switch (pick(5))
 	{
 		case 0:
-			(void) rg_job_add(&walk.w.memory, v, name, false, 0);
+			(void) rg_job_add(&walk.w.memory, v, &(RgRebuild) {.node = name, .method = (RgMethod) pick(RG_METHOD_COUNT),
+				.from = chance(30) ? v->nodes[pick((uint32_t) v->nnodes)].name : ""});
+			break;
+		case 4:
+			for (int i = 0; i < RG_JOBS_MAX; i++)
+				if (chance(30))
+					(void) rg_job_cancel(v, &walk.w.memory, walk.w.memory.jobs[i].id, why);
 			break;
 		case 1:
 			(void) rg_order_switchover(v, &walk.w.memory, chance(50) ? "" : name, 0, why);

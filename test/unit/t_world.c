@@ -189,6 +189,7 @@ person(Mini *m)
 	for (int i = 0; i < m->n; i++)
 	{
 		const char *name = m->view.nodes[i].name;
+		const RgRebuild rebuild = {.node = name, .force = true};
 
 		if (m->s[i].proc == PROC_ABSENT && m->s[i].restarts_at == 0 &&
 			((d.states[i] == RG_STATE_DEAD && rg_memory_job(&m->memory, name) == NULL) ||
@@ -198,10 +199,10 @@ person(Mini *m)
 			mini_start(m, i);
 		}
 		if (strstr(d.reasons[i], "regent rebuild") != NULL &&
-			rg_job_refusal(&m->view, &m->memory, name, why) == NULL)
+			rg_job_refusal(&m->view, &m->memory, &rebuild, why) == NULL)
 		{
 			MINI_LOG(m, "a person types regent rebuild %s", name);
-			(void) rg_job_add(&m->memory, &m->view, name, false, 0);
+			(void) rg_job_add(&m->memory, &m->view, &rebuild);
 		}
 	}
 }

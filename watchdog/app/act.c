@@ -19,6 +19,8 @@
 #define PROMISE_SERVER_MS 1500
 #define FETCH_SERVER_MS 10000
 #define STOP_DEADLINE_MS 70000	/* the helper's own bound is 60 s */
+#define COPY_DEADLINE_MS (7 * 24 * 3600 * 1000)	/* the helper gives up by itself when nothing moves */
+#define RATE_MS 2000			/* over which a rate is taken */
 #define WORD_MAX 256
 #define WORDS_MAX 12
 
@@ -30,6 +32,7 @@ struct RgPending
 	RgStep		step;
 	bool		by_primary;		/* a promise asked of a server that is not in recovery */
 	json_t	   *answer;			/* last JSON line of the helper */
+	RgSshCommand *command;		/* its channel, where it has one of its own */
 };
 
 typedef struct StepWay
@@ -57,7 +60,9 @@ static const StepWay ways[RG_STEP_COUNT] = {
 	[RG_STEP_FETCH] = {"SELECT * FROM regent.fetch_wal($1::uuid, $2::bigint, $3::bigint, $4::text, $5::text, $6::text, "
 		"$7::pg_lsn, $8::bigint)", NULL, true, false, FETCH_SERVER_MS + 4000},
 	[RG_STEP_START] = {NULL, "start", false, false, 120000},
-	[RG_STEP_COPY] = {NULL, "copy", true, true, 24 * 3600 * 1000},
+	[RG_STEP_COPY] = {NULL, "copy", true, true, COPY_DEADLINE_MS},
+	[RG_STEP_DELTA] = {NULL, "delta", true, true, COPY_DEADLINE_MS},
+	[RG_STEP_REWIND] = {NULL, "rewind", true, true, COPY_DEADLINE_MS},
 	[RG_STEP_SWAP] = {NULL, "swap", true, true, 300000},
 	[RG_STEP_SETTLE] = {NULL, "settle", false, false, 1800000},
 	[RG_STEP_UNSWAP] = {NULL, "unswap", false, false, 300000},
@@ -107,7 +112,7 @@ ended(RgPending *p, RgOpState state, const char *text)
 	{
 		op->state = state;
 		op->ended_ms = rg_clock_now_ms();
-		(void) snprintf(op->text, sizeof(op->text), "%.159s", text);
+		(void) snprintf(op->text, sizeof(op->text), "%s", text);
 	}
 	if (state != RG_OP_OK && p->step.kind != RG_STEP_PROBE)
 		rg_log(c->log, RG_LOG_WARNING, "step_failed", c->config.name,
@@ -250,6 +255,34 @@ act_sql(RgPending *p, const StepWay *way)
 
 /* ---- over SSH ---- */
 
+/* How far the verb is, and how fast it went of late. */
+static void
+take_progress(RgNode *node, const json_t *json)
+{
+	RgNodeView *v = &node->cluster->view.nodes[node->index];
+	int64_t		bytes = json_integer_value(json_object_get(json, "bytes"));
+	const char *phase = json_string_value(json_object_get(json, "phase"));
+	int64_t		now = rg_clock_now_ms();
+
+	if (phase == NULL || strcmp(phase, v->copy_phase) != 0 || bytes < node->rate_bytes)
+	{
+		(void) snprintf(v->copy_phase, sizeof(v->copy_phase), "%.23s", phase != NULL ? phase : "");
+		node->rate_bytes = bytes;
+		node->rate_ms = now;
+		v->copy_rate = 0;
+	}
+	else if (now - node->rate_ms >= RATE_MS)
+	{
+		int64_t		rate = (bytes - node->rate_bytes) * 1000 / (now - node->rate_ms);
+
+		v->copy_rate = v->copy_rate == 0 ? rate : (3 * v->copy_rate + rate) / 4;
+		node->rate_bytes = bytes;
+		node->rate_ms = now;
+	}
+	v->copy_bytes = bytes;
+	v->copy_total = json_integer_value(json_object_get(json, "total"));
+}
+
 static void
 on_line(void *arg, const char *line)
 {
@@ -263,10 +296,7 @@ on_line(void *arg, const char *line)
 	}
 	if (json_is_true(json_object_get(json, "progress")))
 	{
-		RgNodeView *v = &p->node->cluster->view.nodes[p->node->index];
-
-		v->copy_bytes = json_integer_value(json_object_get(json, "bytes"));
-		v->copy_total = json_integer_value(json_object_get(json, "total"));
+		take_progress(p->node, json);
 		json_decref(json);
 		rg_cluster_wake(p->node->cluster);
 		return;
@@ -332,6 +362,7 @@ on_command(void *arg, RgSshEnd end, int exit_status, const char *errors)
 	const char *hint = json_string_value(json_object_get(p->answer, "hint"));
 	char		text[400];
 
+	p->command = NULL;
 	if (end == RG_SSH_NOT_SENT)
 		ended(p, RG_OP_FAILED, "the SSH session ended before the command was sent");
 	else if (end != RG_SSH_EXITED)
@@ -341,7 +372,7 @@ on_command(void *arg, RgSshEnd end, int exit_status, const char *errors)
 		take_answer(p);
 	else if (error != NULL)
 	{
-		(void) snprintf(text, sizeof(text), "%.90s%s%.120s%s%.120s", error,
+		(void) snprintf(text, sizeof(text), "%.40s%s%.220s%s%.130s", error,
 						detail && detail[0] ? ": " : "", detail ? detail : "",
 						hint && hint[0] ? "; " : "", hint ? hint : "");
 		ended(p, RG_OP_REFUSED, text);
@@ -366,6 +397,7 @@ act_ssh(RgPending *p, const StepWay *way)
 	char		port[16];
 	char		own_port[16];
 	char		slot[RG_NAME_MAX + 16];
+	char		rate[24];
 	char		err[160];
 	int			k = 0;
 
@@ -395,10 +427,40 @@ act_ssh(RgPending *p, const StepWay *way)
 		words[k++] = c->config.replication_passfile[0] ? c->config.replication_passfile : "-";
 		words[k++] = slot;
 	}
+	if ((p->step.kind == RG_STEP_COPY || p->step.kind == RG_STEP_DELTA) && p->step.rate_kb > 0)
+	{
+		(void) snprintf(rate, sizeof(rate), "%lld", (long long) p->step.rate_kb);
+		words[k++] = rate;
+	}
 	words[k] = NULL;
-	if (rg_helper_run(p->node->helper, words, way->deadline_ms, on_line, on_command, p, err,
-					  sizeof(err)) < 0)
+	if (rg_helper_run(p->node->helper, words, way->deadline_ms, on_line, on_command, p, &p->command,
+					  err, sizeof(err)) < 0)
 		ended(p, RG_OP_FAILED, err);
+}
+
+/* Ends the copy under way on the node; its own end tells what became of it. */
+static void
+abort_copy(RgPending *p)
+{
+	RgPending  *other = p->node->pending;
+
+	while (other != NULL && other->step.kind != RG_STEP_COPY && other->step.kind != RG_STEP_DELTA)
+		other = other->next;
+	if (other != NULL && other->command != NULL)
+		rg_ssh_cancel(other->command);
+	ended(p, RG_OP_OK, "");
+}
+
+/* A new verb begins at nothing. */
+static void
+forget_progress(RgNode *node)
+{
+	RgNodeView *v = &node->cluster->view.nodes[node->index];
+
+	v->copy_bytes = v->copy_total = v->copy_rate = 0;
+	v->copy_phase[0] = '\0';
+	node->rate_bytes = 0;
+	node->rate_ms = rg_clock_now_ms();
 }
 
 void
@@ -428,7 +490,11 @@ rg_act(RgCluster *cluster, const RgStep *step)
 	op->state = RG_OP_RUNNING;
 	op->began_ms = rg_clock_now_ms();
 	op->ended_ms = 0;
-	if (way->sql != NULL)
+	if (step->kind == RG_STEP_COPY || step->kind == RG_STEP_DELTA || step->kind == RG_STEP_REWIND)
+		forget_progress(node);
+	if (step->kind == RG_STEP_ABORT)
+		abort_copy(p);
+	else if (way->sql != NULL)
 		act_sql(p, way);
 	else
 		act_ssh(p, way);

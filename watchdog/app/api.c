@@ -104,16 +104,59 @@ get_explain(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
 	free(text);
 }
 
+/* {"node", "method"?, "from"?, "rate"? (bytes a second), "force"?} */
+static bool
+read_rebuild(const RgHttpRequest *req, RgRebuild *ret, RgHttpReply *reply)
+{
+	const char *node = json_string_value(json_object_get(req->body, "node"));
+	const char *method = json_string_value(json_object_get(req->body, "method"));
+	int64_t		rate = json_integer_value(json_object_get(req->body, "rate"));
+
+	if (method == NULL)
+		method = "auto";
+	if (node == NULL)
+		fail(reply, 400, "no node is named", "Name the node to rebuild: {\"node\": \"n1\"}.");
+	else if (strcmp(rg_method_name(rg_method_find(method)), method) != 0)
+		fail(reply, 400, "there is no such method", "Methods are auto, rewind, delta and copy.");
+	else if (rate < 0)
+		fail(reply, 400, "the rate is negative", "It is in bytes a second; 0: no limit but rebuild_rate.");
+	else
+	{
+		*ret = (RgRebuild) {.node = node, .method = rg_method_find(method),
+			.from = json_string_value(json_object_get(req->body, "from")),
+			.rate_kb = (rate + 1023) / 1024, .force = json_is_true(json_object_get(req->body, "force"))};
+		return true;
+	}
+	return false;
+}
+
 static void
 post_rebuild(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
 {
-	const char *node = json_string_value(json_object_get(req->body, "node"));
+	RgRebuild	rebuild;
 	int64_t		job;
 	RgError		err;
 
-	if (node == NULL)
-		fail(reply, 400, "no node is named", "Name the node to rebuild: {\"node\": \"n1\"}.");
-	else if (rg_orders_rebuild(arg, node, 0, &job, &err) < 0)
+	if (!read_rebuild(req, &rebuild, reply))
+		return;
+	if (rg_orders_rebuild(arg, &rebuild, &job, &err) < 0)
+		fail(reply, 409, err.message, err.hint);
+	else
+	{
+		reply->status = 200;
+		reply->json = json_pack("{s:I}", "job", (json_int_t) job);
+	}
+}
+
+static void
+post_cancel(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
+{
+	int64_t		job = json_integer_value(json_object_get(req->body, "job"));
+	RgError		err;
+
+	if (job <= 0)
+		fail(reply, 400, "no job is named", "Name it by its number: {\"job\": 1700000000000}; see /v1/jobs.");
+	else if (rg_orders_cancel(arg, job, &err) < 0)
 		fail(reply, 409, err.message, err.hint);
 	else
 	{
@@ -326,6 +369,7 @@ static const RgHttpRoute control_routes[] = {
 	{"GET", "/v1/explain", get_explain},
 	{"GET", "/v1/jobs", get_jobs},
 	{"POST", "/v1/rebuild", post_rebuild},
+	{"POST", "/v1/cancel", post_cancel},
 	{"POST", "/v1/switchover", post_switchover},
 	{"POST", "/v1/failover", post_failover},
 	{"POST", "/v1/takeover", post_takeover},

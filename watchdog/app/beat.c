@@ -97,14 +97,7 @@ take_requests(RgNode *node, json_t *requests)
 	json_t	   *request;
 
 	json_array_foreach(requests, i, request)
-	{
-		const char *kind = json_string_value(json_object_get(request, "kind"));
-		const char *name = json_string_value(json_object_get(request, "node"));
-
-		if (kind != NULL)
-			rg_orders_request(node->cluster, kind, name != NULL ? name : "",
-							  json_integer_value(json_object_get(request, "id")));
-	}
+		rg_orders_request(node->cluster, request);
 	json_decref(requests);
 }
 

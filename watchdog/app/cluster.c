@@ -222,6 +222,8 @@ fill_settings(RgCluster *c)
 	s->promote_sql = f->promote_via != RG_PROMOTE_SSH;
 	s->promote_ssh = f->promote_via != RG_PROMOTE_SQL;
 	s->quorum = f->quorum;
+	s->rebuild_jobs = f->rebuild_jobs;
+	s->rebuild_rate_kb = (f->rebuild_rate + 1023) / 1024;
 	(void) snprintf(c->view.watchdog, sizeof(c->view.watchdog), "%s", c->identity.id);
 }
 

@@ -57,6 +57,8 @@ struct RgNode
 	json_t	   *slots;			/* what it told of its slots; NULL = nothing */
 	char		published[64];	/* which state it was last told (a counter) */
 	RgPending  *pending;		/* steps under way */
+	int64_t		rate_bytes;		/* of the copy under way, when its rate was last taken */
+	int64_t		rate_ms;
 };
 
 struct RgCluster

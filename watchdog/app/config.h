@@ -67,6 +67,8 @@ typedef struct RgConfig
 	RgOnDiskFull on_disk_full;
 	int			crash_limit;	/* 0 = crashes are not counted */
 	int64_t		crash_window_ms;
+	int			rebuild_jobs;	/* at a time from one source */
+	int64_t		rebuild_rate;	/* bytes a second; 0 = no limit */
 	RgPromoteVia promote_via;
 	char		ssh_user[RG_NAME_MAX];
 	char		ssh_key[RG_PATH_MAX];	/* "" = agent only */

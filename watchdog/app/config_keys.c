@@ -21,6 +21,7 @@
 #define T_NODEPATH "path on the nodes"
 #define T_DURATION "duration"
 #define T_INTEGER "integer"
+#define T_SIZE "size"
 #define T_BOOLEAN "boolean"
 #define T_CHOICE "choice"
 #define T_ENUM "choice"
@@ -82,6 +83,10 @@ const RgKey rg_keys[] = {
 		"after so many crashes within crash_window, each of which it came back from, the primary hands over; 0: never"),
 	KEY(crash_window, crash_window_ms, DURATION, "10min", SECOND, 24 * HOUR, NULL,
 		"for how long a crash counts"),
+	KEY(rebuild_jobs, rebuild_jobs, INTEGER, "1", 1, RG_NODES_MAX, NULL,
+		"how many rebuilds one source serves at a time; others wait"),
+	KEY(rebuild_rate, rebuild_rate, SIZE, "0", 0, INT64_C(1) << 40, NULL,
+		"bytes a second that a rebuild takes from its source at most, such as 50MB; 0: no limit"),
 	KEY(promote_via, promote_via, ENUM, "both", 0, 0, "both|ssh|sql",
 		"which ways a promotion takes"),
 	KEY(ssh_user, ssh_user, ROLE, "postgres", 0, 0, NULL,
@@ -227,6 +232,8 @@ rg_key_type_name(RgKeyType type)
 			return T_DURATION;
 		case RG_KEY_INTEGER:
 			return T_INTEGER;
+		case RG_KEY_SIZE:
+			return T_SIZE;
 		case RG_KEY_BOOLEAN:
 			return T_BOOLEAN;
 		case RG_KEY_CHOICE:

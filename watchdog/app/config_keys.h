@@ -26,6 +26,7 @@ typedef enum RgKeyType
 	RG_KEY_NODEPATH,			/* absolute, on the nodes; travels over SSH */
 	RG_KEY_DURATION,			/* int64_t, milliseconds */
 	RG_KEY_INTEGER,				/* int */
+	RG_KEY_SIZE,				/* int64_t, bytes */
 	RG_KEY_BOOLEAN,				/* bool */
 	RG_KEY_CHOICE,				/* text, one of choices */
 	RG_KEY_ENUM					/* int, the place in choices */

@@ -85,6 +85,36 @@ rg_duration_format(int64_t ms, char *buf, size_t size)
 	return buf;
 }
 
+/* As PostgreSQL's memory units: 1 kB = 1024 bytes. */
+int
+rg_size_parse(const char *text, int64_t *ret_bytes, char *ret_why, size_t size)
+{
+	static const struct
+	{
+		const char *name;
+		int64_t		bytes;
+	}			sizes[] = {{"", 1}, {"B", 1}, {"kB", 1024}, {"MB", 1024 * 1024}, {"GB", 1024 * 1024 * 1024}};
+	char	   *end;
+	long long	number;
+
+	errno = 0;
+	number = strtoll(text, &end, 10);
+	if (end == text || errno != 0 || number < 0 || *text == '+')
+	{
+		snprintf(ret_why, size, "a size is needed, such as 512kB, 50MB or 1GB");
+		return RGE_ARGUMENT;
+	}
+	end += strspn(end, " \t");
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+		if (strcmp(end, sizes[i].name) == 0 && number <= INT64_MAX / sizes[i].bytes)
+		{
+			*ret_bytes = number * sizes[i].bytes;
+			return 0;
+		}
+	snprintf(ret_why, size, "\"%.20s\" is not a unit: B, kB, MB and GB are", end);
+	return RGE_ARGUMENT;
+}
+
 int
 rg_boolean_parse(const char *text, bool *ret_value)
 {
@@ -191,6 +221,23 @@ set_duration(const RgKey *key, const char *value, void *base, char *ret_why, siz
 	return 0;
 }
 
+static int
+set_size(const RgKey *key, const char *value, void *base, char *ret_why, size_t size)
+{
+	int64_t		bytes = 0;
+	int			rc = rg_size_parse(value, &bytes, ret_why, size);
+
+	if (rc != 0)
+		return rc;
+	if (bytes < key->least || bytes > key->most)
+	{
+		snprintf(ret_why, size, "it is out of range: 0 to %" PRId64 "GB", key->most >> 30);
+		return RGE_ARGUMENT;
+	}
+	*(int64_t *) ((char *) base + key->offset) = bytes;
+	return 0;
+}
+
 /* The place of value in "a|b|c", or -1. */
 static int
 choice_place(const char *choices, const char *value)
@@ -274,6 +321,7 @@ text_complaint(RgKeyType type, const char *value)
 			return value[0] == '/' ? NULL : "an absolute path is needed";
 		case RG_KEY_DURATION:
 		case RG_KEY_INTEGER:
+		case RG_KEY_SIZE:
 		case RG_KEY_BOOLEAN:
 		case RG_KEY_CHOICE:
 		case RG_KEY_ENUM:
@@ -332,6 +380,8 @@ rg_value_set(const RgKey *key, const char *value, void *base, char *ret_why, siz
 			return set_integer(key, value, base, ret_why, size);
 		case RG_KEY_DURATION:
 			return set_duration(key, value, base, ret_why, size);
+		case RG_KEY_SIZE:
+			return set_size(key, value, base, ret_why, size);
 		case RG_KEY_CHOICE:
 		case RG_KEY_ENUM:
 			return set_choice(key, value, base, ret_why, size);

@@ -29,6 +29,9 @@ extern int	rg_duration_parse(const char *text, int64_t *ret_ms, char *ret_why, s
 /* 90000 is "90s", 120000 is "2min": the greatest unit that leaves no rest. */
 extern const char *rg_duration_format(int64_t ms, char *buf, size_t size);
 
+/* "0", "512kB", "50MB", "1GB"; 1 kB = 1024 bytes. */
+extern int	rg_size_parse(const char *text, int64_t *ret_bytes, char *ret_why, size_t size);
+
 extern int	rg_boolean_parse(const char *text, bool *ret_value);
 
 /* [a-z0-9_], 1 to 40 characters. */

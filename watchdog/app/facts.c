@@ -376,6 +376,7 @@ rg_facts_probe(const json_t *answer, RgProbe *ret, RgError *err)
 		: strcmp(pm, "absent") == 0 ? RG_PM_ABSENT : RG_PM_UNKNOWN;
 	p.pidfile = json_is_true(json_object_get(answer, "pidfile"));
 	p.fenced = json_is_true(json_object_get(answer, "fenced"));
+	p.rewinding = json_is_true(json_object_get(answer, "rewinding"));
 	json_text(answer, "state", p.state, sizeof(p.state));
 	json_text(answer, "recovery", p.recovery, sizeof(p.recovery));
 	json_text(answer, "boot_id", p.start.boot_id, sizeof(p.start.boot_id));

@@ -182,10 +182,11 @@ hand_over(RgHelper *h, const char *const *words)
 
 int
 rg_helper_run(RgHelper *h, const char *const *words, int deadline_ms, RgSshLineFn line,
-			  RgSshDoneFn done, void *arg, char *err, size_t errsize)
+			  RgSshDoneFn done, void *arg, RgSshCommand **ret_command, char *err, size_t errsize)
 {
 	const char *all[WORDS_MAX + 3] = {"regent-node", h->node};
 
+	*ret_command = NULL;
 	if (h->is_ready && h->serving != NULL && h->done == NULL && is_quick(words[0]) &&
 		hand_over(h, words))
 	{
@@ -199,5 +200,6 @@ rg_helper_run(RgHelper *h, const char *const *words, int deadline_ms, RgSshLineF
 	}
 	for (int i = 0; words[i] != NULL && i < WORDS_MAX; i++)
 		all[i + 2] = words[i];
-	return rg_ssh_exec(h->ssh, all, deadline_ms, line, done, arg, err, errsize) != NULL ? 0 : -1;
+	*ret_command = rg_ssh_exec(h->ssh, all, deadline_ms, line, done, arg, err, errsize);
+	return *ret_command != NULL ? 0 : -1;
 }

@@ -27,9 +27,11 @@ extern void rg_helper_session(RgHelper *helper, bool is_ready);
 /*
  * Runs "regent-node NODE" + words (verb first, NULL-terminated).  Callbacks and
  * errors are those of rg_ssh_exec(); 0, or -1 with err when nothing was started
- * (then done is not called).
+ * (then done is not called).  ret_command is the verb's own channel, which may be
+ * cancelled until done is called; NULL where the waiting helper took it.
  */
 extern int	rg_helper_run(RgHelper *helper, const char *const *words, int deadline_ms,
-						  RgSshLineFn line, RgSshDoneFn done, void *arg, char *err, size_t errsize);
+						  RgSshLineFn line, RgSshDoneFn done, void *arg, RgSshCommand **ret_command,
+						  char *err, size_t errsize);
 
 #endif							/* RG_HELPER_H */

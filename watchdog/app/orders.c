@@ -66,35 +66,47 @@ settle(RgCluster *c, RgMemory *m, bool is_accepted, const char *why, RgError *er
 }
 
 int
-rg_orders_rebuild(RgCluster *c, const char *node, int64_t id, int64_t *ret_job, RgError *err)
+rg_orders_rebuild(RgCluster *c, const RgRebuild *rebuild, int64_t *ret_job, RgError *err)
 {
 	char		why[RG_TEXT_MAX];
+	const char *refusal;
 	RgMemory   *m;
 	int			ret = 0;
 
-	if (is_known(c, id))
+	if (is_known(c, rebuild->id))
 		return 0;
-	if (rg_job_refusal(&c->view, &c->memory, node, why) != NULL)
+	if ((refusal = rg_job_refusal(&c->view, &c->memory, rebuild, why)) != NULL)
 	{
-		keep_refused(c, RG_JOBKIND_REBUILD, node, id, why);
-		return refuse(err, why);
+		keep_refused(c, RG_JOBKIND_REBUILD, rebuild->node, rebuild->id, refusal);
+		return refuse(err, refusal);
 	}
 	m = copy_memory(c, err);
 	if (m == NULL)
 		return RGE_NOMEM;
-	if (!rg_job_add(m, &c->view, node, false, id))
+	if (!rg_job_add(m, &c->view, rebuild))
 		ret = rg_error_set(err, RGE_LIMIT, "too many jobs: %d are waiting already", RG_JOBS_MAX);
 	else
 		ret = rg_cluster_set_memory(c, m, err);
 	free(m);
 	if (ret == 0)
 	{
-		rg_cluster_tell(c, RG_EVENT_REBUILD_QUEUED, rg_view_find(&c->view, node), false,
-						"rebuild of %s was asked for", node);
+		rg_cluster_tell(c, RG_EVENT_REBUILD_QUEUED, rg_view_find(&c->view, rebuild->node), false,
+						"rebuild of %s was asked for: method %s", rebuild->node, rg_method_name(rebuild->method));
 		if (ret_job != NULL)
-			*ret_job = rg_memory_job(&c->memory, node)->id;
+			*ret_job = rg_memory_job(&c->memory, rebuild->node)->id;
 	}
 	return ret;
+}
+
+int
+rg_orders_cancel(RgCluster *c, int64_t id, RgError *err)
+{
+	char		why[RG_TEXT_MAX] = "";
+	RgMemory   *m = copy_memory(c, err);
+
+	if (m == NULL)
+		return RGE_NOMEM;
+	return settle(c, m, rg_job_cancel(&c->view, m, id, why) == NULL, why, err);
 }
 
 int
@@ -228,16 +240,31 @@ rg_orders_set(RgCluster *c, const char *durability, int quorum, char *ret_what, 
 	return ret;
 }
 
+/* A request of a node in SQL: its words were checked there, and are again. */
 void
-rg_orders_request(RgCluster *c, const char *kind, const char *node, int64_t id)
+rg_orders_request(RgCluster *c, const json_t *request)
 {
-	bool		is_rebuild = strcmp(kind, "rebuild") == 0;
+	const char *kind = json_string_value(json_object_get(request, "kind"));
+	const char *node = json_string_value(json_object_get(request, "node"));
+	const char *method = json_string_value(json_object_get(request, "method"));
+	int64_t		id = json_integer_value(json_object_get(request, "id"));
+	bool		is_rebuild = kind != NULL && strcmp(kind, "rebuild") == 0;
 	RgError		err;
+	int			ret;
 
-	if (id <= 0 || (!is_rebuild && strcmp(kind, "switchover") != 0))
+	if (kind == NULL || id <= 0 || (!is_rebuild && strcmp(kind, "switchover") != 0))
 		return;
-	if ((is_rebuild ? rg_orders_rebuild(c, node, id, NULL, &err)
-		 : rg_orders_switchover(c, node, id, NULL, &err)) < 0)
+	if (node == NULL)
+		node = "";
+	if (is_rebuild)
+	{
+		const RgRebuild rebuild = {.node = node, .id = id, .method = rg_method_find(method != NULL ? method : "")};
+
+		ret = rg_orders_rebuild(c, &rebuild, NULL, &err);
+	}
+	else
+		ret = rg_orders_switchover(c, node, id, NULL, &err);
+	if (ret < 0)
 		rg_log_error(c->log, RG_LOG_WARNING, is_rebuild ? "rebuild_failed" : "switchover_refused", c->config.name,
 					 node, &err);
 }

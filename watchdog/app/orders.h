@@ -9,10 +9,13 @@
 #define RG_ORDERS_H
 
 #include "cluster.h"
+#include "watchdog/core/job.h"
 
-/* Queues a rebuild; ret_job (may be NULL) gets its id.  id: of a request made in SQL, else 0. */
-extern int	rg_orders_rebuild(RgCluster *cluster, const char *node, int64_t id, int64_t *ret_job,
-							  RgError *err);
+/* Queues a rebuild; ret_job (may be NULL) gets its id. */
+extern int	rg_orders_rebuild(RgCluster *cluster, const RgRebuild *rebuild, int64_t *ret_job, RgError *err);
+
+/* Ends a job, as soon as the node's directory is as it was. */
+extern int	rg_orders_cancel(RgCluster *cluster, int64_t id, RgError *err);
 
 /* Begins a switchover to node, "" = the best one; ret_job (may be NULL) gets its id. */
 extern int	rg_orders_switchover(RgCluster *cluster, const char *node, int64_t id, int64_t *ret_job,
@@ -37,7 +40,7 @@ extern int	rg_orders_node_remove(RgCluster *cluster, const char *node, bool lost
 /* Another durability (NULL: as it is) or quorum (0: as it is); ret_what says what will be. */
 extern int	rg_orders_set(RgCluster *cluster, const char *durability, int quorum, char *ret_what, RgError *err);
 
-/* A request that a node told with its heartbeat: kind, node, id; may be told again and again. */
-extern void rg_orders_request(RgCluster *cluster, const char *kind, const char *node, int64_t id);
+/* A request that a node told with its heartbeat: kind, node, method, id; may be told again and again. */
+extern void rg_orders_request(RgCluster *cluster, const json_t *request);
 
 #endif							/* RG_ORDERS_H */

@@ -138,12 +138,12 @@ record_crashes(const RgNodeMemory *n)
 static json_t *
 record_node(const RgNodeMemory *n)
 {
-	return json_pack("{s:s,s:o,s:I,s:b,s:b,s:i,s:o,s:I,s:I,s:b,s:b,s:b,s:s,s:b,s:b,s:b,s:o,s:o}", "name", n->name, "shown", record_start(&n->shown),
+	return json_pack("{s:s,s:o,s:I,s:b,s:b,s:i,s:o,s:I,s:I,s:b,s:b,s:b,s:i,s:s,s:b,s:b,s:b,s:o,s:o}", "name", n->name, "shown", record_start(&n->shown),
 					 "fenced_term", (json_int_t) n->fenced_term, "must_end", n->must_end ? 1 : 0,
 					 "ended", n->ended ? 1 : 0, "rebuilds", n->rebuilds,
 					 "admitted", record_start(&n->admitted), "purpose_ms", (json_int_t) n->purpose_ms,
 					 "owes_lsn", (json_int_t) n->owes_lsn, "ungated", n->ungated ? 1 : 0, "stale", n->stale ? 1 : 0, "strayed",
-					 n->strayed ? 1 : 0, "intruder", n->intruder, "declared_lost", n->declared_lost ? 1 : 0,
+					 n->strayed ? 1 : 0, "half_rewound", (int) n->half_rewound, "intruder", n->intruder, "declared_lost", n->declared_lost ? 1 : 0,
 					 "joined", n->joined ? 1 : 0, "removed", n->removed ? 1 : 0,
 					 "left_out", n->left_out ? record_left_out(n) : json_null(),
 					 "crashes", record_crashes(n));
@@ -152,12 +152,15 @@ record_node(const RgNodeMemory *n)
 static json_t *
 record_job(const RgJob *job)
 {
-	return json_pack("{s:I,s:s,s:s,s:s,s:s,s:b,s:i,s:I,s:I,s:I,s:s,s:s}", "id", (json_int_t) job->id,
+	return json_pack("{s:I,s:s,s:s,s:s,s:s,s:b,s:b,s:b,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:s,s:s,s:s,s:s}", "id", (json_int_t) job->id,
 					 "kind", rg_job_kind_name(job->kind), "node", job->node, "state", rg_job_state_name(job->state),
 					 "phase", rg_job_phase_name(job->phase), "automatic", job->automatic ? 1 : 0,
-					 "attempts", job->attempts, "created_ms", (json_int_t) job->created_ms,
-					 "phase_ms", (json_int_t) job->phase_ms, "ended_ms", (json_int_t) job->ended_ms,
-					 "source", job->source, "message", job->message);
+					 "cancelled", job->cancelled ? 1 : 0, "resumed", job->resumed ? 1 : 0, "method", rg_method_name(job->method),
+					 "using", rg_method_name(job->using), "attempts", job->attempts,
+					 "rate_kb", (json_int_t) job->rate_kb, "term", (json_int_t) job->term,
+					 "created_ms", (json_int_t) job->created_ms, "phase_ms", (json_int_t) job->phase_ms,
+					 "ended_ms", (json_int_t) job->ended_ms, "from", job->from, "source", job->source,
+					 "tried", job->tried, "message", job->message);
 }
 
 static json_t *
@@ -303,6 +306,7 @@ read_nodes(const json_t *json, RgMemory *m)
 		n->ungated = json_is_true(json_object_get(entry, "ungated"));
 		n->stale = json_is_true(json_object_get(entry, "stale"));
 		n->strayed = json_is_true(json_object_get(entry, "strayed"));
+		n->half_rewound = (RgRewound) get_int(entry, "half_rewound");
 		get_text(entry, "intruder", n->intruder, sizeof(n->intruder));
 		n->declared_lost = json_is_true(json_object_get(entry, "declared_lost"));
 		n->joined = json_is_true(json_object_get(entry, "joined"));
@@ -330,6 +334,16 @@ read_jobs(const json_t *json, RgMemory *m)
 		get_text(entry, "phase", name, sizeof(name));
 		job->phase = rg_job_phase_find(name);
 		job->automatic = json_is_true(json_object_get(entry, "automatic"));
+		job->cancelled = json_is_true(json_object_get(entry, "cancelled"));
+		job->resumed = json_is_true(json_object_get(entry, "resumed"));
+		get_text(entry, "method", name, sizeof(name));
+		job->method = rg_method_find(name);
+		get_text(entry, "using", name, sizeof(name));
+		job->using = rg_method_find(name);
+		job->rate_kb = get_int(entry, "rate_kb");
+		job->term = get_int(entry, "term");
+		get_text(entry, "from", job->from, sizeof(job->from));
+		get_text(entry, "tried", job->tried, sizeof(job->tried));
 		job->attempts = (int) get_int(entry, "attempts");
 		job->created_ms = get_int(entry, "created_ms");
 		job->phase_ms = get_int(entry, "phase_ms");

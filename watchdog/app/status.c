@@ -167,17 +167,41 @@ node_json(const RgCluster *c, int i)
 	return json;
 }
 
+static int
+job_percent(const RgJob *job)
+{
+	int64_t		percent = job->total > 0 ? job->bytes * 100 / job->total : 0;
+
+	return percent > 100 ? 100 : (int) percent;
+}
+
+/* Until the verb under way is done, at the pace of late; -1 = not known. */
+static int64_t
+job_left_ms(const RgJob *job)
+{
+	if (job->state != RG_JOB_RUNNING || job->bytes_per_s <= 0 || job->total <= job->bytes)
+		return -1;
+	return (job->total - job->bytes) * 1000 / job->bytes_per_s;
+}
+
 static json_t *
 job_json(const RgJob *job)
 {
-	int			percent = job->total > 0 ? (int) (job->bytes * 100 / job->total) : 0;
+	json_t	   *json = json_pack("{s:I,s:s,s:s,s:s,s:s,s:I,s:I,s:i,s:s,s:i,s:b}", "id", (json_int_t) job->id,
+								 "kind", rg_job_kind_name(job->kind), "node", job->node, "state", rg_job_state_name(job->state),
+								 "phase", rg_job_phase_name(job->phase), "bytes", (json_int_t) job->bytes,
+								 "total", (json_int_t) job->total, "percent", job_percent(job),
+								 "message", job->message, "attempts", job->attempts,
+								 "automatic", job->automatic ? 1 : 0);
 
-	return json_pack("{s:I,s:s,s:s,s:s,s:s,s:I,s:I,s:i,s:s,s:i,s:b}", "id", (json_int_t) job->id,
-					 "kind", rg_job_kind_name(job->kind), "node", job->node, "state", rg_job_state_name(job->state),
-					 "phase", rg_job_phase_name(job->phase), "bytes", (json_int_t) job->bytes,
-					 "total", (json_int_t) job->total, "percent", percent > 100 ? 100 : percent,
-					 "message", job->message, "attempts", job->attempts,
-					 "automatic", job->automatic ? 1 : 0);
+	if (job->kind == RG_JOBKIND_REBUILD)
+		(void) json_object_update_new(json, json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:o,s:I,s:b}",
+													  "method", rg_method_name(job->method), "using", rg_method_name(job->using),
+													  "source", job->source, "activity", job->activity, "tried", job->tried,
+													  "rate", (json_int_t) job->bytes_per_s, "rate_limit", (json_int_t) job->rate_kb * 1024,
+													  "left_ms", known_int(job_left_ms(job)), "wal_bytes", (json_int_t) job->wal_bytes,
+													  "cancelled", job->cancelled ? 1 : 0));
+	return json;
 }
 
 json_t *
@@ -296,6 +320,28 @@ publish_slots(const RgCluster *c)
 	return slots;
 }
 
+/* What jobs() says of a rebuild under way; with how far it is, which alone is no news. */
+static const char *
+publish_message(const RgJob *job, bool ages, char *buf, size_t size)
+{
+	int64_t		left_ms = job_left_ms(job);
+	int			n;
+
+	if (job->state != RG_JOB_RUNNING || job->kind != RG_JOBKIND_REBUILD)
+		return job->message;
+	n = snprintf(buf, size, "%s from %s%s%s", rg_job_phase_name(job->phase), job->source,
+				 job->activity[0] ? ", " : "", job->activity);
+	if (ages && job->total > 0 && n > 0 && (size_t) n < size)
+		n += snprintf(buf + n, size - (size_t) n, ", %lld of %lld MB", (long long) (job->bytes >> 20),
+					  (long long) (job->total >> 20));
+	if (ages && left_ms >= 0 && n > 0 && (size_t) n < size)
+		n += snprintf(buf + n, size - (size_t) n, ", %lld kB/s, %lld s left", (long long) (job->bytes_per_s >> 10),
+					  (long long) (left_ms / 1000));
+	if (job->message[0] != '\0' && n > 0 && (size_t) n < size)
+		(void) snprintf(buf + n, size - (size_t) n, ": %s", job->message);
+	return buf;
+}
+
 json_t *
 rg_status_publication(const RgCluster *c, bool ages)
 {
@@ -307,13 +353,14 @@ rg_status_publication(const RgCluster *c, bool ages)
 	for (int i = 0; i < RG_JOBS_MAX; i++)
 	{
 		const RgJob *job = &c->memory.jobs[i];
+		char		message[RG_LONG_TEXT_MAX];
 		json_t	   *json;
 
 		if (job->id == 0)
 			continue;
 		json = json_pack("{s:I,s:s,s:s,s:s,s:s}", "id", (json_int_t) job->id,
 						 "kind", rg_job_kind_name(job->kind), "node", job->node, "state", rg_job_state_name(job->state),
-						 "message", job->message);
+						 "message", publish_message(job, ages, message, sizeof(message)));
 		/* percent of the copy; beside the message it says how far it is */
 		if (ages && job->total > 0)
 			(void) json_object_set_new(json, "progress", json_real((double) job->bytes * 100.0 /

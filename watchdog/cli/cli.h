@@ -42,6 +42,8 @@ extern RgExit rg_cmd_status(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_events(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_explain(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_rebuild(RgCli *cli, int argc, char **argv);
+extern RgExit rg_cmd_jobs(RgCli *cli, int argc, char **argv);
+extern RgExit rg_cmd_cancel(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_switchover(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_failover(RgCli *cli, int argc, char **argv);
 extern RgExit rg_cmd_set(RgCli *cli, int argc, char **argv);

@@ -8,65 +8,89 @@
  */
 #include "job_wait.h"
 #include "http_client.h"
-#include "status_text.h"
+#include "job_text.h"
 #include "text.h"
 #include "../base/clock.h"
 
 #include <inttypes.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #define SILENCE_MAX_MS 60000
 #define POLL_MS 200
 
-/* Bytes per second since the first progress of this phase. */
-typedef struct Rate
+/* What has been shown already. */
+typedef struct Shown
 {
+	bool		is_terminal;
+	bool		has_line;		/* one stands there, to be written over */
+	char		tried[720];
 	char		phase[32];
-	int64_t		first_bytes;
-	int64_t		first_ms;
-} Rate;
+	char		activity[32];
+	int64_t		percent;
+	int64_t		at_ms;
+} Shown;
 
-static int64_t
-rate_now(Rate *rate, const json_t *job)
+static int
+columns(FILE *out)
 {
-	const char *phase = rg_json_text(job, "phase", "");
-	int64_t		bytes = rg_json_number(job, "bytes", 0);
-	int64_t		now = rg_clock_now_ms();
+	struct winsize size;
 
-	if (strcmp(phase, rate->phase) != 0 || bytes < rate->first_bytes || rate->first_ms == 0)
-	{
-		snprintf(rate->phase, sizeof(rate->phase), "%s", phase);
-		rate->first_bytes = bytes;
-		rate->first_ms = now;
-	}
-	if (now - rate->first_ms < 500)
-		return 0;
-	return (bytes - rate->first_bytes) * 1000 / (now - rate->first_ms);
+	return ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col - 1 : 79;
 }
 
-/* On a terminal one line that is written over, else a line for each change. */
+/* A method that was not possible gets a line that stays. */
 static void
-show(const RgCli *cli, const json_t *job, Rate *rate, char *before, size_t size)
+show_tried(const RgCli *cli, const json_t *job, Shown *shown)
 {
-	char		line[512];
-	char		speed[RG_TEXT_SHORT];
-	FILE	   *stream = fmemopen(line, sizeof(line), "w");
-	int64_t		per_second = rate_now(rate, job);
+	const char *tried = rg_json_text(job, "tried", "");
 
-	if (stream == NULL)
+	if (strcmp(tried, shown->tried) == 0)
 		return;
-	rg_job_write(job, stream);
-	if (per_second > 0 && strcmp(rg_json_text(job, "state", ""), "running") == 0)
-		fprintf(stream, ", %s/s", rg_text_bytes(per_second, speed, sizeof(speed)));
-	fclose(stream);
-	line[sizeof(line) - 1] = '\0';
-	if (isatty(fileno(cli->out)))
-		fprintf(cli->out, "\r%s\033[K", line);
-	else if (strcmp(line, before) != 0)
-		fprintf(cli->out, "%s\n", line);
-	snprintf(before, size, "%s", line);
+	if (*tried != '\0')
+		fprintf(cli->out, "%s%s: %s\n", shown->has_line ? "\r\033[K" : "", rg_json_text(job, "node", "?"), tried);
+	shown->has_line = false;
+	snprintf(shown->tried, sizeof(shown->tried), "%s", tried);
+}
+
+/* Where lines can't be written over: one for each phase, each tenth part, and every ten seconds. */
+static bool
+is_worth_a_line(const json_t *job, Shown *shown)
+{
+	const char *phase = rg_json_text(job, "phase", "");
+	const char *activity = rg_json_text(job, "activity", "");
+	int64_t		percent = rg_json_number(job, "percent", 0);
+	int64_t		now = rg_clock_now_ms();
+
+	if (strcmp(phase, shown->phase) == 0 && strcmp(activity, shown->activity) == 0 &&
+		percent / 10 == shown->percent / 10 && now - shown->at_ms < 10000)
+		return false;
+	snprintf(shown->phase, sizeof(shown->phase), "%s", phase);
+	snprintf(shown->activity, sizeof(shown->activity), "%s", activity);
+	shown->percent = percent;
+	shown->at_ms = now;
+	return true;
+}
+
+/* On a terminal one line that is written over. */
+static void
+show(const RgCli *cli, const json_t *job, Shown *shown)
+{
+	show_tried(cli, job, shown);
+	if (shown->is_terminal)
+	{
+		fputc('\r', cli->out);
+		rg_job_line(job, columns(cli->out), cli->out);
+		fputs("\033[K", cli->out);
+		shown->has_line = true;
+	}
+	else if (is_worth_a_line(job, shown))
+	{
+		rg_job_line(job, 0, cli->out);
+		fputc('\n', cli->out);
+	}
 	fflush(cli->out);
 }
 
@@ -93,7 +117,7 @@ is_over(const json_t *job)
 
 /* The end of a job that was waited for. */
 static RgExit
-tell_end(const RgCli *cli, json_t *job, bool prints_json)
+tell_end(const RgCli *cli, json_t *job, const Shown *shown, bool prints_json)
 {
 	bool		is_done = strcmp(rg_json_text(job, "state", ""), "done") == 0;
 
@@ -101,8 +125,11 @@ tell_end(const RgCli *cli, json_t *job, bool prints_json)
 		rg_cli_print_json(cli, json_incref(job));
 	else
 	{
-		if (!cli->json && isatty(fileno(cli->out)))
-			fputc('\n', cli->out);
+		if (shown->has_line)
+			fputs("\r\033[K", cli->out);
+		if (is_done && !cli->json)
+			fprintf(cli->out, "%s: %s\n", rg_json_text(job, "node", "?"), rg_json_text(job, "message", "done"));
+		fflush(cli->out);
 		if (!is_done)
 			fprintf(stderr, "regent: error: job %" PRId64 " %s: %s\nHINT:  regent events shows each step.\n",
 					rg_json_number(job, "id", 0), rg_json_text(job, "state", "failed"),
@@ -116,8 +143,7 @@ rg_job_wait(const RgCli *cli, int64_t id, bool prints_json)
 {
 	const struct timespec pause = {.tv_nsec = POLL_MS * 1000 * 1000};
 	int64_t		last_answer = rg_clock_now_ms();
-	Rate		rate = {0};
-	char		before[512] = "";
+	Shown		shown = {.is_terminal = !cli->json && isatty(fileno(cli->out))};
 
 	for (;;)
 	{
@@ -136,11 +162,11 @@ rg_job_wait(const RgCli *cli, int64_t id, bool prints_json)
 		if (job != NULL)
 		{
 			last_answer = rg_clock_now_ms();
-			if (!cli->json)
-				show(cli, job, &rate, before, sizeof(before));
 			is_ended = is_over(job);
+			if (!cli->json && !is_ended)
+				show(cli, job, &shown);
 			if (is_ended)
-				code = tell_end(cli, job, prints_json);
+				code = tell_end(cli, job, &shown, prints_json);
 		}
 		json_decref(answer);
 		if (is_ended)

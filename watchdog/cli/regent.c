@@ -70,9 +70,21 @@ static const RgCommand commands[] = {
 		"no primary is alive that it may still have given a lease: else wait for the longest one.\n"
 		"  --yes      do not ask\n"
 		"  --dry-run  only tell what would be done\n"},
-	{"rebuild", "NODE [--wait]", "bring a dead or diverged node back by a fresh copy",
+	{"rebuild", "NODE [OPTION]...", "bring a dead or diverged node back while the service runs",
 		rg_cmd_rebuild,
-		"  --wait  show progress until the end; exit status 1 when the job fails\n"},
+		"Its directory is kept until the new one streams.  regent jobs shows the progress.\n"
+		"  --method METHOD  auto (default): the cheapest that is possible of rewind, delta (only\n"
+		"                   what differs is copied) and copy; or one of these\n"
+		"  --from NODE      copy from this standby instead of the leader\n"
+		"  --rate SIZE      at most so much a second, such as 50MB (default: rebuild_rate)\n"
+		"  --force          also a node that is healthy, or that alone holds what was acknowledged\n"
+		"  --wait           show progress until the end; exit status 1 when the job fails\n"},
+	{"jobs", "", "show rebuilds and switchovers: waiting, under way, ended",
+		rg_cmd_jobs, ""},
+	{"cancel", "JOB", "end a rebuild; the node keeps the directory that it had",
+		rg_cmd_cancel,
+		"Refused, with the reason, while a directory is rewound in place and once the new one is in its\n"
+		"place.  A node whose rebuild was cancelled is not rebuilt by itself before the next failover.\n"},
 	{"node", "add NODE [OPTION]... | remove NODE [OPTION]...",
 		"add a new standby, cloned from nothing, or take a node out of the cluster",
 		rg_cmd_node,

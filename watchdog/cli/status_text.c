@@ -7,6 +7,7 @@
  * its own.
  */
 #include "status_text.h"
+#include "job_text.h"
 #include "text.h"
 
 #include <inttypes.h>
@@ -215,29 +216,6 @@ write_remarks(const json_t *status, FILE *out)
 			is_first = false;
 		}
 	}
-}
-
-void
-rg_job_write(const json_t *job, FILE *out)
-{
-	char		done[RG_TEXT_SHORT];
-	char		total[RG_TEXT_SHORT];
-	const char *phase = rg_json_text(job, "phase", "");
-	const char *message = rg_json_text(job, "message", "");
-	int64_t		bytes = rg_json_number(job, "bytes", 0);
-	int64_t		all = rg_json_number(job, "total", 0);
-
-	fprintf(out, "job %" PRId64 ": %s %s, %s", rg_json_number(job, "id", 0),
-			rg_json_text(job, "kind", "?"), rg_json_text(job, "node", "?"),
-			rg_json_text(job, "state", "?"));
-	if (*phase != '\0' && strcmp(phase, "none") != 0)
-		fprintf(out, ", %s", phase);
-	if (bytes > 0 && all > 0)
-		fprintf(out, " %s of %s, %" PRId64 " %%", rg_text_bytes(bytes, done, sizeof(done)),
-				rg_text_bytes(all, total, sizeof(total)),
-				rg_json_number(job, "percent", bytes >= all ? 100 : bytes * 100 / all));
-	if (*message != '\0')
-		fprintf(out, ": %s", message);
 }
 
 static void

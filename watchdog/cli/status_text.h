@@ -14,7 +14,4 @@
  */
 extern void rg_status_write(const json_t *status, FILE *out);
 
-/* "job 3: rebuild n1, running: copy 12.3 MB of 100 MB, 12 %" without a newline. */
-extern void rg_job_write(const json_t *job, FILE *out);
-
 #endif							/* RG_STATUS_TEXT_H */

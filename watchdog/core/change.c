@@ -153,8 +153,9 @@ fit_quorum(const RgRule *rule, int wanted)
 int
 rg_change_wanted_quorum(const RgView *view, const RgMemory *m)
 {
+	/* more than there are standbys could never be met, whoever was removed since it was asked for */
 	if (m->wish.quorum > 0)
-		return m->wish.quorum;
+		return m->wish.quorum < m->rule.nvoters || m->rule.nvoters < 2 ? m->wish.quorum : m->rule.nvoters - 1;
 	/* a journal that was lost does not know how many there were before others were left out */
 	if (m->rule.left_out != 0 && view->settings.quorum > m->rule.quorum)
 		return view->settings.quorum;

@@ -183,8 +183,12 @@ end_failover(const RgView *view, RgDecision *d, const RgMove *move)
 	if (!undone)
 		rg_text(m->failover.to, sizeof(m->failover.to), "%s", m->candidate);
 	else if (m->accept_loss[0] != '\0')
+	{
 		rg_text(m->failover.given_up, sizeof(m->failover.given_up), "%s goes on by order with what it holds",
 				m->candidate);
+		if (node >= 0)
+			rg_learn_given_up(view, m, node);
+	}
 	for (int i = 0; i < m->nnodes; i++)
 	{
 		m->nodes[i].must_end = m->nodes[i].ended = false;
@@ -391,6 +395,7 @@ differs(const RgMemory *a, const RgMemory *b)
 			x->owes_lsn != y->owes_lsn || x->stale != y->stale || x->strayed != y->strayed ||
 			x->left_out != y->left_out || x->out_term != y->out_term || x->out_seq != y->out_seq ||
 			x->declared_lost != y->declared_lost ||
+			x->half_rewound != y->half_rewound ||
 			x->joined != y->joined || x->removed != y->removed || strcmp(x->intruder, y->intruder) != 0)
 			return true;
 	}
@@ -400,7 +405,7 @@ differs(const RgMemory *a, const RgMemory *b)
 		const RgJob *y = &b->jobs[i];
 
 		if (x->id != y->id || x->state != y->state || x->phase != y->phase ||
-			x->attempts != y->attempts)
+			x->attempts != y->attempts || x->cancelled != y->cancelled || x->using != y->using)
 			return true;
 	}
 	return false;

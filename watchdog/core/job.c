@@ -1,13 +1,9 @@
 /*
  * job.c
- *	  The table of a rebuild: (phase, outcome of its step) -> next phase.
+ *	  The queue of rebuilds: what is refused, whose turn it is, what is cancelled.
  *
- * Each phase has one step on the node's helper.  A step that failed, or whose
- * outcome is unknown, is tried again as a new attempt; the helper's verbs are
- * safe to repeat.  Only a swap is not: after one whose outcome is unknown the
- * node is looked at instead.  Whatever happens, the old directory is either in
- * its place or beside it until the new one streams; nothing is thrown away
- * before it is back.
+ * One source serves so many jobs at a time as the settings say, so that a leader
+ * is not overloaded by those who copy it; the others wait and say for whom.
  */
 #include "job.h"
 
@@ -15,78 +11,110 @@
 #include <string.h>
 
 #include "change.h"
+#include "job_run.h"
+#include "method.h"
 #include "upstream.h"
 
-/* Not known yet: it owes whatever the leader has when the swap is over. */
-#define OWES_ALL ((uint64_t) INT64_MAX)
+/* ---- refusals ---- */
 
-typedef struct JobRow
+/*
+ * In sync and strict: no other standby is known to hold all that this one may have
+ * acknowledged.  One that streams and is not behind where this one was seen last is.
+ */
+static bool
+is_last_holder(const RgView *view, const RgMemory *m, int node)
 {
-	RgJobPhase	phase;
-	RgStepKind	step;			/* NONE: waits for what the polls show */
-	RgJobPhase	done;			/* after success; NONE = the job is done */
-	RgJobPhase	failed;			/* after the last failure; NONE = the job has failed */
-} JobRow;
+	uint64_t	lsn = rg_facts_held_lsn(&view->nodes[node].facts);
 
-static const JobRow rows[] = {
-	{RG_JOBPHASE_COPY, RG_STEP_COPY, RG_JOBPHASE_SWAP, RG_JOBPHASE_CLEAN},
-	{RG_JOBPHASE_SWAP, RG_STEP_SWAP, RG_JOBPHASE_VERIFY, RG_JOBPHASE_UNDO},
-	{RG_JOBPHASE_VERIFY, RG_STEP_NONE, RG_JOBPHASE_SETTLE, RG_JOBPHASE_UNDO},
-	{RG_JOBPHASE_SETTLE, RG_STEP_SETTLE, RG_JOBPHASE_NONE, RG_JOBPHASE_NONE},
-	{RG_JOBPHASE_UNDO, RG_STEP_UNSWAP, RG_JOBPHASE_CLEAN, RG_JOBPHASE_NONE},
-	{RG_JOBPHASE_CLEAN, RG_STEP_DISCARD, RG_JOBPHASE_NONE, RG_JOBPHASE_NONE},
-};
+	/* who was deposed has nothing that its successor was chosen without */
+	if (!rg_rule_is_sync(&m->rule) || !rg_rule_has_voter(&m->rule, view->nodes[node].name) ||
+		m->nodes[node].fenced_term != 0 || m->nodes[node].left_out)
+		return false;
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		const RgFacts *f = &view->nodes[i].facts;
 
-static const JobRow *
-row_of(RgJobPhase phase)
-{
-	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (rows[i].phase == phase)
-			return &rows[i];
-	return NULL;
+		if (i != node && rg_rule_has_voter(&m->rule, view->nodes[i].name) && rg_view_is_standby(view, i) &&
+			f->receiver_streaming && f->rule.term == m->rule.term && m->nodes[i].owes_lsn == 0 && !m->nodes[i].left_out &&
+			!rg_memory_is_rebuilding(m, view->nodes[i].name) && rg_facts_held_lsn(f) >= lsn)
+			return false;
+	}
+	return true;
 }
 
-const char *
-rg_job_refusal(const RgView *view, const RgMemory *memory, const char *node, char *buf)
+/* What speaks against this node, whatever is asked for. */
+static const char *
+node_trouble(const RgView *view, const RgMemory *memory, const char *node, char *buf)
 {
 	int			i = rg_view_find(view, node);
 	int			leader = rg_view_find(view, memory->rule.leader);
 
 	if (i < 0)
-	{
 		rg_text(buf, RG_TEXT_MAX, "there is no node \"%.60s\"", node);
-		return buf;
-	}
-	if (strcmp(memory->rule.leader, node) == 0)
-	{
+	else if (strcmp(memory->rule.leader, node) == 0)
 		rg_text(buf, RG_TEXT_MAX, "%s leads the cluster: the leader is never rebuilt", node);
-		return buf;
-	}
-	if (memory->phase != RG_PHASE_STEADY || leader < 0 || !rg_view_is_primary(view, leader))
-	{
+	else if (memory->phase != RG_PHASE_STEADY || leader < 0 || !rg_view_is_primary(view, leader))
 		rg_text(buf, RG_TEXT_MAX, "there is no healthy primary to copy from (%s)",
 				rg_diagnosis_name(memory->diagnosis));
-		return buf;
-	}
-	if (rg_memory_job((RgMemory *) memory, node) != NULL)
-	{
-		rg_text(buf, RG_TEXT_MAX, "%s is being rebuilt already", node);
-		return buf;
-	}
-	if (rg_view_is_standby(view, i) && rg_upstream_streams(view, memory, i))
-	{
-		rg_text(buf, RG_TEXT_MAX, "%s is healthy and streams from %s: there is nothing to rebuild",
-				node, view->nodes[rg_upstream_source(view, memory, i)].name);
-		return buf;
-	}
-	if (view->nodes[i].ssh != RG_SSHV_READY)
-	{
+	else if (!rg_start_equal(&memory->nodes[leader].admitted, &view->nodes[leader].facts.start))
+		rg_text(buf, RG_TEXT_MAX, "it is not known yet that %s lacks nothing that others hold: nothing is replaced by a copy of it",
+				memory->rule.leader);
+	else if (rg_memory_job((RgMemory *) memory, node) != NULL)
+		rg_text(buf, RG_TEXT_MAX, "%s is being rebuilt already: see regent jobs", node);
+	else if (view->nodes[i].ssh != RG_SSHV_READY)
 		rg_text(buf, RG_TEXT_MAX, "there is no SSH session to %s: %.150s", node,
 				view->nodes[i].ssh_text[0] ? view->nodes[i].ssh_text : "not connected yet");
+	else
+		return NULL;
+	return buf;
+}
+
+const char *
+rg_job_refusal(const RgView *view, const RgMemory *memory, const RgRebuild *rebuild, char *buf)
+{
+	int			node = rg_view_find(view, rebuild->node);
+	int			from = -1;
+	const char *why = node_trouble(view, memory, rebuild->node, buf);
+
+	if (why != NULL)
+		return why;
+	if (!rebuild->force && rg_view_is_standby(view, node) && rg_upstream_streams(view, memory, node))
+	{
+		rg_text(buf, RG_TEXT_MAX, "%s is healthy and streams from %s: there is nothing to rebuild; --force does it all the same",
+				rebuild->node, view->nodes[rg_upstream_source(view, memory, node)].name);
+		return buf;
+	}
+	if (rebuild->from != NULL && rebuild->from[0] != '\0')
+	{
+		from = rg_view_find(view, rebuild->from);
+		if (from < 0 || from == node)
+		{
+			rg_text(buf, RG_TEXT_MAX, from < 0 ? "there is no node \"%.60s\" to copy from"
+					: "%.60s can't be copied from itself", rebuild->from);
+			return buf;
+		}
+		if ((why = rg_method_source_trouble(view, memory, from, buf)) != NULL)
+			return why;
+	}
+	if (rebuild->method == RG_METHOD_REWIND &&
+		(why = rg_method_trouble(view, memory, node, RG_METHOD_REWIND, buf)) != NULL)
+	{
+		char		text[RG_TEXT_MAX];
+
+		rg_text(text, sizeof(text), "%s can't be rewound: %.150s; regent rebuild %s", rebuild->node, why, rebuild->node);
+		rg_text(buf, RG_TEXT_MAX, "%s", text);
+		return buf;
+	}
+	if (!rebuild->force && is_last_holder(view, memory, node))
+	{
+		rg_text(buf, RG_TEXT_MAX, "beside %s only %s is known to hold every acknowledged commit: wait until another standby has caught up; --force does it all the same",
+				memory->rule.leader, rebuild->node);
 		return buf;
 	}
 	return NULL;
 }
+
+/* ---- the queue ---- */
 
 /* A free slot, else that of the job that ended first; NULL when all are in use. */
 static RgJob *
@@ -148,318 +176,162 @@ rg_job_new(RgMemory *memory, const RgView *view, int64_t id)
 }
 
 bool
-rg_job_add(RgMemory *memory, const RgView *view, const char *node, bool automatic, int64_t id)
+rg_job_add(RgMemory *memory, const RgView *view, const RgRebuild *rebuild)
 {
-	RgJob	   *slot = rg_memory_job(memory, node) != NULL ? NULL : rg_job_new(memory, view, id);
+	RgJob	   *slot = rg_memory_job(memory, rebuild->node) != NULL ? NULL
+		: rg_job_new(memory, view, rebuild->id);
 
 	if (slot == NULL)
 		return false;
 	slot->kind = RG_JOBKIND_REBUILD;
-	rg_text(slot->node, sizeof(slot->node), "%s", node);
-	slot->automatic = automatic;
+	rg_text(slot->node, sizeof(slot->node), "%s", rebuild->node);
+	rg_text(slot->from, sizeof(slot->from), "%s", rebuild->from != NULL ? rebuild->from : "");
+	slot->method = rebuild->method;
+	slot->automatic = rebuild->automatic;
+	slot->rate_kb = rebuild->rate_kb > 0 ? rebuild->rate_kb : view->settings.rebuild_rate_kb;
 	return true;
 }
 
-static void
-enter(RgJob *job, RgJobPhase phase, int64_t now_ms)
-{
-	job->phase = phase;
-	job->phase_ms = now_ms;
-	if (phase != RG_JOBPHASE_CLEAN && phase != RG_JOBPHASE_UNDO)
-		job->message[0] = '\0';
-}
+/* ---- whose turn it is ---- */
 
-static void
-finish(const RgView *view, RgDecision *d, RgJob *job, int node, RgJobState state)
-{
-	const char *where = job->phase == RG_JOBPHASE_UNDO
-		? "its old directory may stand beside it with the ending .regent-old: see regent-node unswap there"
-		: "its old directory is in its place";
-
-	job->state = state;
-	job->phase = RG_JOBPHASE_NONE;
-	job->ended_ms = view->now_ms;
-	if (state == RG_JOB_DONE)
-	{
-		if (job->message[0] == '\0')
-			rg_text(job->message, sizeof(job->message), "%s streams from %s", job->node, job->source);
-		/* a fresh copy is no fenced node any more; one that is down again may have been fenced since */
-		if (rg_view_answers(view, node))
-			d->memory.nodes[node].fenced_term = 0;
-		rg_decision_note(d, RG_EVENT_REBUILD_END, node, 0, false, "rebuild of %s is done: %.150s",
-						 job->node, job->message);
-	}
-	else
-		rg_decision_note(d, RG_EVENT_REBUILD_FAILED, node, 0, true, "rebuild of %s failed: %.120s; %s",
-						 job->node, job->message, where);
-}
-
-/* The phase's step has failed for good, or may be tried again. */
-static void
-step_failed(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *row,
-			const char *why)
-{
-	rg_text(job->message, sizeof(job->message), "%.*s", RG_TEXT_MAX - 1, why);
-	if (job->attempts < RG_JOB_TRIES)
-	{
-		job->attempts++;
-		rg_decision_note(d, RG_EVENT_REBUILD_RETRY, node, 0, false,
-						 "%s of %s failed (%.120s): try %d of %d", rg_job_phase_name(job->phase),
-						 job->node, why, job->attempts, RG_JOB_TRIES);
-		job->phase_ms = view->now_ms;
-		return;
-	}
-	if (row->failed != RG_JOBPHASE_NONE)
-	{
-		enter(job, row->failed, view->now_ms);
-		job->attempts = 1;
-	}
-	else if (job->phase == RG_JOBPHASE_SETTLE)
-		finish(view, d, job, node, RG_JOB_DONE);	/* it streams; only the old directory stays */
-	else
-		finish(view, d, job, node, RG_JOB_FAILED);
-}
-
-static void
-step_done(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *row)
-{
-	if (row->done != RG_JOBPHASE_NONE)
-	{
-		enter(job, row->done, view->now_ms);
-		job->attempts = 1;
-	}
-	else
-		finish(view, d, job, node,
-			   job->phase == RG_JOBPHASE_SETTLE ? RG_JOB_DONE : RG_JOB_FAILED);
-}
-
-/* The node streams from the leader, seen after this phase (or try) began. */
 static bool
-streams(const RgView *view, const RgDecision *d, const RgJob *job, int node)
+is_rebuild(const RgJob *job, RgJobState state)
 {
-	const RgFacts *f = &view->nodes[node].facts;
-
-	return rg_view_is_standby(view, node) && view->nodes[node].facts_ms > job->phase_ms &&
-		f->rule.term == d->memory.rule.term && rg_upstream_streams(view, &d->memory, node);
+	return job->id != 0 && job->kind == RG_JOBKIND_REBUILD && job->state == state;
 }
 
-/* Says how it stands; a recovery that moves on begins the wait anew. */
-static void
-tell_wait(const RgView *view, RgJob *job, int node)
+/* Somebody whose copy this source serves already, when it serves as many as it may; else NULL. */
+static const RgJob *
+in_the_way(const RgView *view, const RgMemory *memory, const char *source)
 {
-	const RgNodeView *n = &view->nodes[node];
-	char		text[RG_TEXT_MAX];
+	const RgJob *first = NULL;
+	int			count = 0;
+	int			most = view->settings.rebuild_jobs > 0 ? view->settings.rebuild_jobs : 1;
 
-	if (n->sql != RG_SQL_STARTING)
+	for (int i = 0; i < RG_JOBS_MAX; i++)
 	{
-		rg_text(job->message, sizeof(job->message), "waiting for %s to stream", job->node);
-		return;
-	}
-	rg_text(text, sizeof(text), "%s is starting up: %s", job->node, n->probe.recovery);
-	if (strcmp(text, job->message) != 0)
-	{
-		rg_text(job->message, sizeof(job->message), "%s", text);
-		job->phase_ms = view->now_ms;
-	}
-}
+		const RgJob *job = &memory->jobs[i];
 
-static void
-verify(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *row)
-{
-	if (streams(view, d, job, node))
-		step_done(view, d, job, node, row);
-	else if (view->now_ms - job->phase_ms > RG_JOB_VERIFY_MS)
-	{
-		rg_text(job->message, sizeof(job->message),
-				"the new copy did not stream within %d s: %.120s", RG_JOB_VERIFY_MS / 1000,
-				view->nodes[node].sql_text);
-		job->attempts = 1;
-		enter(job, row->failed, view->now_ms);
-	}
-	else
-		tell_wait(view, job, node);
-}
-
-/* It streamed, and has gone since: the helper settles only beside a server that runs. */
-static void
-wait_for_settle(const RgView *view, RgDecision *d, RgJob *job, int node)
-{
-	if (view->now_ms - job->phase_ms <= RG_JOB_SETTLE_MS)
-	{
-		rg_text(job->message, sizeof(job->message),
-				"%s streamed and is down again: start it, then its old directory is removed", job->node);
-		return;
-	}
-	rg_text(job->message, sizeof(job->message),
-			"%s streamed and is down again; its old directory stays: regent-node %s settle there",
-			job->node, job->node);
-	finish(view, d, job, node, RG_JOB_DONE);
-}
-
-/* What became of the step of this try. */
-static void
-judge(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *row)
-{
-	const RgOp *op = &view->nodes[node].ops[row->step];
-
-	if (op->state == RG_OP_OK && job->phase == RG_JOBPHASE_COPY &&
-		strcmp(job->source, d->memory.rule.leader) != 0)
-		step_failed(view, d, job, node, row, "the leader has changed meanwhile");
-	else if (op->state == RG_OP_OK)
-	{
-		if (job->phase == RG_JOBPHASE_SETTLE)
-			job->message[0] = '\0';	/* an earlier try's trouble */
-		step_done(view, d, job, node, row);
-	}
-	else if (op->state == RG_OP_LOST && job->phase == RG_JOBPHASE_SWAP)
-		step_done(view, d, job, node, row); /* it may have been done: look */
-	else
-		step_failed(view, d, job, node, row, op->text);
-}
-
-static void
-advance(const RgView *view, RgDecision *d, RgJob *job, int node)
-{
-	const JobRow *row = row_of(job->phase);
-	const RgOp *op;
-	RgStep	   *step;
-	int64_t		key = job->id * 8 + job->attempts;
-	int64_t		wait = job->attempts > 1 ? 1000 << job->attempts : 0;
-
-	if (row == NULL)
-		return;
-	if (row->step == RG_STEP_NONE)
-	{
-		verify(view, d, job, node, row);
-		return;
-	}
-	op = &view->nodes[node].ops[row->step];
-	if (job->phase == RG_JOBPHASE_COPY)
-	{
-		job->bytes = view->nodes[node].copy_bytes;
-		job->total = view->nodes[node].copy_total;
-	}
-	if (op->term == key && op->state != RG_OP_NONE)
-	{
-		if (op->state != RG_OP_RUNNING)
-			judge(view, d, job, node, row);
-		return;
-	}
-	if (job->phase == RG_JOBPHASE_SWAP && job->attempts > 1 && streams(view, d, job, node))
-	{
-		/* the try before was done after all, only its answer said something else */
-		step_done(view, d, job, node, row);
-		return;
-	}
-	if (job->phase == RG_JOBPHASE_SWAP && strcmp(job->source, d->memory.rule.leader) != 0)
-	{
-		rg_text(job->message, sizeof(job->message), "copied from %s, but %s leads now: ask again",
-				job->source, d->memory.rule.leader);
-		enter(job, RG_JOBPHASE_UNDO, view->now_ms);
-		job->attempts = 1;
-		return;
-	}
-	if (job->phase == RG_JOBPHASE_SETTLE && !rg_view_answers(view, node))
-	{
-		wait_for_settle(view, d, job, node);
-		return;
-	}
-	if (view->nodes[node].ssh != RG_SSHV_READY || view->now_ms - job->phase_ms < wait)
-		return;
-	if (job->phase == RG_JOBPHASE_COPY)
-		rg_text(job->source, sizeof(job->source), "%s", d->memory.rule.leader);
-	if (job->phase == RG_JOBPHASE_SWAP)
-		d->memory.nodes[node].owes_lsn = OWES_ALL;
-	step = rg_decision_step(d, row->step, node, d->leader, d->memory.rule.term);
-	if (step != NULL)
-	{
-		step->key = key;
-		step->job = job->id;
-	}
-}
-
-/*
- * What the directories that were swapped out may have acknowledged is at the leader:
- * where it was after the swap is what the copies have to reach (attack V2).
- */
-static void
-learn_owed(const RgView *view, RgDecision *d)
-{
-	const RgNodeView *leader = &view->nodes[d->leader];
-
-	for (int i = 0; i < view->nnodes; i++)
-	{
-		RgNodeMemory *mem = &d->memory.nodes[i];
-		const RgFacts *f = &view->nodes[i].facts;
-		const RgJob *job = rg_memory_job(&d->memory, view->nodes[i].name);
-
-		if (mem->owes_lsn == 0 ||
-			(job != NULL && (job->phase == RG_JOBPHASE_COPY || job->phase == RG_JOBPHASE_SWAP)))
+		if (!is_rebuild(job, RG_JOB_RUNNING) || strcmp(job->source, source) != 0)
 			continue;
-		if (mem->owes_lsn == OWES_ALL)
-		{
-			if (job == NULL || leader->facts_ms > job->phase_ms)
-				mem->owes_lsn = leader->facts.current_lsn;
-		}
-		else if (rg_view_is_standby(view, i) && f->rule.term == d->memory.rule.term &&
-				 (leader->facts.streaming_from_us >> i & 1) != 0 &&
-				 rg_facts_held_lsn(f) >= mem->owes_lsn)
-			mem->owes_lsn = 0;
+		count++;
+		first = first == NULL || job->id < first->id ? job : first;
 	}
+	return count >= most ? first : NULL;
+}
+
+static void
+cancel_for(const RgView *view, RgDecision *d, RgJob *job, int node, const char *why)
+{
+	rg_text(job->message, sizeof(job->message), "%s", why);
+	rg_job_end(view, d, job, node, RG_JOB_CANCELLED);
+}
+
+static void
+run_job(const RgView *view, RgDecision *d, RgJob *job)
+{
+	int			node = rg_view_find(view, job->node);
+	int			source = rg_method_source(view, &d->memory, job);
+	const RgJob *before;
+
+	if (node < 0)
+		cancel_for(view, d, job, node, "it is not in the configuration any more");
+	/* the leader is never rebuilt; only what is left beside a copy that has taken over is removed */
+	else if (node == d->leader && job->phase != RG_JOBPHASE_SETTLE)
+		cancel_for(view, d, job, node, "it leads the cluster now");
+	else if (job->state == RG_JOB_RUNNING)
+		rg_job_advance(view, d, job, node);
+	else if ((before = in_the_way(view, &d->memory, view->nodes[source].name)) != NULL)
+		rg_text(job->message, sizeof(job->message), "waits for the rebuild of %s, which is taken from %s (rebuild_jobs = %d)",
+				before->node, before->source, view->settings.rebuild_jobs > 0 ? view->settings.rebuild_jobs : 1);
+	else if (!rg_change_may_rebuild(view, d, node, job->created_ms))
+		rg_text(job->message, sizeof(job->message), "waiting until %s is left out: no commit may rest on the copy that it has",
+				job->node);
+	else
+	{
+		rg_text(job->source, sizeof(job->source), "%s", view->nodes[source].name);
+		rg_job_begin(view, d, job, node);
+		if (job->state == RG_JOB_RUNNING)
+			rg_job_advance(view, d, job, node);
+	}
+}
+
+/* The oldest one that is not yet in the mask; -1 = none. */
+static int
+next_job(const RgMemory *memory, RgJobState state, uint32_t done)
+{
+	int			next = -1;
+
+	for (int i = 0; i < RG_JOBS_MAX; i++)
+		if (is_rebuild(&memory->jobs[i], state) && (done >> i & 1) == 0 &&
+			(next < 0 || memory->jobs[i].id < memory->jobs[next].id))
+			next = i;
+	return next;
 }
 
 void
 rg_job_plan(const RgView *view, RgDecision *d)
 {
-	RgJob	   *running = NULL;
-	RgJob	   *next = NULL;
-	int			node;
+	uint32_t	done = 0;
+	int			i;
 
 	if (d->leader < 0 || !rg_view_is_primary(view, d->leader) ||
 		!rg_start_equal(&d->memory.nodes[d->leader].admitted, &view->nodes[d->leader].facts.start))
 		return;
-	learn_owed(view, d);
-	for (int i = 0; i < RG_JOBS_MAX; i++)
+	rg_job_learn_owed(view, d);
+	while ((i = next_job(&d->memory, RG_JOB_RUNNING, done)) >= 0)
 	{
-		RgJob	   *job = &d->memory.jobs[i];
+		done |= UINT32_C(1) << i;
+		run_job(view, d, &d->memory.jobs[i]);
+	}
+	while ((i = next_job(&d->memory, RG_JOB_QUEUED, done)) >= 0)
+	{
+		done |= UINT32_C(1) << i;
+		run_job(view, d, &d->memory.jobs[i]);
+	}
+}
 
-		if (job->kind != RG_JOBKIND_REBUILD)
-			continue;
-		if (job->state == RG_JOB_RUNNING)
-			running = job;
-		else if (job->state == RG_JOB_QUEUED && (next == NULL || job->id < next->id))
-			next = job;
-	}
-	node = next != NULL ? rg_view_find(view, next->node) : -1;
-	if (running == NULL && next != NULL && node >= 0 && node != d->leader && !rg_change_may_rebuild(view, d, node, next->created_ms))
+/* ---- cancel ---- */
+
+static RgJob *
+find_job(RgMemory *memory, int64_t id)
+{
+	for (int i = 0; i < RG_JOBS_MAX; i++)
+		if (id != 0 && memory->jobs[i].id == id)
+			return &memory->jobs[i];
+	return NULL;
+}
+
+const char *
+rg_job_cancel(const RgView *view, RgMemory *memory, int64_t id, char *buf)
+{
+	RgJob	   *job = find_job(memory, id);
+	int			node = job != NULL ? rg_view_find(view, job->node) : -1;
+	const char *why;
+
+	if (job == NULL)
+		rg_text(buf, RG_TEXT_MAX, "there is no job %lld", (long long) id);
+	else if (job->state != RG_JOB_QUEUED && job->state != RG_JOB_RUNNING)
+		rg_text(buf, RG_TEXT_MAX, "job %lld is %s already", (long long) id, rg_job_state_name(job->state));
+	else if (job->kind != RG_JOBKIND_REBUILD)
+		rg_text(buf, RG_TEXT_MAX, "job %lld is no rebuild (%s): it can't be cancelled", (long long) id,
+				rg_job_kind_name(job->kind));
+	else if (job->state == RG_JOB_RUNNING && (why = rg_job_cancel_trouble(memory, job, node)) != NULL)
+		rg_text(buf, RG_TEXT_MAX, "%s can't be cancelled in phase \"%s\": %s", job->node,
+				rg_job_phase_name(job->phase), why);
+	else
 	{
-		rg_text(next->message, sizeof(next->message), "waiting until %s is left out: no commit may rest on the copy that it has",
-				next->node);
-		return;
+		/* else auto_rejoin would begin the next one at once */
+		if (node >= 0)
+			memory->nodes[node].rebuilds = RG_REBUILDS_MAX;
+		job->cancelled = true;
+		if (job->state == RG_JOB_QUEUED)
+		{
+			job->state = RG_JOB_CANCELLED;
+			job->ended_ms = view->now_ms;
+			rg_text(job->message, sizeof(job->message), "somebody asked for it before it began");
+		}
+		return NULL;
 	}
-	if (running == NULL && next != NULL)
-	{
-		running = next;
-		running->state = RG_JOB_RUNNING;
-		running->attempts = 1;
-		enter(running, RG_JOBPHASE_COPY, view->now_ms);
-		rg_decision_note(d, RG_EVENT_REBUILD_BEGIN, rg_view_find(view, running->node), 0, false,
-						 "rebuild of %s from %s begins", running->node, d->memory.rule.leader);
-	}
-	if (running == NULL)
-		return;
-	node = rg_view_find(view, running->node);
-	/* the leader is never rebuilt; only what is left beside a copy that has taken over is removed */
-	if (node < 0 || (node == d->leader && running->phase != RG_JOBPHASE_SETTLE))
-	{
-		running->state = RG_JOB_CANCELLED;
-		running->ended_ms = view->now_ms;
-		rg_text(running->message, sizeof(running->message), node < 0
-				? "it is not in the configuration any more"
-				: "it leads the cluster now");
-		rg_decision_note(d, RG_EVENT_REBUILD_FAILED, node, 0, true, "rebuild of %s is cancelled: %s",
-						 running->node, running->message);
-		return;
-	}
-	advance(view, d, running, node);
+	return buf;
 }

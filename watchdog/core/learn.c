@@ -215,6 +215,21 @@ rg_learn_is_surely_behind(const RgView *view, const RgMemory *m, int leader)
 		(view->nodes[leader].facts.start_lsn != 0 || view->nodes[leader].facts_ms - m->newest_ms > 1000);
 }
 
+void
+rg_learn_given_up(const RgView *view, RgMemory *m, int leader)
+{
+	uint64_t	end = rg_choose_start_position(view, m, leader).lsn;
+
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		const RgFacts *f = &view->nodes[i].facts;
+
+		if (i != leader && f->valid && f->in_recovery && f->timeline == view->nodes[leader].facts.timeline &&
+			rg_choose_position(view, m, i).lsn > end)
+			m->nodes[i].strayed = true;
+	}
+}
+
 /*
  * What a standby showed while the leader was still there is not all that it got: an
  * answer from after the leader's new start counts, of whoever answers.
@@ -250,6 +265,7 @@ learn_admitted(const RgView *view, RgMemory *m, int leader)
 	if (strcmp(m->accept_loss, m->rule.leader) == 0)
 	{
 		/* the operator wants this very one to go on, whatever was seen elsewhere */
+		rg_learn_given_up(view, m, leader);
 		m->newest = rg_choose_position(view, m, leader);
 		m->nodes[leader].admitted = f->start;
 		rg_text(m->failover.given_up, sizeof(m->failover.given_up),

@@ -23,6 +23,12 @@ extern bool rg_learn_knows_enough(const RgView *view, const RgMemory *m);
 /* The leader holds less than was shown before its answer: no crossing of two answers explains it. */
 extern bool rg_learn_is_surely_behind(const RgView *view, const RgMemory *m, int leader);
 
+/*
+ * By an operator's word this leader goes on with what it holds.  What others hold
+ * beyond, on the same timeline, is given up: soon positions will not tell it any more.
+ */
+extern void rg_learn_given_up(const RgView *view, RgMemory *m, int leader);
+
 /* Every node of the configuration was asked once, or was given the time for it. */
 extern bool rg_learn_all_tried(const RgView *view);
 

@@ -36,6 +36,13 @@ rg_memory_job(RgMemory *memory, const char *node)
 }
 
 bool
+rg_job_is_in_place(const RgJob *job)
+{
+	return job->phase == RG_JOBPHASE_VERIFY || job->phase == RG_JOBPHASE_SETTLE ||
+		job->phase == RG_JOBPHASE_FOLLOW;
+}
+
+bool
 rg_memory_is_rebuilding(const RgMemory *memory, const char *node)
 {
 	for (int i = 0; i < RG_JOBS_MAX; i++)
@@ -43,8 +50,7 @@ rg_memory_is_rebuilding(const RgMemory *memory, const char *node)
 		const RgJob *job = &memory->jobs[i];
 
 		if (job->id != 0 && job->kind == RG_JOBKIND_REBUILD && strcmp(job->node, node) == 0 &&
-			(job->state == RG_JOB_QUEUED ||
-			 (job->state == RG_JOB_RUNNING && job->phase != RG_JOBPHASE_VERIFY && job->phase != RG_JOBPHASE_SETTLE)))
+			(job->state == RG_JOB_QUEUED || (job->state == RG_JOB_RUNNING && !rg_job_is_in_place(job))))
 			return true;
 	}
 	return false;

@@ -18,8 +18,9 @@
 #define RG_NOTES_MAX 24
 #define RG_TEXT_MAX 240
 #define RG_CRASHES_MAX 16
+#define RG_LONG_TEXT_MAX 720
 
-/* Work that takes a while: a rebuild (one node gets a fresh copy), or a switchover. */
+/* Work that takes a while: a rebuild of one node, or a switchover. */
 typedef struct RgJob
 {
 	int64_t		id;				/* 0 = free slot */
@@ -28,14 +29,31 @@ typedef struct RgJob
 	RgJobState	state;
 	RgJobPhase	phase;
 	bool		automatic;		/* made by auto_rejoin, not by a person */
-	int			attempts;		/* copies begun */
+	bool		cancelled;		/* somebody wants it to end */
+	RgMethod	method;			/* asked for: auto = the cheapest that is possible */
+	RgMethod	using;			/* under way, or the last one */
+	int			attempts;		/* of this phase */
+	int			serial;			/* tells the tries apart; not journalled */
+	bool		begun_here;		/* this phase began in this life of the watchdog; not journalled */
+	bool		resumed;		/* this watchdog did not see the end of the copy: is it complete? */
+	bool		elsewhere;		/* the source failed: the next try takes another one; not journalled */
+	bool		forced;			/* a healthy node, by somebody's word */
+	int64_t		rate_kb;		/* a second; 0 = no limit */
+	int64_t		term;			/* of the rule when the copy, or the rewind, began */
 	int64_t		created_ms;
 	int64_t		phase_ms;		/* when this phase began */
 	int64_t		ended_ms;
+	int64_t		busy_ms;		/* when another verb was found at work there; this and all up to activity: not journalled */
 	int64_t		bytes;
 	int64_t		total;
-	char		source[RG_CORE_NAME_MAX];
-	char		message[RG_TEXT_MAX];
+	int64_t		bytes_per_s;	/* 0 = not known yet */
+	uint64_t	begin_lsn;		/* where the leader was when the copy began */
+	int64_t		wal_bytes;		/* what it has written since, and keeps for the node */
+	char		activity[24];	/* what the helper is about, in its word */
+	char		from[RG_CORE_NAME_MAX];	/* the source that was asked for; "" = the leader */
+	char		source[RG_CORE_NAME_MAX];	/* the one at hand */
+	char		tried[RG_LONG_TEXT_MAX];	/* methods that were not possible, each with its reason */
+	char		message[RG_LONG_TEXT_MAX];
 } RgJob;
 
 /* What people want of the rule; the leader's rules make it so, step by step. */
@@ -46,6 +64,13 @@ typedef struct RgWish
 	int			nvoters;		/* 0 = as the rule says */
 	char		voters[RG_CORE_NODES_MAX][RG_CORE_NAME_MAX];
 } RgWish;
+/* A rewind changes a directory in place. */
+typedef enum RgRewound
+{
+	RG_REWOUND_WHOLE = 0,
+	RG_REWOUND_UNDER_WAY,		/* one was asked for, nothing has been heard of it yet */
+	RG_REWOUND_HALF				/* it failed in the middle, or its end is not known */
+} RgRewound;
 
 /* When each part of the failover at hand happened; 0 = not yet. */
 typedef struct RgTimes
@@ -86,6 +111,7 @@ typedef struct RgNodeMemory
 	uint64_t	owes_lsn;		/* swapped in a copy: proves nothing before it holds this (attack V2) */
 	bool		ungated;		/* its gate was off or overridden when it last answered */
 	bool		strayed;		/* it ran as a primary beside the leader, never admitted: its newest WAL is its own (F10) */
+	RgRewound	half_rewound;	/* else it must not be started */
 	bool		stale;			/* it had been left behind when the leader was last seen */
 	char		intruder[96];	/* the other watchdog that it showed, told already */
 
@@ -177,6 +203,7 @@ typedef struct RgStep
 	int			node;			/* on which it runs */
 	int			leader;			/* whom to follow, from whom to copy; -1 */
 	int			source;			/* FOLLOW: the upstream to stream from instead of the leader itself; -1 */
+	int64_t		rate_kb;		/* COPY, DELTA: at most so much a second; 0 = no limit */
 	int64_t		term;
 	int64_t		key;			/* tells tries apart: the term, or job + attempt */
 	int64_t		job;			/* 0 = none */
@@ -192,7 +219,7 @@ typedef struct RgNote
 	int			node;			/* -1 = the cluster */
 	int			move;			/* row of the phase table, 0 = none */
 	bool		alarm;
-	char		text[RG_TEXT_MAX];
+	char		text[RG_LONG_TEXT_MAX];
 } RgNote;
 
 typedef struct RgDecision
@@ -217,7 +244,10 @@ typedef struct RgDecision
 /* The node's rebuild that has not ended, or NULL. */
 extern RgJob *rg_memory_job(RgMemory *memory, const char *node);
 
-/* The node has a rebuild before it or under way; not any more once its copy has been swapped in. */
+/* The new directory is in its place (or the old one was rewound): the node is a standby like any other. */
+extern bool rg_job_is_in_place(const RgJob *job);
+
+/* The node has a rebuild before it or under way; not any more once its new directory is in its place. */
 extern bool rg_memory_is_rebuilding(const RgMemory *memory, const char *node);
 
 /* The lease of the rule in force; before there is one, that of the configuration. */

@@ -21,6 +21,7 @@ static const char *const disk_names[] = {RG_DISKS(RG_TEXT_2)};
 static const char *const job_state_names[] = {RG_JOB_STATES(RG_TEXT_2)};
 static const char *const job_kind_names[] = {RG_JOB_KINDS(RG_TEXT_2)};
 static const char *const job_phase_names[] = {RG_JOB_PHASES(RG_TEXT_2)};
+static const char *const method_names[] = {RG_METHODS(RG_TEXT_2)};
 
 static const char *
 pick(const char *const *names, int count, int value)
@@ -109,6 +110,12 @@ rg_job_kind_name(RgJobKind k)
 	return pick(job_kind_names, RG_JOBKIND_COUNT, (int) k);
 }
 
+const char *
+rg_method_name(RgMethod m)
+{
+	return pick(method_names, RG_METHOD_COUNT, (int) m);
+}
+
 RgDiagnosis
 rg_diagnosis_find(const char *name)
 {
@@ -143,4 +150,10 @@ RgJobKind
 rg_job_kind_find(const char *name)
 {
 	return (RgJobKind) find(job_kind_names, RG_JOBKIND_COUNT, name);
+}
+
+RgMethod
+rg_method_find(const char *name)
+{
+	return (RgMethod) find(method_names, RG_METHOD_COUNT, name);
 }

@@ -90,7 +90,10 @@
 	X(STOP,        "stop") \
 	X(TAKEOVER,    "takeover") \
 	X(FETCH,       "fetch") \
-	X(CLONE,       "clone")
+	X(CLONE,       "clone") \
+	X(REWIND,      "rewind") \
+	X(DELTA,       "delta") \
+	X(ABORT,       "abort")
 
 /* What people read in `regent events` and in the log. */
 #define RG_EVENTS(X) \
@@ -123,6 +126,8 @@
 	X(REBUILD_RETRY,    "rebuild_retry") \
 	X(REBUILD_END,      "rebuild_end") \
 	X(REBUILD_FAILED,   "rebuild_failed") \
+	X(REBUILD_METHOD,   "rebuild_method") \
+	X(REBUILD_CANCELLED, "rebuild_cancelled") \
 	X(SWITCHOVER_BEGIN, "switchover_begin") \
 	X(SWITCHOVER_END,   "switchover_end") \
 	X(SWITCHOVER_UNDONE, "switchover_undone") \
@@ -193,7 +198,17 @@
 	X(JOIN,   "join") \
 	X(VOTE,   "vote") \
 	X(LEAVE,  "leave") \
-	X(PARK,   "park")
+	X(PARK,   "park") \
+	X(REWIND, "rewind") \
+	X(FOLLOW, "follow") \
+	X(DELTA,  "delta")
+
+/* How a node is rebuilt, the cheapest way first. */
+#define RG_METHODS(X) \
+	X(AUTO,   "auto") \
+	X(REWIND, "rewind") \
+	X(DELTA,  "delta") \
+	X(COPY,   "copy")
 
 #define RG_DIAG_ENUM(id, name, text) RG_DIAG_##id,
 #define RG_PHASE_ENUM(id, name) RG_PHASE_##id,
@@ -205,6 +220,7 @@
 #define RG_JOB_ENUM(id, name) RG_JOB_##id,
 #define RG_JOBKIND_ENUM(id, name) RG_JOBKIND_##id,
 #define RG_JOBPHASE_ENUM(id, name) RG_JOBPHASE_##id,
+#define RG_METHOD_ENUM(id, name) RG_METHOD_##id,
 
 typedef enum RgDiagnosis { RG_DIAGNOSES(RG_DIAG_ENUM) RG_DIAG_COUNT } RgDiagnosis;
 typedef enum RgPhase { RG_PHASES(RG_PHASE_ENUM) RG_PHASE_COUNT } RgPhase;
@@ -216,6 +232,7 @@ typedef enum RgDiskView { RG_DISKS(RG_DISK_ENUM) RG_DISKV_COUNT } RgDiskView;
 typedef enum RgJobState { RG_JOB_STATES(RG_JOB_ENUM) RG_JOB_COUNT } RgJobState;
 typedef enum RgJobKind { RG_JOB_KINDS(RG_JOBKIND_ENUM) RG_JOBKIND_COUNT } RgJobKind;
 typedef enum RgJobPhase { RG_JOB_PHASES(RG_JOBPHASE_ENUM) RG_JOBPHASE_COUNT } RgJobPhase;
+typedef enum RgMethod { RG_METHODS(RG_METHOD_ENUM) RG_METHOD_COUNT } RgMethod;
 
 extern const char *rg_diagnosis_name(RgDiagnosis d);
 extern const char *rg_diagnosis_text(RgDiagnosis d);
@@ -228,6 +245,7 @@ extern const char *rg_disk_name(RgDiskView d);
 extern const char *rg_job_state_name(RgJobState s);
 extern const char *rg_job_phase_name(RgJobPhase p);
 extern const char *rg_job_kind_name(RgJobKind k);
+extern const char *rg_method_name(RgMethod m);
 
 /* The value of a printed name, or 0 (unknown, nothing) when there is none. */
 extern RgDiagnosis rg_diagnosis_find(const char *name);
@@ -237,5 +255,6 @@ extern RgStepKind rg_step_find(const char *name);
 extern RgJobState rg_job_state_find(const char *name);
 extern RgJobPhase rg_job_phase_find(const char *name);
 extern RgJobKind rg_job_kind_find(const char *name);
+extern RgMethod rg_method_find(const char *name);
 
 #endif							/* RG_NAMES_H */

@@ -213,6 +213,14 @@ rg_order_loss(const RgView *view, const RgMemory *m, int node, char *why)
 				(long long) has.rule_term);
 }
 
+/* The leader answers, but has no lease before somebody says that it may go on with what it has. */
+static bool
+waits_for_a_word(const RgView *view, const RgMemory *m, int node)
+{
+	return node == rg_view_find(view, m->rule.leader) && rg_view_is_primary(view, node) &&
+		!rg_start_equal(&m->nodes[node].admitted, &view->nodes[node].facts.start);
+}
+
 const char *
 rg_order_accept_loss_refusal(const RgView *view, const RgMemory *memory, const char *node, char *ret_why)
 {
@@ -229,7 +237,7 @@ rg_order_accept_loss_refusal(const RgView *view, const RgMemory *memory, const c
 				memory->candidate, (long long) memory->term);
 	else if (memory->phase == RG_PHASE_UNDOING || memory->phase == RG_PHASE_SWITCHING)
 		rg_text(ret_why, RG_TEXT_MAX, "%s is under way: wait for the outcome", rg_phase_name(memory->phase));
-	else if (memory->phase != RG_PHASE_RECRUITING &&
+	else if (memory->phase != RG_PHASE_RECRUITING && !waits_for_a_word(view, memory, i) &&
 			 rg_diagnosis_verdict(memory->diagnosis) == RG_VERDICT_WELL)
 		rg_text(ret_why, RG_TEXT_MAX, "%s leads and is well: regent switchover %s", memory->rule.leader, name);
 	else if (memory->phase != RG_PHASE_RECRUITING && memory->diagnosis != RG_DIAG_DISK_HUNG &&

@@ -340,8 +340,9 @@ rg_plan_may_start(const RgView *view, const RgMemory *m, int node, int64_t term)
 	/* what failed for want of room says nothing of a start with room */
 	int			tries = m->nodes[node].starved ? MANY : RG_START_TRIES;
 
-	if (m->nodes[node].fenced_term == 0 || n->sql == RG_SQL_OK || n->ssh != RG_SSHV_READY ||
-		!n->probe.valid || !n->probe.fenced || n->probe.postmaster != RG_PM_ABSENT || n->probe.disk_full)
+	if (m->nodes[node].fenced_term == 0 || m->nodes[node].half_rewound != RG_REWOUND_WHOLE ||
+		n->sql == RG_SQL_OK || n->ssh != RG_SSHV_READY || !n->probe.valid || !n->probe.fenced ||
+		n->probe.postmaster != RG_PM_ABSENT || n->probe.disk_full)
 		return false;
 	/* it was started, and has died since */
 	if (rg_op_done(op, term))

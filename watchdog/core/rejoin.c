@@ -5,7 +5,7 @@
  * A node that we fenced is started; it comes up as a standby without a source.
  * promise(T) makes it read all WAL that it has; then its position and the
  * terms that it followed say whether it may follow plainly.  Where they do
- * not, equal timeline numbers are no excuse (attack F2): it gets a fresh copy.
+ * not, equal timeline numbers are no excuse (attack F2): it is rebuilt.
  * A second server that is not in recovery is a stale primary: it is fenced.
  *
  * Servers that we did not fence are never started here: whoever stopped them
@@ -19,6 +19,7 @@
 #include "choose.h"
 #include "enlist.h"
 #include "job.h"
+#include "job_run.h"
 #include "learn.h"
 #include "phase.h"
 #include "plan.h"
@@ -26,7 +27,6 @@
 #include "upstream.h"
 
 #define LAGGING_BYTES (64 * 1024 * 1024)
-#define REBUILDS_MAX 3
 
 static RgNodeState
 state_of_answering(const RgView *view, const RgDecision *d, int node, char *why)
@@ -133,11 +133,31 @@ learn_fenced(const RgView *view, RgDecision *d, int node)
 		mem->fenced_term = d->memory.rule.term;
 }
 
+/* What a journal does not know, the mark in the directory tells; who streams has no half of anything. */
+static void
+learn_half_rewound(const RgView *view, RgDecision *d, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+	RgRewound  *half = &d->memory.nodes[node].half_rewound;
+	const RgJob *job = rg_memory_job(&d->memory, n->name);
+
+	if (job != NULL && job->phase == RG_JOBPHASE_REWIND)
+		return;
+	if (n->probe.valid && n->probe.rewinding && n->sql != RG_SQL_OK && n->probe_ms > n->lost_ms)
+		*half = RG_REWOUND_HALF;
+	/* with a job the one that streams may be the new directory, and the old one comes back yet */
+	else if (*half != RG_REWOUND_WHOLE && job == NULL && rg_view_is_standby(view, node) && n->facts.receiver_streaming)
+		*half = RG_REWOUND_WHOLE;
+}
+
 void
 rg_rejoin_states(const RgView *view, RgDecision *d)
 {
 	for (int i = 0; i < view->nnodes; i++)
+	{
 		learn_fenced(view, d, i);
+		learn_half_rewound(view, d, i);
+	}
 	for (int i = 0; i < view->nnodes; i++)
 	{
 		RgNodeMemory *mem = &d->memory.nodes[i];
@@ -178,21 +198,28 @@ rg_rejoin_states(const RgView *view, RgDecision *d)
 	}
 }
 
-/* It can't follow plainly: a fresh copy, by itself or when somebody says so. */
+/* It can't follow plainly: it is rebuilt, by itself or when somebody says so. */
 static void
 diverged(const RgView *view, RgDecision *d, int node, const char *why)
 {
 	RgNodeMemory *mem = &d->memory.nodes[node];
+	const RgRebuild rebuild = {.node = view->nodes[node].name, .automatic = true};
+	RgJob	   *job;
 
 	rg_text(d->reasons[node], RG_TEXT_MAX, "can't follow %s plainly: %.150s; regent rebuild %s",
 			d->memory.rule.leader, why, view->nodes[node].name);
-	if (!view->settings.auto_rejoin || mem->rebuilds >= REBUILDS_MAX)
+	job = rg_memory_job(&d->memory, view->nodes[node].name);
+	/* what the server said that ran there before says nothing of the new directory */
+	if (job != NULL && job->state == RG_JOB_RUNNING && view->nodes[node].facts_ms > job->phase_ms &&
+		view->nodes[node].promise.at_ms > job->phase_ms)
+		rg_job_does_not_stream(view, d, job, node, d->reasons[node]);
+	if (!view->settings.auto_rejoin || mem->rebuilds >= RG_REBUILDS_MAX)
 		return;
-	if (rg_job_add(&d->memory, view, view->nodes[node].name, true, 0))
+	if (rg_job_add(&d->memory, view, &rebuild))
 	{
 		mem->rebuilds++;
 		rg_decision_note(d, RG_EVENT_NODE_DIVERGED, node, 0, false,
-						 "%s can't follow %s plainly (%s): it gets a fresh copy",
+						 "%s can't follow %s plainly (%s): it is rebuilt",
 						 view->nodes[node].name, d->memory.rule.leader, why);
 	}
 }
@@ -257,7 +284,7 @@ plan_follow_again(const RgView *view, RgDecision *d, int node)
 		diverged(view, d, node, why);
 		return;
 	}
-	if (!view->settings.auto_rejoin)
+	if (!view->settings.auto_rejoin && rg_memory_job(&d->memory, n->name) == NULL)
 		return;
 	if (rg_op_done(op, key) ? view->now_ms - op->ended_ms >= 30000
 		: rg_op_may_try(op, key, view->now_ms, 1000))
@@ -357,6 +384,11 @@ plan_silent(const RgView *view, RgDecision *d, int node)
 	const RgOp *op = &n->ops[RG_STEP_START];
 	int64_t		term = d->memory.rule.term;
 
+	if (d->memory.nodes[node].half_rewound != RG_REWOUND_WHOLE)
+	{
+		diverged(view, d, node, "its directory was rewound by half");
+		return;
+	}
 	if (!view->settings.auto_rejoin)
 		return;
 	if (rg_plan_may_start(view, &d->memory, node, term))
@@ -401,7 +433,7 @@ is_in_the_hands_of_a_job(RgMemory *memory, const char *node)
 
 	if (rg_enlist_is_cloning(memory, node))
 		return true;
-	return job != NULL && job->phase != RG_JOBPHASE_VERIFY && job->phase != RG_JOBPHASE_SETTLE;
+	return job != NULL && !rg_job_is_in_place(job);
 }
 
 void

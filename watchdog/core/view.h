@@ -146,6 +146,7 @@ typedef struct RgProbe
 	RgPostmaster postmaster;
 	bool		pidfile;
 	bool		fenced;			/* can only start as a standby, without a source */
+	bool		rewinding;		/* a rewind of its directory has begun and has not ended: nothing starts there */
 	bool		clean;			/* control file: shut down (in recovery, too) */
 	bool		in_recovery;	/* control file: in crash or archive recovery */
 	char		state[32];		/* control file, as printed */
@@ -177,7 +178,7 @@ typedef struct RgOp
 	int64_t		began_ms;
 	int64_t		ended_ms;
 	int			attempts;		/* for this term */
-	char		text[160];		/* why not, one line */
+	char		text[400];		/* why not, one line; of a helper: word, detail, hint */
 } RgOp;
 
 /* The answer to promise(term). */
@@ -220,8 +221,10 @@ typedef struct RgNodeView
 	int64_t		probe_ms;		/* when asked, not when answered */
 	RgPromise	promise;
 	RgOp		ops[RG_STEP_COUNT];
-	int64_t		copy_bytes;
+	int64_t		copy_bytes;		/* progress of the helper's verb under way */
 	int64_t		copy_total;		/* 0 = not known yet */
+	int64_t		copy_rate;		/* bytes a second, of late; 0 = not known yet */
+	char		copy_phase[24];	/* in the helper's word */
 } RgNodeView;
 
 typedef struct RgSettings
@@ -239,6 +242,8 @@ typedef struct RgSettings
 	bool		disk_failover;	/* on_disk_full = failover */
 	int			crash_limit;	/* 0 = crashes are not counted */
 	int64_t		crash_window_ms;
+	int			rebuild_jobs;	/* at a time from one source */
+	int64_t		rebuild_rate_kb;	/* a second; 0 = no limit */
 } RgSettings;
 
 typedef struct RgView
