@@ -53,7 +53,11 @@ $c->wait_node('n4', 'ok');
 is($c->sql('n4', 'SHOW work_mem'), '7MB', 'with the settings of its config_file');
 my $s = wait_jobs('the job to end');
 is((grep { $_->{kind} eq 'add' } @{ $s->{jobs} })[0]{state}, 'done', 'the job is done');
-is($c->sql('n4', 'SHOW synchronous_standby_names'), $c->sql('n1', 'SHOW synchronous_standby_names'), 'it has the synchronous_standby_names of the leader');
+for my $name (qw(n1 n4))
+{
+	wait_until(sub { $c->sql($name, 'SHOW synchronous_standby_names') =~ /\bn4\b/ }, 60 * $RegentCluster::slow, "synchronous_standby_names of $name to name n4");
+}
+pass('synchronous_standby_names has the new node, on the leader and on itself');
 
 # regentd dies right after the order to remove is on its disk
 $c->stop_regentd;
