@@ -57,8 +57,11 @@ SELECT rule->'seq' AS seq, rule->'durability' AS durability, rule->'left_out' AS
 	   rule->'lease_ms' AS lease_ms, rule->'reason' AS reason
 FROM regent.heartbeat(:watchdog, 3, NULL, NULL, NULL, NULL);
 
--- a new term of the same leader, on the same timeline
-SELECT regent.write_rule(:watchdog, 3, 2, 1, 'n1', '{n1,n2}', 'async', 1, '{}', '5s', now() + '1 hour', 'term 2')
+-- nobody has flushed rule 1.2, so rule 1.1 is still in question: no third one beside the two
+SELECT regent.write_rule(:watchdog, 3, 1, 3, 'n1', '{n1,n2}', 'sync', 1, '{}', '5s', NULL, 'a third one');
+
+-- a new term of the same leader, on the same timeline, that goes back
+SELECT regent.write_rule(:watchdog, 3, 2, 1, 'n1', '{n1,n2,n3}', 'async', 1, '{}', '5s', now() + '1 hour', 'term 2')
 	   - 'lsn' AS state;
 SELECT followed_terms, rule->>'pause_until' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$' AS pause_until
 FROM regent.heartbeat(:watchdog, 3, NULL, NULL, NULL, NULL);
