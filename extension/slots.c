@@ -233,7 +233,7 @@ has_come_back(const char *node, XLogRecPtr released_to)
 	snprintf(name, sizeof(name), SLOT_PREFIX "%s", node);
 	slot = SearchNamedReplicationSlot(name, true);
 	if (slot == NULL)
-		return true;
+		return false;			/* dropped, and not made anew yet */
 	SpinLockAcquire(&slot->mutex);
 	result = slot->active_pid != 0 && slot->data.restart_lsn != released_to;
 	SpinLockRelease(&slot->mutex);
@@ -241,7 +241,7 @@ has_come_back(const char *node, XLogRecPtr released_to)
 }
 
 static void
-forget_released(bool all)
+forget_released(const Pass *pass)
 {
 	for (int i = 0; i < RG_VOTERS_MAX; i++)
 	{
@@ -253,7 +253,9 @@ forget_released(bool all)
 		lsn = rg_shared->released[i].lsn;
 		LWLockRelease(rg_shared->lock);
 		/* this process alone writes them */
-		if (node[0] == '\0' || (!all && !has_come_back(node, lsn)))
+		if (node[0] == '\0' ||
+			(!pass->in_recovery && (is_voter(pass->rule, node) || find_owner(pass, node) != NULL) &&
+			 !has_come_back(node, lsn)))
 			continue;
 		LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
 		rg_shared->released[i].node[0] = '\0';
@@ -286,7 +288,7 @@ rg_slots_look_after(const RgRule *rule)
 						   LSN_FORMAT_ARGS(released[i].from)),
 				 errhint("The node fetches it from an archive when it comes back, or is rebuilt.")));
 	}
-	forget_released(pass->in_recovery);
+	forget_released(pass);
 	pfree(pass);
 }
 
