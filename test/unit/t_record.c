@@ -29,6 +29,11 @@ fill(void)
 	before.highest_term = 11;
 	before.rule = (RgRule) {.term = 8, .seq = 2, .leader = "n1", .nvoters = 2, .voters = {"n1", "n2"}, .durability = "sync",
 	.quorum = 1, .lease_ms = 5000, .watchdog = BOOT, .reason = "why"};
+	before.rule.left_out = 2;
+	before.asked = before.rule;
+	before.asked.seq = 3;
+	before.wish = (RgWish) {.durability = "strict", .quorum = 2, .nvoters = 1, .voters = {"n1"}};
+	before.unsure = true;
 	strcpy(before.candidate, "n2");
 	before.lost_ms = 900;
 	before.lease_ms = 30000;
@@ -51,6 +56,11 @@ fill(void)
 	n->half_rewound = RG_REWOUND_HALF;
 	n->purpose_ms = 800;
 	strcpy(n->intruder, "somebody counter 3");
+	n->left_out = n->declared_lost = true;
+	n->out_term = 8;
+	n->out_seq = 2;
+	n->out_wall_ms = 1234567;
+	strcpy(n->out_reason, "it is away");
 	n->ncrashes = 2;
 	n->crashes_ms[0] = 300;
 	n->crashes_ms[1] = 650;
@@ -114,6 +124,17 @@ test_all_comes_back(void **state)
 	assert_int_equal(after.highest_term, 11);
 	assert_int_equal(after.rule.lease_ms, 5000);
 	assert_string_equal(after.rule.voters[1], "n2");
+	assert_int_equal(after.rule.left_out, 2);
+	assert_int_equal(after.asked.seq, 3);
+	assert_int_equal(after.asked.left_out, 2);
+	assert_string_equal(after.wish.durability, "strict");
+	assert_int_equal(after.wish.quorum, 2);
+	assert_int_equal(after.wish.nvoters, 1);
+	assert_true(after.unsure && n->left_out && n->declared_lost);
+	assert_int_equal(n->out_term, 8);
+	assert_int_equal(n->out_seq, 2);
+	assert_int_equal(n->out_wall_ms, 1234567);
+	assert_string_equal(n->out_reason, "it is away");
 	assert_string_equal(after.candidate, "n2");
 	assert_int_equal(after.lost_ms, 900);
 	assert_int_equal(after.lease_ms, 30000);

@@ -13,6 +13,7 @@
 
 #include "orders.h"
 #include "status.h"
+#include "status_rule.h"
 #include "watchdog/core/enlist.h"
 #include "watchdog/core/explain.h"
 #include "watchdog/core/order.h"
@@ -67,12 +68,17 @@ get_events(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
 static bool
 explain_quorum(RgCluster *c, RgHttpReply *reply, char *text)
 {
+	size_t		length;
+
 	if (c->memory.rule.term == 0)
 	{
 		fail(reply, 409, "the cluster has no rule yet", "Run regent init.");
 		return false;
 	}
-	(void) rg_explain_quorum(&c->memory.rule, text, EXPLAIN_MAX);
+	length = (size_t) rg_explain_quorum(&c->memory.rule, text, EXPLAIN_MAX);
+	if (!rg_status_in_force(c) && length < EXPLAIN_MAX)
+		(void) snprintf(text + length, EXPLAIN_MAX - length,
+						"\nThis rule does not count alone yet: the one before is still in question.  Leases, commits and recruits need both.\n");
 	return true;
 }
 

@@ -74,12 +74,19 @@ write_guarantee(const RgRule *rule, const RgSets *sets, bool in_force, char *buf
 		(void) snprintf(buf + len, size - (size_t) len, "; the rule before is still in question and counts as well");
 }
 
+bool
+rg_status_in_force(const RgCluster *c)
+{
+	int			leader = rg_view_find(&c->view, c->memory.rule.leader);
+
+	return leader >= 0 && c->view.nodes[leader].facts.settled && c->memory.asked.term == 0;
+}
+
 void
 rg_status_rule(const RgCluster *c, json_t *status)
 {
 	const RgRule *rule = &c->memory.rule;
-	int			leader = rg_view_find(&c->view, rule->leader);
-	bool		in_force = leader >= 0 && c->view.nodes[leader].facts.settled && c->memory.asked.term == 0;
+	bool		in_force = rg_status_in_force(c);
 	char		guarantee[320];
 	RgSets		sets;
 

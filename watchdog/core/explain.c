@@ -11,6 +11,20 @@
 #include "sheet.h"
 #include "slots.h"
 
+/* What of the rule is under way, and who does not count. */
+static void
+explain_rule(RgSheet *t, const RgMemory *m)
+{
+	if (m->asked.term != 0)
+		rg_sheet_add(t, "Asked for, and not shown yet: rule %lld.%d (%s); whatever happens, it counts as well.\n",
+			(long long) m->asked.term, m->asked.seq, m->asked.reason);
+	for (int i = 0; i < m->nnodes; i++)
+		if (m->nodes[i].left_out)
+			rg_sheet_add(t, "%s is left out: %s.\n", m->nodes[i].name, m->nodes[i].out_reason);
+	if (m->unsure)
+		rg_sheet_add(t, "Who else was left out, by another watchdog or since our journal was written, is not known.\n");
+}
+
 static void
 explain_now(RgSheet *t, const RgDecision *d)
 {
@@ -22,6 +36,7 @@ explain_now(RgSheet *t, const RgDecision *d)
 		rg_sheet_add(t, "Evidence: %s.\n", d->evidence);
 	if (m->rule.term != 0)
 		rg_sheet_add(t, "In force: rule %lld, leader %s.\n", (long long) m->rule.term, m->rule.leader);
+	explain_rule(t, m);
 	if (m->refusal[0])
 		rg_sheet_add(t, "%s: %s.\n", m->phase == RG_PHASE_RECRUITING ? "Waiting" : "No failover", m->refusal);
 	if (m->target[0])
