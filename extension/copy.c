@@ -168,8 +168,10 @@ typedef struct Comparison
 	StringInfoData answer;
 	int			run_length_at;	/* where the last run's length stands in the answer; -1: no run yet */
 	uint64		run_end;		/* offset in the range at which it ends */
-	char		buffer[READ_BLOCKS * BLCKSZ];
 } Comparison;
+
+/* Not allocated for each request: fresh memory costs more than reading into it. */
+static char read_buffer[READ_BLOCKS * BLCKSZ];
 
 static void
 close_file(Comparison *c)
@@ -305,12 +307,12 @@ compare_range(Comparison *c, const RgCopyItem *item, uint32 *run_count)
 
 	while (offset < item->length)
 	{
-		uint32		wanted = Min(sizeof(c->buffer), item->length - offset);
-		uint32		got = (uint32) read_file(c, c->buffer, wanted, item->offset + offset);
+		uint32		wanted = Min(sizeof(read_buffer), item->length - offset);
+		uint32		got = (uint32) read_file(c, read_buffer, wanted, item->offset + offset);
 
 		CHECK_FOR_INTERRUPTS();
 		for (uint32 at = 0; at < got; at += RG_COPY_BLOCK)
-			compare_block(c, item, c->buffer + at, Min(RG_COPY_BLOCK, got - at), offset + at,
+			compare_block(c, item, read_buffer + at, Min(RG_COPY_BLOCK, got - at), offset + at,
 						  run_count);
 		offset += got;
 		if (got < wanted)

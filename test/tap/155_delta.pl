@@ -196,6 +196,8 @@ is($a->{transferred} + $a->{reused}, $a->{bytes}, 'the rest was kept');
 my %phases = map { $_->{phase} => 1 } @{ $a->{progress} };
 ok($phases{comparing} && $phases{copying}, 'progress is told');
 ok(!grep({ $_->{bytes} > $_->{total} } @{ $a->{progress} }), 'and never above the total');
+my %reached;
+ok(!grep({ my $back = $_->{bytes} < ($reached{ $_->{phase} } // 0); $reached{ $_->{phase} } = $_->{bytes}; $back } @{ $a->{progress} }), 'and never goes back');
 ok(!-e "$old.regent-new/base/1/77777" && !-e "$old.regent-new/base/66666" && !-l "$old.regent-new/base/1/77778", 'what the source has not is not in the copy');
 ok(-e "$old.regent-copy", 'it is marked as complete');
 $a = helper('swap', 1, @source);

@@ -232,7 +232,7 @@ sub make_standby
 	my $n = $self->node($name);
 	my $p = $self->node($from || $self->{names}[0]);
 	must([ "$bindir/pg_basebackup", '-D', $n->{dir}, '-h', $p->{host}, '-p', $p->{port}, '-U', 'postgres',
-		'-X', 'stream', '-c', 'fast', '-R', '--no-sync' ]);
+		'-X', 'stream', '-c', 'fast', '-R', '--no-sync' ], timeout => 300);
 	spew("$n->{dir}/postgresql.conf", $self->server_conf($name));
 	unlink "$n->{dir}/regent.state";
 	$self->start_server($name);

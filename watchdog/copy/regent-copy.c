@@ -16,6 +16,7 @@
  */
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +45,7 @@ typedef struct RgCopy
 	RgTally		tally;
 	const char *phase;
 	uint64_t	total;			/* bytes of this phase */
+	uint64_t	said;			/* bytes */
 	int64_t		said_us;
 } RgCopy;
 
@@ -57,6 +59,7 @@ say(RgCopy *copy, uint64_t bytes)
 	(void) printf("progress %s %" PRIu64 " %" PRIu64 "\n", copy->phase,
 				  bytes < copy->total ? bytes : copy->total, copy->total);
 	(void) fflush(stdout);
+	copy->said = bytes;
 	copy->said_us = rg_clock_now_us();
 }
 
@@ -65,7 +68,8 @@ on_progress(void *arg, uint64_t bytes)
 {
 	RgCopy	   *copy = arg;
 
-	if (rg_clock_now_us() >= copy->said_us + PROGRESS_US)
+	/* what is copied between two phases begins to count anew */
+	if (bytes >= copy->said && rg_clock_now_us() >= copy->said_us + PROGRESS_US)
 		say(copy, bytes);
 }
 
@@ -254,6 +258,17 @@ run(RgCopy *copy, RgError *err)
 	return rc;
 }
 
+/*
+ * Answers of up to 2 MB come and go by the thousand.  Their memory is kept:
+ * fresh pages from the kernel would cost more than what is copied into them.
+ */
+static void
+keep_memory(void)
+{
+	(void) mallopt(M_MMAP_THRESHOLD, 64 * 1024 * 1024);
+	(void) mallopt(M_TRIM_THRESHOLD, 256 * 1024 * 1024);
+}
+
 /* ------------------------------------------------ command line */
 
 static void
@@ -370,6 +385,7 @@ main(int argc, char **argv)
 		help(stderr);
 		return 2;
 	}
+	keep_memory();
 	copy.target.old_fd = copy.target.new_fd = -1;
 	status = finish(&copy, run(&copy, &err), &err);
 	rg_engine_free(copy.engine);
