@@ -110,6 +110,7 @@ rewind_stop() {
 		wait "$child" 2>/dev/null
 		child=
 	fi
+	stop_listing
 	$rewinding || {
 		forget_fetched
 		remove_tree "$store"
@@ -266,8 +267,11 @@ wait_stopped() {
 		now
 		kill -s INT "$child" 2>/dev/null
 		[ "$now" -lt $stop_until ] || give_up not_possible 'the server does not stop after crash recovery' "see $log_file"
-		progress recovery 0 0
-		sleep 0.2
+		if [ "$now" -ge $((said + 90)) ]; then
+			progress recovery 0 0
+			said=$now
+		fi
+		sleep 0.1
 	done
 	wait "$child" 2>/dev/null
 	child=
@@ -481,6 +485,7 @@ begin_rewind() {
 	recover
 	read_own_wal || give_up not_possible "pg_controldata fails on $real" 'see its message'
 	need_all_segments || give_up not_possible "WAL segment $segment is not there" "regent rebuild $node"
+	start_listing
 	try_rewind
 	progress keep 0 0
 	keep_diverged "$term" "$source_now" || keep_failed

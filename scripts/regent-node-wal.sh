@@ -285,9 +285,8 @@ tell_while() {
 	wait "$1"
 }
 
-# Reads all WAL beyond the fork; sets $diverged_to, $diverged_bytes,
-# $diverged_transactions, and $listing.
-read_diverged() {
+# The list of what lies beyond the fork, made beside whatever else is done meanwhile.
+start_listing() {
 	listing_cut=false
 	begin=$fork
 	[ "$fork_timeline" = "$own_timeline" ] || for entry in $own_history; do
@@ -296,9 +295,24 @@ read_diverged() {
 	lsn_text $begin
 	timeout -k 2 300 "$bin_directory/pg_waldump" -p pg_wal -t "$own_timeline" -s "$lsn" 2>/dev/null </dev/null 8>&- |
 		awk "$summarize" >"$real.regent-listing" 2>/dev/null 8>&- &
-	tell_while $! keep
-	listing=$(cat "$real.regent-listing" 2>/dev/null)
+	listing_pid=$!
+}
+
+stop_listing() {
+	[ -z "$listing_pid" ] || kill -s KILL "$listing_pid" 2>/dev/null
+	listing_pid=
 	rm -f -- "$real.regent-listing"
+}
+listing_pid=
+
+# Reads all WAL beyond the fork; sets $diverged_to, $diverged_bytes,
+# $diverged_transactions, and $listing.
+read_diverged() {
+	[ -n "$listing_pid" ] || start_listing
+	tell_while "$listing_pid" keep
+	listing=$(cat "$real.regent-listing" 2>/dev/null)
+	listing_pid=
+	stop_listing
 	diverged_to=$fork
 	case $listing in 'last '*) ;; *) listing='last - 0' ;; esac
 	read -r _ last_lsn last_length <<END

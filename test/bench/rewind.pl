@@ -71,7 +71,7 @@ for my $round (1 .. $rounds)
 	{
 		$c->sql($leader, "UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid % 97 = $round AND aid < 200000", timeout => 300);
 	}
-	kill 'KILL', $c->processes($leader);
+	$c->stop_server($leader, 'immediate');    # a crash, to whoever finds the directory
 	my @source = ($term, $other, '127.0.0.1', $c->node($other)->{port}, 'postgres', '-', "regent_$leader");
 	verb($leader, 'fence', $term);
 	my %seconds;
