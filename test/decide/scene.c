@@ -217,11 +217,25 @@ answer_promise(Scene *s, const Line *line, int node, RgStepKind kind, bool compl
 	s->nodes[node].upstream = -1;
 }
 
+/* FROM-TO, as a helper has measured what its node holds beyond the fork. */
+static void
+change_loss(const Line *line, RgNodeView *n, const char *range)
+{
+	char		from[32];
+
+	(void) snprintf(from, sizeof(from), "%.*s", (int) strcspn(range, "-"), range);
+	if (strchr(range, '-') == NULL)
+		line_error(line, "lost=FROM-TO");
+	n->diverged = (RgLoss) {.measured = true, .from_lsn = parse_lsn(line, from),
+		.to_lsn = parse_lsn(line, strchr(range, '-') + 1), .transactions = 3, .kept = "/kept"};
+	n->diverged.bytes = (int64_t) (n->diverged.to_lsn - n->diverged.from_lsn);
+}
+
 static void
 change_answer(Scene *s, const Line *line)
 {
 	static const char *const keys[] = {"text", "attempts", "lsn", "held", "timeline", "terms", "start", "wal_age",
-	NULL};
+	"lost", NULL};
 	RgStepKind	kind;
 	RgNodeView *n;
 	RgOp	   *op;
@@ -242,6 +256,8 @@ change_answer(Scene *s, const Line *line)
 		line_error(line, "no %s runs on %s: nothing to answer", rg_step_name(kind), n->name);
 	promise = (kind == RG_STEP_PROMISE || kind == RG_STEP_FETCH) &&
 		(strcmp(how, "complete") == 0 || strcmp(how, "incomplete") == 0);
+	if (line_get(line, "lost") != NULL)
+		change_loss(line, n, line_get(line, "lost"));
 	op->ended_ms = s->view.now_ms;
 	RG_COPY(op->text, text != NULL ? text : "");
 	if (line_get(line, "attempts") != NULL)

@@ -44,7 +44,8 @@ fill(void)
 	before.confirmed = true;
 	before.failover = (RgFailover) {.term = 9, .from = "n1", .to = "n2", .diagnosis = RG_DIAG_HOST_LOST, .planned = true,
 		.at_wall_ms = 77, .times = {.lost_ms = 100, .called_ms = 150, .fenced_ms = 0, .recruited_ms = 300,
-	.promoted_ms = 400, .ruled_ms = 450}, .bound_ms = 4000, .given_up = "n3"};
+	.promoted_ms = 400, .ruled_ms = 450}, .bound_ms = 4000, .given_up = "n3",
+	.loss = {.from_lsn = 0x5000000, .to_lsn = 0x5000100, .bytes = 256, .measured = true, .transactions = 2, .kept = "/kept"}};
 	before.nnodes = 1;
 	strcpy(n->name, "n1");
 	n->shown = (RgServerStart) {.boot_id = BOOT, .pid = 42, .started_s = 1700000000};
@@ -146,6 +147,8 @@ test_all_comes_back(void **state)
 	assert_true(after.failover.planned);
 	assert_int_equal(after.failover.bound_ms, 4000);
 	assert_string_equal(after.failover.given_up, "n3");
+	assert_true(after.failover.loss.measured && after.failover.loss.to_lsn == 0x5000100);
+	assert_int_equal(after.failover.loss.transactions, 2);
 	assert_int_equal(after.nnodes, 1);
 	assert_true(rg_start_equal(&n->shown, &before.nodes[0].shown));
 	assert_true(rg_start_equal(&n->admitted, &before.nodes[0].admitted));

@@ -350,6 +350,8 @@ take_answer(RgPending *p)
 			v->probe_ms = rg_clock_now_ms();
 		}
 	}
+	else if (p->step.kind == RG_STEP_REWIND || p->step.kind == RG_STEP_DELTA || p->step.kind == RG_STEP_COPY)
+		rg_facts_diverged(p->answer, &v->diverged);
 	ended(p, fault == NULL ? RG_OP_OK : RG_OP_REFUSED, fault == NULL ? "" : fault);
 }
 
@@ -459,6 +461,7 @@ forget_progress(RgNode *node)
 
 	v->copy_bytes = v->copy_total = v->copy_rate = 0;
 	v->copy_phase[0] = '\0';
+	memset(&v->diverged, 0, sizeof(v->diverged));
 	node->rate_bytes = 0;
 	node->rate_ms = rg_clock_now_ms();
 }

@@ -165,6 +165,9 @@ take_ends(RgCluster *c)
 		else
 			keep_last(c, "failover", &c->last_failover, rg_record_failover(f));
 	}
+	/* the old leader is back, and what it had is known */
+	else if (f->loss.measured && !c->memory.failover.loss.measured && !f->planned)
+		keep_last(c, "failover", &c->last_failover, rg_record_failover(f));
 	for (int i = 0; i < RG_JOBS_MAX; i++)
 	{
 		const RgJob *job = &c->decision.memory.jobs[i];

@@ -359,6 +359,21 @@ rg_facts_promise(const PGresult *res, int64_t term, RgPromise *ret, RgError *err
 	return 0;
 }
 
+void
+rg_facts_diverged(const json_t *answer, RgLoss *ret)
+{
+	const char *from = json_string_value(json_object_get(answer, "diverged_from"));
+	const char *to = json_string_value(json_object_get(answer, "diverged_to"));
+
+	memset(ret, 0, sizeof(*ret));
+	if (from == NULL || to == NULL || !rg_facts_lsn(from, &ret->from_lsn) || !rg_facts_lsn(to, &ret->to_lsn))
+		return;
+	ret->measured = true;
+	ret->bytes = json_integer_value(json_object_get(answer, "diverged_bytes"));
+	ret->transactions = json_integer_value(json_object_get(answer, "diverged_transactions"));
+	json_text(answer, "kept", ret->kept, sizeof(ret->kept));
+}
+
 int
 rg_facts_probe(const json_t *answer, RgProbe *ret, RgError *err)
 {

@@ -40,6 +40,9 @@ extern int	rg_facts_heartbeat(const PGresult *res, const RgView *view, RgHeartbe
 
 extern int	rg_facts_promise(const PGresult *res, int64_t term, RgPromise *ret, RgError *err);
 
+/* What a helper has measured of WAL beyond the fork; all 0 where it says nothing. */
+extern void rg_facts_diverged(const json_t *answer, RgLoss *ret);
+
 /* The helper's answer to probe. */
 extern int	rg_facts_probe(const json_t *answer, RgProbe *ret, RgError *err);
 

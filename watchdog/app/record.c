@@ -172,14 +172,43 @@ record_times(const RgTimes *t)
 					 "promoted", (json_int_t) t->promoted_ms, "ruled", (json_int_t) t->ruled_ms);
 }
 
+/* Kept and shown alike; null where nothing is known. */
+static json_t *
+record_loss(const RgLoss *loss)
+{
+	char		from[32];
+	char		to[32];
+
+	if (loss->from_lsn == 0)
+		return json_null();
+	rg_facts_format_lsn(loss->from_lsn, from, sizeof(from));
+	rg_facts_format_lsn(loss->to_lsn, to, sizeof(to));
+	return json_pack("{s:s,s:s,s:I,s:b,s:I,s:s}", "from_lsn", from, "to_lsn", to, "bytes", (json_int_t) loss->bytes,
+					 "measured", loss->measured ? 1 : 0, "transactions", (json_int_t) loss->transactions, "kept", loss->kept);
+}
+
+static void
+read_loss(const json_t *json, RgLoss *loss)
+{
+	const char *from = json_string_value(json_object_get(json, "from_lsn"));
+	const char *to = json_string_value(json_object_get(json, "to_lsn"));
+
+	if (from == NULL || to == NULL || !rg_facts_lsn(from, &loss->from_lsn) || !rg_facts_lsn(to, &loss->to_lsn))
+		return;
+	loss->bytes = get_int(json, "bytes");
+	loss->measured = json_is_true(json_object_get(json, "measured"));
+	loss->transactions = get_int(json, "transactions");
+	get_text(json, "kept", loss->kept, sizeof(loss->kept));
+}
+
 /* How the failover at hand, or the last one, is kept. */
 static json_t *
 record_failover(const RgFailover *f)
 {
-	return json_pack("{s:I,s:s,s:s,s:s,s:b,s:I,s:I,s:s,s:o}", "term", (json_int_t) f->term, "from", f->from,
+	return json_pack("{s:I,s:s,s:s,s:s,s:b,s:I,s:I,s:s,s:o,s:o}", "term", (json_int_t) f->term, "from", f->from,
 					 "to", f->to, "diagnosis", rg_diagnosis_name(f->diagnosis), "planned", f->planned ? 1 : 0,
 					 "at_wall_ms", (json_int_t) f->at_wall_ms, "bound_ms", (json_int_t) f->bound_ms,
-					 "given_up", f->given_up, "times", record_times(&f->times));
+					 "given_up", f->given_up, "loss", record_loss(&f->loss), "times", record_times(&f->times));
 }
 
 /* How it is shown. */
@@ -189,10 +218,10 @@ rg_record_failover(const RgFailover *f)
 	const RgTimes *t = &f->times;
 	char		when[32];
 
-	return json_pack("{s:I,s:s,s:s,s:s,s:s,s:s,s:I,s:{s:I,s:I,s:I,s:I,s:I,s:I}}",
+	return json_pack("{s:I,s:s,s:s,s:s,s:s,s:s,s:o,s:I,s:{s:I,s:I,s:I,s:I,s:I,s:I}}",
 					 "term", (json_int_t) f->term, "from", f->from, "to", f->to,
 					 "at", rg_clock_format(f->at_wall_ms, when, sizeof(when)), "diagnosis", rg_diagnosis_name(f->diagnosis),
-					 "given_up", f->given_up,
+					 "given_up", f->given_up, "loss", record_loss(&f->loss),
 					 "outage_ms", (json_int_t) (t->promoted_ms - t->lost_ms), "phases",
 					 "detect_ms", (json_int_t) (t->called_ms - t->lost_ms),
 					 "bound_ms", (json_int_t) f->bound_ms,
@@ -276,6 +305,7 @@ read_failover(const json_t *json, RgFailover *f)
 	f->at_wall_ms = get_int(json, "at_wall_ms");
 	f->bound_ms = get_int(json, "bound_ms");
 	get_text(json, "given_up", f->given_up, sizeof(f->given_up));
+	read_loss(json_object_get(json, "loss"), &f->loss);
 	read_times(json_object_get(json, "times"), &f->times);
 }
 

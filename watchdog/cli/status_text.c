@@ -234,6 +234,24 @@ write_jobs(const json_t *status, FILE *out)
 	}
 }
 
+/* What the old leader had and the new one has not. */
+static void
+write_loss(const json_t *loss, FILE *out)
+{
+	char		bytes[RG_TEXT_SHORT];
+
+	if (!json_is_object(loss))
+		return;
+	fprintf(out, "               WAL given up: %s%s (%s to %s)", rg_json_true(loss, "measured") ? "" : "at least ",
+			rg_text_bytes(rg_json_number(loss, "bytes", 0), bytes, sizeof(bytes)), rg_json_text(loss, "from_lsn", "?"),
+			rg_json_text(loss, "to_lsn", "?"));
+	if (rg_json_true(loss, "measured"))
+		fprintf(out, ", %" PRId64 " transactions", rg_json_number(loss, "transactions", 0));
+	if (*rg_json_text(loss, "kept", "") != '\0')
+		fprintf(out, ", kept in %s", rg_json_text(loss, "kept", ""));
+	fputc('\n', out);
+}
+
 static void
 write_last_failover(const json_t *status, FILE *out)
 {
@@ -264,6 +282,7 @@ write_last_failover(const json_t *status, FILE *out)
 		separator = ", ";
 	}
 	fputs(strcmp(separator, ", ") == 0 ? ")\n" : "\n", out);
+	write_loss(json_object_get(last, "loss"), out);
 	if (*rg_json_text(last, "given_up", "") != '\0')
 		fprintf(out, "               given up: %s\n", rg_json_text(last, "given_up", ""));
 }

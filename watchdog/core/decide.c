@@ -17,6 +17,7 @@
 #include "handover.h"
 #include "job.h"
 #include "learn.h"
+#include "loss.h"
 #include "notice.h"
 #include "phase.h"
 #include "plan.h"
@@ -149,7 +150,9 @@ tell_end(const RgView *view, RgDecision *d, int node, const RgMove *move, bool u
 {
 	const RgMemory *m = &d->memory;
 	const RgTimes *t = &m->failover.times;
+	char		loss[RG_TEXT_MAX];
 
+	rg_loss_text(m, loss, sizeof(loss));
 	if (m->failover.planned)
 		tell_switchover(view, d, node, move, undone);
 	else if (undone)
@@ -157,13 +160,13 @@ tell_end(const RgView *view, RgDecision *d, int node, const RgMove *move, bool u
 						 "term %lld: %s goes on as the leader", (long long) m->term, m->rule.leader);
 	else
 		rg_decision_note(d, RG_EVENT_FAILOVER_END, node, move->id, false,
-						 "term %lld: %s leads instead of %s; %lld ms in all: evidence %lld, fence and recruit %lld, promotion %lld, rule %lld",
+						 "term %lld: %s leads instead of %s; %lld ms in all: evidence %lld, fence and recruit %lld, promotion %lld, rule %lld%s",
 						 (long long) m->term, m->rule.leader, m->failover.from,
 						 (long long) (t->ruled_ms - t->lost_ms),
 						 (long long) (t->called_ms - t->lost_ms),
 						 (long long) (t->recruited_ms - t->called_ms),
 						 (long long) (t->promoted_ms - t->recruited_ms),
-						 (long long) (t->ruled_ms - t->promoted_ms));
+						 (long long) (t->ruled_ms - t->promoted_ms), loss);
 }
 
 static void
@@ -181,7 +184,11 @@ end_failover(const RgView *view, RgDecision *d, const RgMove *move)
 	m->failover.times.ruled_ms = view->now_ms;
 	/* nobody failed over where a recruit was undone */
 	if (!undone)
+	{
 		rg_text(m->failover.to, sizeof(m->failover.to), "%s", m->candidate);
+		if (!m->failover.planned)
+			rg_loss_estimate(view, m, rg_view_find(view, m->failover.from), node);
+	}
 	else if (m->accept_loss[0] != '\0')
 	{
 		rg_text(m->failover.given_up, sizeof(m->failover.given_up), "%s goes on by order with what it holds",
@@ -379,6 +386,7 @@ differs(const RgMemory *a, const RgMemory *b)
 		wishes_differ(&a->wish, &b->wish) ||
 		strcmp(a->target, b->target) != 0 || strcmp(a->accept_loss, b->accept_loss) != 0 ||
 		strcmp(a->failover.given_up, b->failover.given_up) != 0 ||
+		a->failover.loss.measured != b->failover.loss.measured ||
 		rg_rules_compare_position(&a->newest, &b->newest) != 0)
 		return true;
 	for (int i = 0; i < a->nnodes; i++)

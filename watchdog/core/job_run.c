@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "loss.h"
 #include "method.h"
 #include "upstream.h"
 
@@ -389,6 +390,8 @@ judge(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *row
 	job->serial++;				/* this try is over */
 	if (row->step == RG_STEP_REWIND)
 		learn_rewound(d, op, node);
+	if (op->state == RG_OP_OK && (is_copying(job) || row->step == RG_STEP_REWIND))
+		rg_loss_measure(view, d, node);
 	if (op->state == RG_OP_OK && is_copying(job) && is_outdated(d, job))
 		step_failed(view, d, job, node, row, TRY_AGAIN, "the leader has changed meanwhile");
 	else if (op->state == RG_OP_OK)

@@ -93,6 +93,7 @@ typedef struct RgFailover
 	int64_t		at_wall_ms;		/* filled by the daemon */
 	RgTimes		times;
 	int64_t		bound_ms;		/* how long it waited for leases to run out; 0 = not at all */
+	RgLoss		loss;			/* what the old leader had and the new one has not */
 	char		given_up[RG_TEXT_MAX];	/* what an operator accepted to lose, "" = nothing */
 } RgFailover;
 

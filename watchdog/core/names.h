@@ -126,6 +126,7 @@
 	X(REBUILD_RETRY,    "rebuild_retry") \
 	X(REBUILD_END,      "rebuild_end") \
 	X(REBUILD_FAILED,   "rebuild_failed") \
+	X(LOSS_MEASURED,    "loss_measured") \
 	X(REBUILD_METHOD,   "rebuild_method") \
 	X(REBUILD_CANCELLED, "rebuild_cancelled") \
 	X(SWITCHOVER_BEGIN, "switchover_begin") \

@@ -198,6 +198,17 @@ typedef struct RgPromise
 	int64_t		at_ms;			/* when its answer came */
 } RgPromise;
 
+/* WAL that a node holds, or held, beyond the point where the leader's history left its timeline. */
+typedef struct RgLoss
+{
+	uint64_t	from_lsn;		/* 0 = not known */
+	uint64_t	to_lsn;
+	int64_t		bytes;
+	int64_t		transactions;	/* measured only */
+	bool		measured;		/* by the helper, from the WAL itself */
+	char		kept[160];		/* where, on its host */
+} RgLoss;
+
 typedef struct RgNodeView
 {
 	char		name[RG_CORE_NAME_MAX];
@@ -225,6 +236,7 @@ typedef struct RgNodeView
 	int64_t		copy_total;		/* 0 = not known yet */
 	int64_t		copy_rate;		/* bytes a second, of late; 0 = not known yet */
 	char		copy_phase[24];	/* in the helper's word */
+	RgLoss		diverged;		/* as its helper measured it, before it changed anything */
 } RgNodeView;
 
 typedef struct RgSettings
