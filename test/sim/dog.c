@@ -256,14 +256,6 @@ mutate(Dog *dog)
 	}
 }
 
-/* 71 forgets what a fresh copy still owes. */
-static void
-forget_owed(Dog *dog)
-{
-	for (int i = 0; i < dog->memory.nnodes && RG_MUTANT(71); i++)
-		dog->memory.nodes[i].owes_lsn = 0;
-}
-
 static void
 run_round(World *w, Dog *dog)
 {
@@ -277,7 +269,6 @@ run_round(World *w, Dog *dog)
 	dog->view.settings.heartbeat_interval_ms = dog_interval_ms(w, dog);
 	dog->view.clock_jumped = now_ms < dog->jumped_until_ms;
 	mutate(dog);
-	forget_owed(dog);
 	rg_decide(&dog->view, &dog->memory, d);
 	dog->point = 0;
 	if (w->trace && (d->memory.phase != dog->memory.phase || d->memory.diagnosis != dog->memory.diagnosis))

@@ -429,8 +429,8 @@ rewind_trouble(World *w, int node, const Message *request)
 		why = "source: it does not answer";
 	if (why == NULL && chance(w, 200))
 		why = "not_possible: neither checksums nor wal_log_hints";
-	/* mutation 72: an older disk's own WAL has the right timeline, and is not compared */
-	if (why == NULL && !RG_MUTANT(72) && !has_same_wal(s->data, w->server[request->leader]->data))
+	/* an older disk's own WAL has the right timeline */
+	if (why == NULL && !has_same_wal(s->data, w->server[request->leader]->data))
 		why = "not_possible: the WAL before the fork is not the leader's";
 	return why;
 }
