@@ -66,6 +66,11 @@ cluster_trouble(const RgView *view, const RgMemory *m, int leader, char *why)
 	else if (m->nodes[leader].ungated)
 		rg_text(why, RG_TEXT_MAX, "the gate of %s is off or overridden: writes could not be ended before the target takes over",
 				n->name);
+	/* what an older copy gives away is not all that was acknowledged (F10) */
+	else if (!rg_start_equal(&m->nodes[leader].admitted, &n->facts.start) || n->facts.ahead[0] != '\0' ||
+			 m->behind_ms != 0)
+		rg_text(why, RG_TEXT_MAX, "%s was started a moment ago, and it is not known yet that nobody holds more: try again when its gate is open",
+				n->name);
 	else
 		return NULL;
 	return why;
