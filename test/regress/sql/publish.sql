@@ -29,7 +29,7 @@ SELECT * FROM regent.jobs();
 SET ROLE regress_operator;
 SELECT regent.rebuild('n9');
 SELECT regent.rebuild('n1');
-SELECT regent.rebuild('n2', 'rewind');
+SELECT regent.rebuild('n2', 'rsync');
 SELECT regent.rebuild(NULL);
 SELECT regent.rebuild('n2') AS job \gset
 SELECT :job > 1000000 AS has_id, regent.rebuild('n2', 'auto') = :job AS same_again;
