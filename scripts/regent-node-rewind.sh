@@ -310,6 +310,40 @@ check_wal() {
 		cannot "WAL segment $segment between the fork at $fork_text and the end is needed, and neither pg_wal nor restore_command has it" 'for the next time: wal_keep_size, or an archive with restore_command'
 }
 
+# pg_rewind finds the fork by the numbers of timelines alone.  A leader that came up
+# from an older disk has written WAL of its own under the same numbers: it would keep
+# rows that the source never had.  So the WAL before the fork is compared, byte by
+# byte, as far back as both have it; the segment of the fork has to be there.
+check_same_wal() {
+	compared=0 segment_number=$(((fork - 1) / segment_size))
+	while [ $segment_number -ge "$first_segment" ]; do
+		part=$((fork - segment_number * segment_size))
+		[ $part -le "$segment_size" ] || part=$segment_size
+		segment_name $segment_number
+		mine=$(head -c $part "pg_wal/$segment" | sha256sum)
+		source_hash "${segment#????????}" $part || cannot "the WAL of $leader can't be read: $theirs" 'regent init'
+		[ -n "$theirs" ] || break
+		[ "$theirs" = "${mine%% *}" ] ||
+			cannot "$node and $leader have different WAL before the fork at $fork_text (segment $segment): one of them was an older copy once"
+		compared=$((compared + part)) segment_number=$((segment_number - 1))
+	done
+	[ $compared -ge 65536 ] ||
+		cannot "$leader has not enough WAL from before the fork at $fork_text any more to show that it is the same" 'for the next time: wal_keep_size'
+}
+
+# source_hash NAME BYTES: the segment without its timeline; sets $theirs, empty when it
+# is not there under the number of any timeline of the source
+source_hash() {
+	names=
+	for entry in $source_history "$source_now:"; do
+		hex8 "${entry%%:*}"
+		names="$names,$hex$1"
+	done
+	theirs=$(source_psql "dbname=$source_database" "SELECT encode(sha256(part), 'hex')
+ FROM (SELECT pg_read_binary_file('pg_wal/' || name, 0, $2, true) AS part, n FROM unnest('{${names#,}}'::text[]) WITH ORDINALITY AS u (name, n)) AS s
+ WHERE length(part) = $2 ORDER BY n DESC LIMIT 1")
+}
+
 # run_rewind PHASE WORDS...: pg_rewind
 run_rewind() {
 	rewind_phase=$1
@@ -480,6 +514,7 @@ begin_rewind() {
 	log=$real.regent-rewind-log
 	check_rewindable
 	check_wal
+	check_same_wal
 	source_checkpoint
 	stop_for_exchange
 	recover

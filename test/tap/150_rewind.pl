@@ -283,6 +283,27 @@ subtest 'refused before anything is touched' => sub {
 	is(helper('rewind', @s)->{error}, 'not_fenced', 'without a fence');
 };
 
+# A byte of the source's WAL from before the fork: as if n1 had come up from an older
+# disk once, and had written WAL of its own under the same numbers.
+subtest 'the same numbers, other WAL' => sub {
+	my ($fork) = slurp(dir('n2') . '/pg_wal/00000005.history') =~ m{^1\t(\S+)}m;
+	my $number = RegentCluster::lsn_number($fork) - 1;
+	my $file = dir('n2') . sprintf('/pg_wal/00000005%08X%08X', $number >> 32, ($number & 0xFFFFFFFF) >> 20);
+	my $flip = sub {
+		my $wal = slurp($file);
+		substr($wal, 100, 1) ^= "\x01";
+		open my $fh, '+<', $file or die "$file: $!";
+		syswrite $fh, $wal, 1024;
+	};
+	$flip->();
+	cell('clean', 'there', qr/n1 and n2 have different WAL before the fork at \Q$fork\E/);
+	$flip->();
+	my @same = glob(dir('n2') . '/pg_wal/????????' . substr($file, -16));
+	rename $_, "$_.away" for @same;
+	cell('clean', 'there', qr/n2 has not enough WAL from before the fork/);
+	rename "$_.away", $_ for @same;
+};
+
 cell('clean', 'there');
 like(helper('rewind', source())->{detail} // '', qr/both are on timeline 5/, 'equal timelines are never rewound');
 ok($c->postmaster('n1'), 'and the standby runs on');

@@ -159,9 +159,19 @@ pass_over_gone(const RgView *view, const RgMemory *memory, RgContender *c, RgCho
 		}
 }
 
+/* It holds a rule that asks for a count, and so all that was acknowledged without one before. */
+static bool
+holds_sync_rule(const RgView *view, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+
+	return rg_rule_is_sync(n->promise.rule.term != 0 ? &n->promise.rule : &n->facts.rule);
+}
+
 /*
  * In sync and strict an old leader's own tail was never acknowledged where the
- * standbys alone hold all that was: it must not stand in their way.
+ * standbys alone hold all that was: it must not stand in their way.  Where they have
+ * not received the rule yet that asks for a count, it was acknowledged by the leader alone.
  */
 static bool
 choose_without_old_leaders(const RgView *view, const RgMemory *memory, int leader, const RgContender *c,
@@ -186,7 +196,7 @@ choose_without_old_leaders(const RgView *view, const RgMemory *memory, int leade
 	if (!left_out || !rg_recruit_meets_history(view, memory, counted, NULL))
 		return false;
 	choose_among(view, memory, leader, others, &found);
-	if (found.node < 0)
+	if (found.node < 0 || !holds_sync_rule(view, found.node))
 		return false;
 	*choice = found;
 	return true;
