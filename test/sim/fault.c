@@ -692,11 +692,12 @@ faults_init(World *w)
 		w->c.faults_us = 45 * SECOND + 5 * w->c.lease_ms * MS;
 		return;
 	}
+	/* nothing else happens until somebody leads who is better off, or should (on_moved) */
 	if (w->c.plan >= 5)
 	{
 		end_later(w, on_plan, 0, 5 * SECOND);
-		later(w, 45 * SECOND + 3 * w->c.lease_ms * MS, on_fault, 0, BY_WORLD);
-		w->c.faults_us += 45 * SECOND;
+		later(w, 140 * SECOND + 3 * w->c.lease_ms * MS, on_fault, 0, BY_WORLD);
+		w->c.faults_us += 140 * SECOND + 3 * w->c.lease_ms * MS;
 		return;
 	}
 	if (w->c.plan != 0)
