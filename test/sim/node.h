@@ -12,7 +12,7 @@
 #include "extension/joint.h"
 #include "sim.h"
 
-#define LOG_MAX 6000
+#define LOG_MAX 8000
 #define HISTORY_MAX 64
 #define MARKERS_MAX 16
 
