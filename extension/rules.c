@@ -353,7 +353,7 @@ rg_rules_may_follow(const RgTermEnd *node_terms, int n, int64_t promoting_term,
 		return RG_FOLLOW_UNKNOWN;
 	if (!ascends(node_terms, n) || !ascends(leader_terms, m))
 		return RG_FOLLOW_UNKNOWN;
-	if (rg_rules_is_half_promoted(promoting_term, node_terms[n - 1].term) && !RG_MUTANT(15))
+	if (rg_rules_is_half_promoted(promoting_term, node_terms[n - 1].term))
 		return RG_FOLLOW_HALF_PROMOTED;
 	if (find_term(leader_terms, m, node_terms[n - 1].term) == NULL)
 		return RG_FOLLOW_NO_HISTORY;

@@ -564,8 +564,7 @@ check_follow(const Server *s, const Message *m)
 {
 	const char *why = s->in_recovery ? check_term(s, m) : "is a primary";
 
-	if (why == NULL && rg_rules_is_half_promoted(s->shm.promoting, s->shm.has_rule ? s->shm.rule.term : 0) &&
-		!RG_MUTANT(15))
+	if (why == NULL && rg_rules_is_half_promoted(s->shm.promoting, s->shm.has_rule ? s->shm.rule.term : 0))
 		why = "half promoted";
 	if (why == NULL && s->shm.has_rule && s->shm.rule.term == m->term &&
 		strcmp(s->shm.rule.leader, node_name(m->leader)) != 0)

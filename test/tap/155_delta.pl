@@ -188,7 +188,7 @@ patch($page, 3 * 8192 + 500, $good);
 # ---- the whole way, under load ----
 
 my $load = $c->spawn([ "$bindir/pgbench", '-n', '-c', 2, '-T', 300, $c->conninfo('n1') ], $c->dir . '/pgbench.log');
-$a = helper('delta', 1, @source);
+$a = helper('delta', 1, @source, 20000);
 ok($a->{ok}, 'delta under load') or diag($a->{all});
 is(fingerprint(), $print, 'the old directory is as it was');
 cmp_ok($a->{reused}, '>', $unchanged, "what did not change was kept: $a->{reused} of $a->{bytes} bytes");
