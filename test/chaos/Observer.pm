@@ -47,6 +47,8 @@ sub look_at_directories
 			my $id = system_identifier($dir) // next;
 			my $inode = (stat $dir)[1] // next;
 			$now{$inode} = $dir;
+			# a rewind hides the control file from all servers, under its mark, until it is whole
+			next if $id == 0 && (-p "$dir/regent.rewinding" || system_identifier($dir));
 			$self->{identifier} //= $id;
 			push @{ $self->{found} }, "I5: $dir has system identifier $id" if $id != $self->{identifier};
 		}
