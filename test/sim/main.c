@@ -229,6 +229,13 @@ comes_back(World *w)
 	return false;
 }
 
+/* Without a standby that votes nobody but a person can say what goes on. */
+static bool
+leads_alone(const World *w, int leader)
+{
+	return (dog_voters(w, w->chief) & ~(1u << leader)) == 0;
+}
+
 /* F10: the leader's disk is one of some time ago. */
 static bool
 survives_restore(World *w)
@@ -236,15 +243,14 @@ survives_restore(World *w)
 	int leader = dog_leader(w, w->chief);
 	Server *s = w->server[leader];
 
-	/* without a standby that votes nobody but a person can say what goes on */
-	if ((dog_voters(w, w->chief) & ~(1u << leader)) == 0)
+	if (leads_alone(w, leader))
 		return true;
 	data_copy(s->image, s->data);
 	data_truncate(s->image, s->data->flushed);
 	s->image->durable = s->data->durable;
 	s->has_image = true;
 	run_until(w, w->now + between(w, 2 * SECOND, 8 * SECOND));
-	if (w->failed || dog_leader(w, w->chief) != leader || !is_well(w))
+	if (w->failed || dog_leader(w, w->chief) != leader || leads_alone(w, leader) || !is_well(w))
 		return true;
 	server_lose_power(w, leader);
 	server_restore_image(w, leader);
