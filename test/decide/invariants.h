@@ -181,6 +181,8 @@ invariant_of_step(const RgView *view, const RgDecision *d, const RgStep *step, c
 					return invariant_broken(buf, "settle on %s, which owes", n->name);
 			break;
 		case RG_STEP_WRITE_RULE:
+			if (!rg_rule_has_voter(&step->rule, step->rule.leader))
+				return invariant_broken(buf, "rule %lld.%d without a vote for its leader %s", (long long) step->rule.term, step->rule.seq, step->rule.leader);
 			if (m->phase == RG_PHASE_STEADY)
 			{
 				if (step->node != rule_leader || strcmp(step->rule.leader, n->name) != 0 ||

@@ -389,6 +389,9 @@ fulfil(RgMemory *m, const RgRule *rule)
 {
 	if (strcmp(m->wish.durability, rule->durability) == 0)
 		m->wish.durability[0] = '\0';
+	/* who was to be removed has become the leader meanwhile */
+	if (!is_wanted(&m->wish, rule->leader))
+		m->wish.nvoters = 0;
 	if (has_same_voters(rule, &m->wish))
 		m->wish.nvoters = 0;
 	if (m->wish.quorum == rule->quorum && rule->left_out == 0 && m->wish.durability[0] == '\0')

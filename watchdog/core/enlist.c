@@ -469,6 +469,11 @@ leave(const RgView *view, RgDecision *d, RgJob *job)
 {
 	if (!rg_rule_has_voter(&d->memory.rule, job->node) && rg_order_voters_done(view, &d->memory))
 		enter(view, job, RG_JOBPHASE_PARK);
+	else if (strcmp(d->memory.rule.leader, job->node) == 0)
+	{
+		d->memory.wish.nvoters = 0;
+		fail(view, d, job, "it leads the cluster by now: regent switchover, then regent node remove again");
+	}
 	else if (is_withdrawn(view, d, job))
 		fail(view, d, job, "the rule without it did not come in time, or not enough standbys have flushed it: regent node remove goes on");
 	else
