@@ -21,15 +21,19 @@ sub all_ok
 		($timeout || 120) * $RegentCluster::slow, $what);
 }
 
-# A standby that somebody killed stays down until somebody starts it.
+# A standby that somebody killed stays down until somebody starts it; whoever was killed
+# a moment ago may not be told as dead yet.
 sub start_dead
 {
-	my $s = $c->wait_status(sub { $_[0]{phase} eq 'steady' && !grep { $_->{state} eq 'unreachable' } @{ $_[0]{nodes} } },
-		60 * $RegentCluster::slow, 'the switchover to end');
-	for my $n (grep { $_->{state} eq 'dead' && $_->{name} ne $s->{leader} } @{ $s->{nodes} })
-	{
-		$c->start_server($n->{name}) unless $c->postmaster($n->{name});
-	}
+	$c->wait_status(sub {
+		my ($s) = @_;
+		return 0 if $s->{phase} ne 'steady';
+		for my $n (grep { $_->{state} eq 'dead' && $_->{name} ne $s->{leader} } @{ $s->{nodes} })
+		{
+			$c->start_server($n->{name}) unless $c->postmaster($n->{name});
+		}
+		return !grep { $_->{state} ne 'ok' } @{ $s->{nodes} };
+	}, 150 * $RegentCluster::slow, 'the switchover to end, and all to be well');
 }
 
 sub start_pgbench
