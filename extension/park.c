@@ -18,6 +18,12 @@
  * a busy postmaster does not delay a promise.  A position that was received, or
  * "receive = replay", says nothing: both forget what came before a restart.
  *
+ * What was received behind the last whole record is given up: a server dies in the
+ * middle of a record, and its walsenders had sent the beginning of it.  The next
+ * leader's WAL takes its place, but PostgreSQL would go on to pass it down as ours,
+ * and those who follow from before the promotion would report it as flushed: WAL
+ * that the new leader does not have, up to a position that its own commits reach.
+ *
  * What blocks replay is lifted: recovery_min_apply_delay reads as zero in the
  * startup process while the node is parked (the files stay as they are), and
  * unblock.c does the rest.  We ourselves must not block it: see
@@ -287,6 +293,20 @@ advance(Park *park, int64 now, uint32 wait_event)
 	}
 }
 
+/* The receiver is gone, and all whole records are replayed. */
+static void
+forget_torn_record(void)
+{
+	TimeLineID	timeline;
+	XLogRecPtr	replayed = GetXLogReplayRecPtr(&timeline);
+
+	SpinLockAcquire(&WalRcv->mutex);
+	if (WalRcv->walRcvState == WALRCV_STOPPED && WalRcv->receivedTLI == timeline &&
+		WalRcv->flushedUpto > replayed)
+		WalRcv->flushedUpto = replayed;
+	SpinLockRelease(&WalRcv->mutex);
+}
+
 static void
 log_incomplete(const Park *park)
 {
@@ -342,7 +362,10 @@ rg_park_wait(int64 deadline_ms)
 		end_receiver(&park, now);
 		advance(&park, now, wait_event);
 		if (park.step == PARK_DONE)
+		{
+			forget_torn_record();
 			return true;
+		}
 		if (now >= deadline_ms)
 		{
 			log_incomplete(&park);

@@ -30,7 +30,8 @@ extern void rg_park_reload(bool parked);
 
 /*
  * Waits until the walreceiver is gone for good and the startup process has read
- * all WAL that is there; lifts what blocks replay.  The settings must be written
+ * all WAL that is there; lifts what blocks replay.  Then "received" is no more than
+ * what was replayed: a record that came in part is given up.  The settings must be written
  * and rg_park_reload(true) called before.  False at the deadline (boottime),
  * with the reason in the server's log.
  */
