@@ -72,6 +72,34 @@ test_failover_at_hand_names_the_next_steps(void **state)
 }
 
 static void
+test_what_a_failover_gave_up(void **state)
+{
+	RgFailover *f = &w.memory.failover;
+
+	(void) state;
+	world_healthy(&w, 3);
+	explain();
+	assert_null(strstr(text, "Given up"));
+	f->term = 2;
+	strcpy(f->from, "n2");
+	strcpy(f->to, "n1");
+	f->loss.from_lsn = f->loss.to_lsn = 0x5000000;
+	explain();
+	assert_null(strstr(text, "Given up"));
+	f->loss.to_lsn += f->loss.bytes = 256;
+	explain();
+	assert_non_null(strstr(text, "Given up by the failover of term 2, n2 to n1: at least 256 bytes of WAL of n2, from 0/5000000 to 0/5000100.\n"));
+	f->loss.measured = true;
+	f->loss.transactions = 3;
+	strcpy(f->loss.kept, "/kept/2");
+	explain();
+	assert_non_null(strstr(text, "n2 to n1: 256 bytes of WAL of n2, from 0/5000000 to 0/5000100, 3 transactions, kept there in /kept/2.\n"));
+	f->planned = true;
+	explain();
+	assert_null(strstr(text, "Given up"));
+}
+
+static void
 test_a_small_buffer_is_cut_not_overrun(void **state)
 {
 	char		small[64];
@@ -127,6 +155,7 @@ main(void)
 		cmocka_unit_test(test_healthy_cluster_says_who_would_take_over),
 		cmocka_unit_test(test_not_ready_says_why),
 		cmocka_unit_test(test_failover_at_hand_names_the_next_steps),
+		cmocka_unit_test(test_what_a_failover_gave_up),
 		cmocka_unit_test(test_a_small_buffer_is_cut_not_overrun),
 		cmocka_unit_test(test_without_any_node),
 		cmocka_unit_test(test_graph_has_every_row),

@@ -49,6 +49,25 @@ explain_now(RgSheet *t, const RgDecision *d)
 				m->nodes[d->steps[i].node].name, (long long) d->steps[i].term);
 }
 
+/* What the last failover cost, as far as it is known. */
+static void
+explain_loss(RgSheet *t, const RgMemory *m)
+{
+	const RgFailover *f = &m->failover;
+	const RgLoss *loss = &f->loss;
+
+	if (f->planned || loss->from_lsn == 0 || loss->bytes == 0)
+		return;
+	rg_sheet_add(t, "Given up by the failover of term %lld, %s to %s: %s%lld bytes of WAL of %s, from " RG_LSN_FORMAT " to " RG_LSN_FORMAT,
+		(long long) f->term, f->from, f->to, loss->measured ? "" : "at least ", (long long) loss->bytes, f->from,
+		RG_LSN_ARGS(loss->from_lsn), RG_LSN_ARGS(loss->to_lsn));
+	if (loss->measured)
+		rg_sheet_add(t, ", %lld transactions", (long long) loss->transactions);
+	if (loss->kept[0])
+		rg_sheet_add(t, ", kept there in %s", loss->kept);
+	rg_sheet_add(t, ".\n");
+}
+
 static void
 explain_crash(RgSheet *t, const RgView *view, const RgDecision *d)
 {
@@ -115,6 +134,7 @@ rg_explain(const RgView *view, const RgDecision *d, char *buf, unsigned long siz
 		return 0;
 	buf[0] = '\0';
 	explain_now(&t, d);
+	explain_loss(&t, &d->memory);
 	explain_crash(&t, view, d);
 	rg_sheet_add(&t, "If %s was stopped on purpose: wait up to %lld s for it, then as above.\n",
 		d->leader >= 0 ? view->nodes[d->leader].name : "the leader",
