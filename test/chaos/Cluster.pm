@@ -1,6 +1,6 @@
 # Cluster.pm
 #    The cluster on its hosts: n1, n2, n3 with PostgreSQL and the extension, w with
-#    regentd, c where the clients run.
+#    regentd, c where the clients run, and n4, an empty host that may become a node.
 #
 # The product is taken as it was when the test began: regentd, regent,
 # regent-node and the extension are copied, and the copies are mounted where a
@@ -17,8 +17,10 @@ use Net;
 use RegentCluster qw(slurp spew wait_until run_command);
 use Time::HiRes qw(time sleep);
 
-our @nodes = qw(n1 n2 n3);
-our %number = (w => 10, n1 => 11, n2 => 12, n3 => 13, c => 20);
+our @first = qw(n1 n2 n3);    # of which it is made
+our $spare = 'n4';
+our @nodes = (@first, $spare);
+our %number = (w => 10, n1 => 11, n2 => 12, n3 => 13, n4 => 14, c => 20);
 our $ssh_port = 2222;
 my $bindir = $RegentCluster::bindir;
 
@@ -49,7 +51,7 @@ sub mount_product
 	RegentCluster::must([ 'cp', '-a', "$share/extension/.", "$dir/product/extension" ]);
 	RegentCluster::must([ 'cp', "$top/extension/pg_regent.so", "$dir/product/lib/" ]);
 	RegentCluster::must([ 'cp', "$top/extension/pg_regent.control", glob("$top/sql/*.sql"), "$dir/product/extension/" ]);
-	RegentCluster::must([ 'cp', glob("$top/scripts/regent-node*"), "$ENV{REGENTD_BUILD}/regentd", "$ENV{REGENTD_BUILD}/regent", "$top/test/chaos/build/chaos-load",
+	RegentCluster::must([ 'cp', glob("$top/scripts/regent-node*"), "$ENV{REGENTD_BUILD}/regentd", "$ENV{REGENTD_BUILD}/regent", "$ENV{REGENTD_BUILD}/regent-copy", "$top/test/chaos/build/chaos-load",
 			"$top/test/chaos/build/chaos-relay", "$dir/product/" ]);
 	RegentCluster::must([ 'chmod', '-R', 'a+rX', "$dir/product" ]);
 	RegentCluster::must([ 'mount', '--bind', "$dir/product/lib", $lib ]);
@@ -97,6 +99,7 @@ sub write_files
 		$h->put('node.conf', "[$name]\ndata_directory = $d/data\nbin_directory = $bindir\nport = 5432\nstart = pg_ctl\nlog_file = $d/server.log\n");
 		mkdir "$d/run", 0755;
 		$h->own("$d/run");
+		$h->put('own.conf', own_conf($h));
 	}
 	$w->put('known_hosts', $known);
 	$w->put('passfile', "*:*:*:regent:$s->{regent}\n*:*:*:regent_replication:$s->{replication}\n", 0600);
@@ -114,7 +117,7 @@ sub write_regent_conf
 		# rounds are not to be told apart by what befell a node in the ones before
 		crash_limit => 0, on_disk_full => 'failover', %{ $self->{regent} || {} });
 	my $text = "[cluster]\n" . join('', map { "$_ = $c{$_}\n" } sort keys %c);
-	for my $name (@nodes)
+	for my $name (@first)
 	{
 		$text .= "\n[node $name]\nhost = " . $self->host($name)->address . "\nport = 5432\nssh_port = $ssh_port\n";
 	}
@@ -123,20 +126,25 @@ sub write_regent_conf
 	$self->host('w')->own("$self->{dir}/pgpass");
 }
 
+# What the settings of a host have for themselves: they are the same everywhere, so that
+# a node that is cloned from another one finds its own.
+sub own_conf
+{
+	my ($h) = @_;
+	return "listen_addresses = '@{[ $h->address ]}'\nunix_socket_directories = '@{[ $h->dir ]}/run'\nregent.node_name = '@{[ $h->name ]}'\n";
+}
+
 sub server_conf
 {
-	my ($self, $name) = @_;
-	my $h = $self->host($name);
+	my ($self) = @_;
 	my $until = POSIX::strftime('%Y-%m-%d %H:%M:%S+00', gmtime(time() + 1800));
-	my $sync = $self->{durability} eq 'async' ? '' : "synchronous_standby_names = 'ANY 1 (" . join(', ', @nodes) . ")'\n";
+	my $sync = $self->{durability} eq 'async' ? '' : "synchronous_standby_names = 'ANY 1 (" . join(', ', @first) . ")'\n";
 	# commit_delay: a tmpfs syncs in no time, a disk does not
 	return <<"END";
 # written by the test
-listen_addresses = '@{[ $h->address ]}'
+include '../own.conf'
 port = 5432
-unix_socket_directories = '@{[ $h->dir ]}/run'
 shared_preload_libraries = 'pg_regent'
-regent.node_name = '$name'
 regent.adopting = '$until'
 wal_level = replica
 hot_standby = on
@@ -175,14 +183,14 @@ sub make_servers
 	my $n1 = $self->host('n1');
 	$n1->must([ "$bindir/initdb", '-N', '-A', 'trust', '-U', 'postgres', '-D', $self->data('n1'), '--no-instructions', '--locale', 'C', '-E', 'UTF8',
 			'--wal-segsize', '4' ], timeout => 120);
-	for my $name (@nodes)
+	for my $name (@first)
 	{
 		my $h = $self->host($name);
 		$h->must([ "$bindir/pg_basebackup", '-D', $self->data($name), '-h', $n1->address, '-U', 'postgres', '-X', 'stream', '-c', 'fast', '-R', '--no-sync' ],
 			timeout => 120)
 			if $name ne 'n1';
 		unlink $self->data($name) . '/regent.state';
-		$h->put('data/postgresql.conf', $self->server_conf($name), 0600);
+		$h->put('data/postgresql.conf', $self->server_conf, 0600);
 		$h->put('data/pg_hba.conf', hba(), 0600);
 		$self->start_server($name, 1);
 	}
@@ -250,12 +258,24 @@ sub regentd_pid
 }
 
 # The control socket is a file: asking needs no network.
+sub regent_words
+{
+	my ($self, @args) = @_;
+	return ('setpriv', "--reuid=$self->{user}", "--regid=" . (getpwnam($self->{user}))[3], '--init-groups', '--', "$self->{product}/regent",
+		'-c', $self->{conf}, @args);
+}
+
 sub regent
 {
 	my ($self, $timeout, @args) = @_;
-	return run_command([ 'setpriv', "--reuid=$self->{user}", "--regid=" . (getpwnam($self->{user}))[3], '--init-groups', '--', "$self->{product}/regent",
-			'-c', $self->{conf}, @args ], timeout => $timeout);
+	return run_command([ $self->regent_words(@args) ], timeout => $timeout);
 }
+
+# Is there a section of this node in regent.conf?
+sub has_section { my ($self, $name) = @_; return scalar((slurp($self->{conf}) // '') =~ /^\[node \Q$name\E\]/m) }
+
+# What a section of it needs, as options of `regent node add`.
+sub section_options { my ($self, $name) = @_; return ('--host', $self->host($name)->address, '--port', 5432, '--ssh-port', $ssh_port) }
 
 sub status
 {
@@ -293,6 +313,19 @@ sub sql
 	return undef if $rc != 0;
 	chomp $out;
 	return $out;
+}
+
+# Ends the server of a node that belongs to nobody any more, and empties its host.
+sub empty_host
+{
+	my ($self, $name) = @_;
+	my $h = $self->host($name);
+	if (defined(my $pid = $self->postmaster($name)))
+	{
+		kill('QUIT', $pid);
+		wait_until(sub { !$h->find(qr/^postgres|^\S+\/postgres /) }, 30, "the server of $name to end");
+	}
+	RegentCluster::must([ 'rm', '-rf', glob($self->data($name) . '*') ]);
 }
 
 # pid of the postmaster, as this test numbers it

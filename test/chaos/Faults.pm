@@ -31,7 +31,13 @@ my %verbs = (
 	fill => \&do_fill,
 	free => \&do_free,
 	walswitch => \&do_walswitch,
-	switchover => \&do_switchover,
+	# orders
+	switchover => sub { my ($self, $role, @o) = @_; return $self->order('switchover', $role ? $self->host($role)->name : (), @o) },
+	set => sub { my ($self, @o) = @_; return $self->order('set', @o) },
+	rebuild => \&do_rebuild,
+	cancel_job => \&do_cancel_job,
+	add => \&do_add,
+	remove => sub { my ($self, $role, @o) = @_; return $self->order('node', 'remove', $self->host($role)->name, @o) },
 );
 
 # How to find a part of a server by the title of its process.
@@ -48,14 +54,14 @@ sub new
 	return bless { %o, acts => [], still => [], paths => [], role => {} }, $class;
 }
 
-# L leads now, A and B are its standbys.
+# L leads now, A and B are its standbys, D is an empty host.
 sub begin
 {
 	my ($self, $leader, $rng) = @_;
-	my ($a, $b) = $rng->shuffle(grep { $_ ne $leader } @Cluster::nodes);
-	$self->{role} = { L => $leader, A => $a, B => $b, w => 'w', c => 'c' };
+	my ($a, $b) = $rng->shuffle(grep { $_ ne $leader } @Cluster::first);
+	$self->{role} = { L => $leader, A => $a, B => $b, D => $Cluster::spare, w => 'w', c => 'c' };
 	$self->{$_} = [] for qw(acts still paths);
-	delete @{$self}{qw(regentd_back first_at)};
+	delete @{$self}{qw(regentd_back first_at status)};
 }
 
 # The host of a role; N is whoever acknowledged last.
@@ -290,15 +296,35 @@ sub do_walswitch
 # ---- orders ----
 
 # Asked for and not waited for.
-sub do_switchover
+sub order
+{
+	my ($self, @args) = @_;
+	$self->{orders}->give(@args);
+	return "@args";
+}
+
+# rebuild ROLE options...: a role behind --from is a node, too.
+sub do_rebuild
+{
+	my ($self, $role, @o) = @_;
+	return $self->order('rebuild', $self->host($role)->name, map { $_ > 0 && $o[ $_ - 1 ] eq '--from' ? $self->host($o[$_])->name : $o[$_] } 0 .. $#o);
+}
+
+# Ends the rebuild of a node, if one is known.
+sub do_cancel_job
 {
 	my ($self, $role) = @_;
-	my $c = $self->{cluster};
-	my $w = $c->host('w');
-	return 'w is off' unless $w->is_up;
-	my @to = $role ? $self->host($role)->name : ();
-	$w->start([ "$c->{product}/regent", '-c', $c->{conf}, 'switchover', @to ], $c->host('c')->dir . '/switchover.log');
-	return "@to";
+	my $name = $self->host($role)->name;
+	my $id = $self->{orders}->job_of($name, $self->{status}) // return "no rebuild of $name is known";
+	return $self->order('cancel', $id);
+}
+
+# A section that is there is not written again.
+sub do_add
+{
+	my ($self, $role, @o) = @_;
+	my $name = $self->host($role)->name;
+	return $self->order('node', 'add', $name, $self->{cluster}->has_section($name) ? () : $self->{cluster}->section_options($name), @o);
 }
 
 # ---- all the time, and at the end ----
@@ -309,6 +335,7 @@ sub tick
 	my ($self) = @_;
 	my $c = $self->{cluster};
 	$_->collect for $c->hosts;
+	$self->{orders}->tick;
 	if ($self->{regentd_back} && Util::now() >= $self->{regentd_back} && $c->host('w')->is_up && !$c->host('w')->{frozen})
 	{
 		delete $self->{regentd_back};

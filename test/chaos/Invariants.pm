@@ -7,6 +7,7 @@ package Invariants;
 
 use strict;
 use warnings;
+use Guarantee;
 
 # A frozen server may have been between its last check and the socket: then one
 # acknowledgement leaves when it wakes (a window of microseconds, told in the
@@ -102,18 +103,22 @@ sub one_writer
 
 # ---- I1: rows ----
 
-# there: ids on the leader; prepared: names of prepared transactions there.
+# there: ids on the leader; prepared: names of prepared transactions there; allowed:
+# what no guarantee covers may be missing; periods: those of the guarantees.
 sub nothing_lost
 {
 	my ($load, $there, $prepared, $r, %o) = @_;
 	my (@lost, @bad, %loss_of);
+	$r->{guaranteed} = 0;
 	for my $a (@{ $load->{acks} })
 	{
+		my $is_safe = Guarantee::holds_for($a, @{ $o{periods} });
+		$r->{guaranteed} += @{ $a->{ids} } if $is_safe;
 		for my $id (grep { !$there->{$_} } @{ $a->{ids} })
 		{
 			push @lost, $id;
 			$loss_of{"$a->{node} in term $a->{term}"}++;
-			push @bad, 'I1: lost: ' . words($a) if !$o{allowed} || $a->{term} == $o{term};
+			push @bad, 'I1: lost: ' . words($a) if $is_safe || !$o{allowed} || $a->{term} == $o{term};
 			# what a failover may cost are the last moments, and these began with the fault
 			push @bad, 'I1: lost, and old: ' . words($a) if $o{allowed} && $a->{hi} < $o{since} - 1;
 		}
@@ -123,7 +128,7 @@ sub nothing_lost
 		my $id = $p->{ids}[0];
 		next if $there->{$id} || $prepared->{"chaos-$id"};
 		push @lost, $id;
-		push @bad, 'I1: neither prepared nor committed: ' . words($p) unless $o{allowed};
+		push @bad, 'I1: neither prepared nor committed: ' . words($p) if !$o{allowed} || Guarantee::holds_for($p, @{ $o{periods} });
 	}
 	for my $f (@{ $load->{refused} })
 	{

@@ -33,7 +33,7 @@ sub load_lines
 {
 	my ($self) = @_;
 	my $c = $self->{cluster};
-	my $hosts = join ',', map { $c->host($_)->address } @Cluster::nodes;
+	my $hosts = join ',', map { $c->host($_)->address } @{ $self->{nodes} };
 	my $base = "port=5432 user=chaos dbname=postgres target_session_attrs=read-write sslmode=disable gssencmode=disable application_name=load passfile="
 		. $c->host('c')->dir . '/pgpass';
 	my $n = 0;
@@ -46,7 +46,7 @@ sub observer_lines
 	my ($self) = @_;
 	my $c = $self->{cluster};
 	my @lines;
-	for my $name (@Cluster::nodes)
+	for my $name (@{ $self->{nodes} })
 	{
 		my $base = 'port=5432 user=chaos dbname=postgres application_name=observer';
 		my $where = $c->host($name)->dir . '/run';
@@ -57,11 +57,12 @@ sub observer_lines
 	return @lines;
 }
 
-# From here on only what a new pair of processes writes counts.
+# From here on only what a new pair of processes writes counts; nodes: whom they look for.
 sub begin
 {
-	my ($self) = @_;
+	my ($self, @nodes) = @_;
 	my $c = $self->{cluster};
+	$self->{nodes} = [@nodes];
 	$self->{$_} = [] for qw(acks refused unknown prepared sources);
 	$self->{no_connection} = {};
 	$self->{began} = Util::now();

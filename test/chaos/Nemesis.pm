@@ -10,11 +10,13 @@
 #   halts     writes may stop for as long as the fault lasts, by design
 # A plan is a list of [seconds, verb, arguments...] (Faults.pm); ['moved'] waits
 # until another node acknowledges, and later times count from there.  Everything
-# in a plan comes from the dice and the lease length, nothing from the clock.
+# in a plan comes from the dice, the lease length and the durability, nothing from
+# the clock.  Plans with orders of people are in OrderPlans.pm.
 package Nemesis;
 
 use strict;
 use warnings;
+use OrderPlans;
 
 sub style { return $_[0]->pick('ip', 'all') }
 
@@ -152,43 +154,49 @@ my @rows = (
 		plan => sub { my ($r) = @_; ([ 0, 'switchover', 'A' ], [ $r->between(0, 1.2), 'kill', 'w', 'regentd', $r->between(0.1, 2) ]) } },
 );
 
+push @rows, @OrderPlans::rows;
 my %by_name = map { $_->{name} => $_ } @rows;
 
-# What `make check` runs: each way in which a primary is lost, and those that must change nothing.
+# What `make check` runs: each way in which a primary is lost, those that must change nothing, and
+# orders of each kind.
 our @fixed = (
 	[ async => 'kill_server' ], [ async => 'cut_off_leader' ], [ async => 'freeze_regentd' ], [ async => 'stale_boot' ],
+	[ async => 'changed_and_lose_leader' ], [ async => 'rewind_and_lose_leader' ],
 	[ sync => 'switchover' ], [ sync => 'pause_host' ], [ sync => 'kill_leader_and_regentd' ], [ sync => 'power_all' ],
+	[ sync => 'exchange_nodes' ], [ sync => 'rebuild_and_cancel' ],
 );
 
 sub names { return map { $_->{name} } @rows }
 
+sub waits { my ($act) = @_; return $act->[0] eq 'moved' || $act->[0] eq 'until' }
+
 # The plan of one nemesis: a copy of its row with {acts}.
 sub make
 {
-	my ($name, $rng, $lease) = @_;
+	my ($name, $rng, $lease, $durability) = @_;
 	my $row = $by_name{$name} or die "there is no nemesis $name\n";
-	my @acts = map { [ map { ref $_ ? @$_ : $_ } @$_ ] } $row->{plan}->($rng, $lease);
-	# ['moved'] splits a plan into parts with times of their own
+	my @acts = map { [ map { ref $_ ? @$_ : $_ } @$_ ] } $row->{plan}->($rng, $lease, $durability);
+	# ['moved'] and ['until', …] split a plan into parts with times of their own
 	my @parts = ([]);
 	for my $act (@acts)
 	{
 		push @{ $parts[-1] }, $act;
-		push @parts, [] if $act->[0] eq 'moved';
+		push @parts, [] if waits($act);
 	}
-	@$_ = ((sort { $a->[0] <=> $b->[0] } grep { $_->[0] ne 'moved' } @$_), grep { $_->[0] eq 'moved' } @$_) for @parts;
+	@$_ = ((sort { $a->[0] <=> $b->[0] } grep { !waits($_) } @$_), grep { waits($_) } @$_) for @parts;
 	return { %$row, acts => [ map { @$_ } @parts ] };
 }
 
-# The acts of a plan without waiting: what comes after ['moved'] comes two leases later.
+# The acts of a plan without waiting: what comes after ['moved'] comes two leases later, after ['until'] one.
 sub flat
 {
 	my ($nemesis, $lease, $offset) = @_;
 	my @acts;
 	for my $act (@{ $nemesis->{acts} })
 	{
-		if ($act->[0] eq 'moved')
+		if (waits($act))
 		{
-			$offset += 2 * $lease;
+			$offset += $lease * ($act->[0] eq 'moved' ? 2 : 1);
 			next;
 		}
 		push @acts, [ $act->[0] + $offset, @$act[ 1 .. $#$act ] ];
@@ -201,20 +209,20 @@ sub combine
 {
 	my ($x, $y, $lease, $offset) = @_;
 	my @acts = sort { $a->[0] <=> $b->[0] } flat($x, $lease, 0), flat($y, $lease, $offset);
-	return { name => "$x->{name}+$y->{name}", class => 'combined', failover => 'may', loses => 1, halts => 1, acts => \@acts };
+	return { name => "$x->{name}+$y->{name}", class => 'combined', failover => 'may', loses => 1, halts => 1, grows => $x->{grows} || $y->{grows}, acts => \@acts };
 }
 
 # The nemesis of a round, out of seed and number alone: each once in a while, every third round two.
 sub choose
 {
-	my ($seed, $round, $lease) = @_;
+	my ($seed, $round, $lease, $durability) = @_;
 	my @all = names();
 	my $deck = int(($round - 1) / @all);
 	my $rng = Rng->new("chaos/$seed/$round");
 	my @order = Rng->new("chaos/$seed/deck/$deck")->shuffle(@all);
-	my $first = make($order[ ($round - 1) % @all ], $rng, $lease);
+	my $first = make($order[ ($round - 1) % @all ], $rng, $lease, $durability);
 	return $first if $round % 3;
-	my $second = make($rng->pick(grep { !/switchover|power_all/ } @all), $rng, $lease);
+	my $second = make($rng->pick(grep { !/switchover|power_all|node|rebuild|rewind/ } @all), $rng, $lease, $durability);
 	return combine($first, $second, $lease, $rng->between(0, 2));
 }
 

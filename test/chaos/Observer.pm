@@ -55,18 +55,27 @@ sub look_at_directories
 		my $current = $c->data($name);
 		# a swap has its moment, two looks have not
 		if (-e "$current/PG_VERSION") { $self->{missing}{$name} = 0 }
+		elsif (!defined $self->{missing}{$name}) { }    # it had none yet
 		elsif (++$self->{missing}{$name} == 2) { push @{ $self->{found} }, "I5: $current is missing" }
 		my $inode = (stat $current)[1] // 0;
-		$self->{proved}{$inode} ||= $self->streams($name);
+		my $proved = $self->{proved}{$name} ||= {};    # each host's disk numbers its own
+		$proved->{$inode} ||= $self->streams($name);
 		my $was = $self->{dirs}{$name} || {};
 		for my $gone (grep { !$now{$_} } keys %$was)
 		{
 			# a copy that never streamed may go; what a server lived on only when its successor has streamed
-			next unless $self->{proved}{$gone};
-			push @{ $self->{found} }, "I5: $was->{$gone} was removed before another copy streamed" unless $self->{proved}{$inode};
+			next unless $proved->{$gone};
+			push @{ $self->{found} }, "I5: $was->{$gone} was removed before another copy streamed" unless $proved->{$inode} ||= $self->says_streaming($name);
 		}
 		$self->{dirs}{$name} = \%now;
 	}
+}
+
+# This host was emptied by the test itself.
+sub forget
+{
+	my ($self, $name) = @_;
+	delete $self->{$_}{$name} for qw(dirs missing proved);
 }
 
 # Its server streams, or is a primary.
@@ -76,6 +85,9 @@ sub streams
 	my $h = $self->{cluster}->host($name);
 	return scalar(() = $h->find(qr/^postgres: (?:\S+: )?walreceiver streaming/)) || scalar(() = $h->find(qr/^postgres: (?:\S+: )?walwriter/));
 }
+
+# The title is written with the first WAL that comes; in an idle cluster the server has to be asked.
+sub says_streaming { my ($self, $name) = @_; return ($self->{cluster}->sql($name, 'SELECT status FROM pg_stat_wal_receiver', 3) // '') eq 'streaming' }
 
 # ---- secrets ----
 

@@ -13,10 +13,13 @@ use RegentCluster qw(slurp spew wait_until run_command);
 use Time::HiRes qw(sleep);
 use Cluster;
 use Faults;
+use Guarantee;
 use Invariants;
 use Load;
 use Nemesis;
 use Observer;
+use Orders;
+use Peace;
 use Rng;
 use Util;
 
@@ -38,7 +41,7 @@ my $json = JSON::PP->new->canonical;
 my $base = $ENV{REGENT_TMP};
 chmod 0755, $base;
 my $product = Cluster::mount_product($base);
-my ($cluster, $load, $faults, $observer);
+my ($cluster, $load, $faults, $observer, $orders, $peace);
 my $clusters = 0;
 
 # ---- clusters ----
@@ -51,30 +54,11 @@ sub new_cluster
 	$cluster = Cluster->new(dir => $dir, rng => $rng, durability => $durability, lease => $o{lease}, product => $product);
 	$cluster->up;
 	$load = Load->new(cluster => $cluster);
-	$faults = Faults->new(cluster => $cluster, load => $load);
+	$orders = Orders->new(cluster => $cluster, load => $load);
+	$faults = Faults->new(cluster => $cluster, load => $load, orders => $orders);
 	$observer = Observer->new(cluster => $cluster);
+	$peace = Peace->new(cluster => $cluster, load => $load, faults => $faults, observer => $observer, orders => $orders, converge => $o{converge}, tick => \&tick);
 	Util::note("a new cluster, $durability, lease $o{lease}");
-}
-
-# Why the cluster is not whole; '' when it is.
-sub not_whole
-{
-	my $s = $cluster->status or return 'regentd does not answer';
-	return "phase $s->{phase}: $s->{diagnosis_text}" if $s->{phase} ne 'steady';
-	return "not ready: $s->{auto_failover}{reason}" unless $s->{auto_failover}{ready};
-	my ($odd) = grep { $_->{state} ne 'ok' } @{ $s->{nodes} };
-	return "$odd->{name} is $odd->{state}: $odd->{reason}" if $odd;
-	return "$s->{left_out}[0]{node} is left out" if @{ $s->{left_out} || [] };
-	my $leader = $s->{leader};
-	my $streaming = $cluster->sql($leader, "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name IN ('n1', 'n2', 'n3')", 5);
-	return "$leader does not answer" unless defined $streaming;
-	return "$streaming standbys stream from $leader" if $streaming != 2;
-	for my $name (@Cluster::nodes)
-	{
-		my $r = $cluster->sql($name, 'SELECT pg_is_in_recovery()', 5) // return "$name does not answer";
-		return "$name is " . ($r eq 't' ? '' : 'not ') . "in recovery" if ($r eq 't') == ($name eq $leader);
-	}
-	return '';
 }
 
 sub facts
@@ -109,6 +93,30 @@ sub tick_while_not
 	return undef;
 }
 
+# What ['until', …] may wait for; each is asked with what regentd says.
+my %comes = (
+	ordered => sub { !$orders->under_way },
+	rebuilding => sub { my ($s, $role) = @_; my $name = $faults->host($role)->name; scalar grep { $_->{node} eq $name && $_->{kind} eq 'rebuild' && $_->{state} eq 'running' } @{ $s->{jobs} } },
+	left_out => sub { my ($s, $n) = @_; @{ $s->{left_out} || [] } >= $n },
+	led => sub { my ($s) = @_; my $a = $load->{last_ack}; $a && $a->{term} > $faults->{term} },
+);
+my $until_s = 20;
+
+# Waits for that, for a while; whether it came is noted.
+sub wait_for
+{
+	my ($what, @args) = @_;
+	my $asked = 0;
+	$faults->{term} = ($load->{last_ack} || {})->{term} // 0;
+	my $took = tick_while_not(sub {
+		return 0 if Util::now() < $asked + 0.2;
+		$faults->{status} = $cluster->status // {};
+		$asked = Util::now();
+		return $comes{$what}->($faults->{status}, @args);
+	}, $until_s);
+	push @{ $faults->{acts} }, [ Util::now(), "until @{[ $what, @args ]}", defined $took ? 'came' : 'did not come' ];
+}
+
 # The plan, act by act.
 sub run_plan
 {
@@ -119,6 +127,12 @@ sub run_plan
 	for my $act (@{ $nemesis->{acts} })
 	{
 		my ($at, @what) = @$act;
+		if ($at eq 'until')
+		{
+			wait_for(@what);
+			$zero = Util::now();
+			next;
+		}
 		if ($at ne 'moved')
 		{
 			tick_until($zero + $at);
@@ -134,68 +148,6 @@ sub run_plan
 	return @bad;
 }
 
-# What a service manager does: a standby that died is started again, also one that
-# died when its rebuild was all but done (status says so).  A primary that was fenced
-# is regentd's task, and so is a leader.
-sub start_dead_standbys
-{
-	my ($r) = @_;
-	my $s = $cluster->status or return;
-	for my $n (grep { ($_->{state} eq 'dead' || $_->{reason} =~ /is down again: start it/) && $_->{name} ne $s->{leader} && !defined $cluster->postmaster($_->{name}) } @{ $s->{nodes} })
-	{
-		$cluster->start_server($n->{name});
-		$r->{started}{ $n->{name} }++;
-	}
-}
-
-# Until one leads, all stream from it, and clients are served.
-sub converge
-{
-	my ($r) = @_;
-	my $began = Util::now();
-	my $managed = $began;
-	my $why = 'nothing was looked at';
-	while (Util::now() < $began + $o{converge})
-	{
-		if (Util::now() > $managed + 3)
-		{
-			start_dead_standbys($r);
-			$faults->resync;
-			$managed = Util::now();
-		}
-		$why = not_whole();
-		last if $why eq '' && $load->acked_since($began);
-		$why ||= 'no client is served';
-		tick_until(Util::now() + 0.2);
-	}
-	$r->{converge_ms} = int(1000 * (Util::now() - $began));
-	return $why eq '' ? () : "I4: not whole after $o{converge} s: $why";
-}
-
-# Everybody has replayed all and holds the same as the leader at one moment: a leader
-# that writes a rule meanwhile (somebody is counted again) is asked anew.
-sub same_rows
-{
-	my ($leader) = @_;
-	my $query = "SELECT count(*) || ' ' || coalesce(sum(hashint8(id)::bigint), 0) || ' ' || (SELECT string_agg(r::text, ';' ORDER BY term, seq) FROM regent.rule r) FROM chaos_rows";
-	my @bad;
-	for (1 .. 5)
-	{
-		my $lsn = $cluster->sql($leader, 'SELECT pg_current_wal_lsn()') // return "I4: $leader does not answer";
-		my $want = $cluster->sql($leader, $query) // return "I4: $leader: $cluster->{sql_error}";
-		@bad = ();
-		for my $name (grep { $_ ne $leader } @Cluster::nodes)
-		{
-			my $ok = eval { wait_until(sub { ($cluster->sql($name, "SELECT pg_last_wal_replay_lsn() >= '$lsn'") // '') eq 't' }, 30, "$name to replay $lsn") };
-			push @bad, "I4: $name does not replay $lsn" and next unless $ok;
-			my $have = $cluster->sql($name, $query) // "error: $cluster->{sql_error}";
-			push @bad, "I4: $name holds other rows than $leader: $have against $want" if $have ne $want;
-		}
-		last if !@bad || ($cluster->sql($leader, $query) // '') eq $want;
-	}
-	return @bad;
-}
-
 # After peace: rows and acknowledgements.
 sub judge
 {
@@ -206,9 +158,11 @@ sub judge
 	my @gids = split /\n/, $cluster->sql($leader, 'SELECT gid FROM pg_prepared_xacts') // '';
 	my $new_term = $r->{term_after} > $r->{term_before};
 	my @bad = Invariants::nothing_lost($load, { map { $_ => 1 } @rows }, { map { $_ => 1 } @gids }, $r,
-		allowed => $r->{durability} eq 'async' && $nemesis->{loses} && $new_term, term => $r->{term_after}, since => $faults->{first_at});
+		allowed => $nemesis->{loses} && $new_term, term => $r->{term_after}, since => $faults->{first_at},
+		periods => [ Guarantee::periods($r->{durability}, $orders->all) ]);
 	push @bad, Invariants::one_writer($load, $faults, $r);
-	push @bad, same_rows($leader);
+	push @bad, $peace->same_rows;
+	push @bad, $orders->complaints($nemesis->{obeys}), $orders->is_obeyed($cluster->status);
 	if ($nemesis->{failover} eq 'never')
 	{
 		push @bad, "I6: needless failover from $r->{leader_before} to $leader" if $moved;
@@ -251,20 +205,21 @@ sub one_round
 {
 	my ($nemesis, $rng, $r) = @_;
 	my @bad;
-	tick_free_wait(sub { not_whole() eq '' }, $o{converge}) or return 'not whole before the round: ' . not_whole();
+	$orders->begin;
+	tick_free_wait(sub { $peace->not_whole eq '' }, $o{converge}) or return 'not whole before the round: ' . $peace->not_whole;
 	sweep($cluster->status->{leader});
 	my $before = facts();
 	@{$r}{qw(leader_before term_before start_before)} = @{$before}{qw(leader term start)};
 	$r->{events_before} = { map { $json->encode($_) => 1 } $cluster->events };
 	$faults->begin($before->{leader}, $rng);
-	$load->begin;
+	$load->begin(@Cluster::first, $nemesis->{grows} ? $Cluster::spare : ());
 	$observer->begin;
 	defined tick_while_not(sub { @{ $load->{acks} } > 100 }, 20) or return 'the load does not get going';
 	tick_until(Util::now() + 0.5);
 
 	push @bad, run_plan($nemesis, $r);
 	$faults->peace($rng);
-	push @bad, converge($r);
+	push @bad, $peace->converge($r);
 	tick_until(Util::now() + 1);
 	$load->end;
 
@@ -274,6 +229,9 @@ sub one_round
 	$r->{acts} = [ map { sprintf '%.3f %s: %s', $_->[0] - $faults->{first_at}, $_->[1], $_->[2] } @{ $faults->{acts} } ];
 	push @bad, judge($nemesis, $r);
 	push @bad, "the leader did not change" if $nemesis->{failover} eq 'must' && $r->{term_after} <= $r->{term_before};
+	push @bad, $peace->restore($rng) unless @bad;
+	push @bad, @{ $observer->{found} } unless @bad;
+	$r->{orders} = $orders->record($faults->{first_at});
 	return @bad;
 }
 
@@ -356,9 +314,9 @@ sub plan_of_rounds
 sub nemesis_of
 {
 	my ($plan) = @_;
-	return Nemesis::choose($o{seed}, $plan->{round}, $lease) unless $plan->{name};
+	return Nemesis::choose($o{seed}, $plan->{round}, $lease, $plan->{durability}) unless $plan->{name};
 	my $rng = Rng->new("chaos/$o{seed}/$plan->{round}");
-	my @all = map { Nemesis::make($_, $rng, $lease) } split /\+/, $plan->{name};
+	my @all = map { Nemesis::make($_, $rng, $lease, $plan->{durability}) } split /\+/, $plan->{name};
 	return @all == 2 ? Nemesis::combine(@all, $lease, $rng->between(0, 2)) : $all[0];
 }
 
