@@ -449,6 +449,7 @@ verb_swap() {
 	open_own_directory
 	kill_server # of the directory that is old now: somebody may have started it meanwhile
 	trap - HUP INT PIPE
+	whole=true
 	start_server
 	already=false
 	answer_running

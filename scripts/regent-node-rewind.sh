@@ -111,6 +111,11 @@ rewind_stop() {
 		child=
 	fi
 	stop_listing
+	[ -z "$saving_pid" ] || {
+		kill -s KILL "$saving_pid" 2>/dev/null
+		wait "$saving_pid" 2>/dev/null
+		saving_pid=
+	}
 	$rewinding || {
 		forget_fetched
 		remove_tree "$store"
@@ -185,7 +190,7 @@ run_watched() {
 			progress "$phase" "$bytes" "$total"
 			said=$now
 		fi
-		if $hidden || [ "$now" -gt $((moved + 200)) ]; then sleep 0.05; fi
+		if $hidden || [ "$now" -gt $((moved + 200)) ]; then sleep 0.01; fi
 	done
 	wait "$child"
 	status=$?
@@ -221,6 +226,8 @@ start_private() {
 	set -- -c listen_addresses= -c unix_socket_directories=. -c hot_standby=on -c primary_conninfo= -c primary_slot_name= \
 		-c restore_command= -c archive_cleanup_command= -c recovery_end_command= -c archive_mode=off \
 		-c logging_collector=off -c log_destination=stderr -c lc_messages=C
+	# one call, where it would open and sync each file of the directory
+	[ "$major" -lt 14 ] || set -- "$@" -c recovery_init_sync_method=syncfs
 	[ -z "$config_file" ] || set -- -c "config_file=$config_file" "$@"
 	(
 		unset LC_ALL SSH_CLIENT SSH_CONNECTION SSH_ORIGINAL_COMMAND
@@ -231,6 +238,14 @@ start_private() {
 }
 
 # Gives up when the startup process shows the same segment for five minutes.
+watch_recovery() {
+	scan_server
+	find_postmaster
+	read_recovery
+	[ "$seen" = "$recovery" ] || moved=$now seen=$recovery
+	[ "$now" -lt $((moved + 30000)) ] || give_up not_possible "crash recovery did not move for 300 s ($recovery)" "see $log_file"
+}
+
 recover() {
 	! is_clean || return 0
 	began=$control_state
@@ -242,17 +257,13 @@ recover() {
 	said=0 moved=$now seen=
 	while kill -0 "$child" 2>/dev/null; do
 		! has_recovered || break
-		scan_server
-		find_postmaster
-		read_recovery
 		now
-		[ "$seen" = "$recovery" ] || moved=$now seen=$recovery
-		[ "$now" -lt $((moved + 30000)) ] || give_up not_possible "crash recovery did not move for 300 s ($recovery)" "see $log_file"
 		if [ "$now" -ge $((said + 90)) ]; then
+			watch_recovery
 			progress recovery 0 0
 			said=$now
 		fi
-		sleep 0.1
+		sleep 0.02
 	done
 	wait_stopped 12000
 	is_clean || give_up not_possible "crash recovery failed: $(last_error "$log_file")" "regent rebuild $node"
@@ -271,7 +282,7 @@ wait_stopped() {
 			progress recovery 0 0
 			said=$now
 		fi
-		sleep 0.1
+		sleep 0.02
 	done
 	wait "$child" 2>/dev/null
 	child=
@@ -303,7 +314,6 @@ check_rewindable() {
 
 # Before the server is stopped or recovered.
 check_wal() {
-	find_restore_command
 	find_checkpoint ||
 		cannot "WAL segment $segment is needed back to the last checkpoint before $fork_text, and neither pg_wal nor restore_command has it" 'for the next time: wal_keep_size, or an archive with restore_command'
 	need_all_segments ||
@@ -344,11 +354,12 @@ source_hash() {
  WHERE length(part) = $2 ORDER BY n DESC LIMIT 1")
 }
 
-# run_rewind PHASE WORDS...: pg_rewind
+# run_rewind PHASE WORDS...: pg_rewind.  Its question for the source's files is thought
+# to be expensive by the planner; compiling it would take longer than all the rest.
 run_rewind() {
 	rewind_phase=$1
 	shift
-	run_watched "$rewind_phase" 1200 "$bin_directory/pg_rewind" --target-pgdata="$real" --source-server="$conninfo dbname=$source_database" --no-ensure-shutdown --progress "$@"
+	run_watched "$rewind_phase" 1200 "$bin_directory/pg_rewind" --target-pgdata="$real" --source-server="$conninfo dbname=$source_database options=-cjit=off" --no-ensure-shutdown --progress "$@"
 }
 
 # pg_rewind's own opinion, before anything is written.
@@ -382,23 +393,64 @@ check_rewind_space() {
 
 # ---- the mark and what lies beside -------------------------------------------
 
-# Own settings, control file, histories and WAL, before anything is changed.
-save_beside() {
-	remove_tree "$store"
-	mkdir -p -- "$store/own" "$store/global" "$store/wal" || give_up no_space "can't make $store" "free some space, and let $(id -un) write in ${real%/*}"
-	log=$store/log
+# Segments that the source has, too, under the same name: pg_rewind overwrites
+# these in place.  Those that it lacks are unlinked, so a link keeps them.
+find_shared_segments() {
+	segment_name $first_segment
+	shared_segments=$segment
+	segment_name $last_segment
+	shared_segments=$(source_psql "dbname=$source_database" "SELECT string_agg(name, ' ') FROM pg_ls_dir('pg_wal', true, false) AS name
+ WHERE name COLLATE \"C\" BETWEEN '$shared_segments' AND '$segment'") ||
+		give_up not_possible "the WAL of $leader can't be listed: $shared_segments" 'regent init'
+}
+
+# save_segment SEGMENT: a copy up to the fork, a link beyond
+save_segment() {
+	[ "$segment_number" -le $((fork / segment_size)) ] || case " $shared_segments " in
+	*" $1 "*) ;;
+	*) ln -- "pg_wal/$1" "$store/wal/$1" 2>/dev/null && return 0 ;;
+	esac
+	cp --reflink=auto -- "pg_wal/$1" "$store/wal/$1"
+}
+
+# Own settings, control file, histories and WAL.
+save_files() {
 	own_files . "$store/own"
-	cp -a -- global/pg_control "$store/global/" || give_up no_space "can't write in $store" 'free some space'
+	cp -a -- global/pg_control "$store/global/" || return 1
 	for file in pg_wal/*.history; do
-		[ ! -e "$file" ] || cp -a -- "$file" "$store/wal/" || give_up no_space "can't write in $store" 'free some space'
+		[ ! -e "$file" ] || cp -a -- "$file" "$store/wal/" || return 1
 	done
 	segment_number=$first_segment
 	while [ $segment_number -le $last_segment ]; do
 		segment_name $segment_number
+		save_segment "$segment" || return 1
 		segment_number=$((segment_number + 1))
-		{ [ -n "$kept" ] && ln -- "$kept/$segment" "$store/wal/$segment" 2>/dev/null; } ||
-			cp --reflink=auto -- "pg_wal/$segment" "$store/wal/$segment" || give_up no_space "can't write in $store" 'free some space'
 	done
+	sync_tree "$store"
+}
+
+# Before anything is changed, and beside what else is done meanwhile.
+start_saving() {
+	find_shared_segments
+	disk=$(stat -f -c '%S %a' "${real%/*}") && disk=$((${disk% *} * ${disk#* })) || disk=
+	needed=$((segment_size * (last_segment - first_segment + 1) + 67108864))
+	[ -z "$disk" ] || [ $needed -le "$disk" ] || give_up no_space "a rewind needs up to $needed bytes more beside $real, $disk are free" 'free some space'
+	remove_tree "$store"
+	mkdir -p -- "$store/own" "$store/global" "$store/wal" || give_up no_space "can't make $store" "free some space, and let $(id -un) write in ${real%/*}"
+	(
+		trap - EXIT
+		save_files
+	) >/dev/null 2>&1 8>&- &
+	saving_pid=$!
+}
+saving_pid=
+
+end_saving() {
+	tell_while "$saving_pid" keep || {
+		saving_pid=
+		give_up no_space "can't write in $store" 'free some space'
+	}
+	saving_pid= saved_wal=$store/wal
 }
 
 write_mark() {
@@ -436,7 +488,7 @@ set_mark() {
 	check_term "$term"
 	[ ! -e regent.state ] || cp -a regent.state "$store/regent.state" || give_up no_space "can't write in $store" 'free some space'
 	write_mark rewinding
-	sync_tree "$store"
+	[ ! -e "$store/regent.state" ] || sync "$store/regent.state"
 	mkfifo -m 600 $rewind_mark || give_up no_space "can't write in $real" 'free some space'
 	rewinding=true own_state=$store middle=fail_half
 	sync .
@@ -451,7 +503,7 @@ set_mark() {
 put_back() {
 	rm -f backup_label tablespace_map
 	put_own_files
-	cp --reflink=auto -- "$store"/wal/* pg_wal/ && cp -a -- "$store/global/pg_control" global/pg_control ||
+	cp --reflink=auto --remove-destination -- "$store"/wal/* pg_wal/ && cp -a -- "$store/global/pg_control" global/pg_control ||
 		give_up no_space "can't write in $real" 'free some space'
 }
 
@@ -462,7 +514,6 @@ settle_archive() {
 	for ready in pg_wal/archive_status/*.ready; do
 		[ ! -e "$ready" ] || mv -fT "$ready" "${ready%.ready}.done"
 	done
-	sync pg_wal/archive_status
 }
 
 # The source's settings go, ours come back.
@@ -471,8 +522,25 @@ put_own_files() {
 		[ ! -e "$file" ] && [ ! -L "$file" ] || rm -rf --one-file-system -- "$file"
 	done
 	own_files "$store/own" .
-	for file in *.conf *.crt *.key *.crl *.pem conf.d; do
-		[ ! -e "$file" ] || sync_tree "$file"
+}
+
+# All that pg_rewind and we have written, by one call for each file system: pg_rewind
+# by itself opens and syncs every file of the directory, changed or not.
+sync_rewound() {
+	set -- . pg_wal
+	for space in pg_tblspc/*; do
+		[ ! -d "$space" ] || set -- "$@" "$space"
+	done
+	sync -f -- "$@" 8>&- &
+	tell_while $! rewind || give_up not_synced "can't sync $real" 'see the kernel log for errors of the disk'
+}
+
+# What is kept must not share a file with what the server uses.
+part_kept() {
+	[ -n "$kept" ] || return 0
+	for file in "$kept"/*; do
+		[ ! "pg_wal/${file##*/}" -ef "$file" ] || cp --remove-destination -- "$file" "pg_wal/${file##*/}" ||
+			give_up no_space "can't write in $real" 'free some space'
 	done
 }
 
@@ -485,8 +553,6 @@ dress() {
 	if [ $state_file = ok ] && [ "$highest" -gt "$term" ]; then
 		outdated=true upstream=
 	fi
-	put_own_files
-	settle_archive
 	newest=$term
 	! $outdated || newest=$highest
 	take_state "$newest" .
@@ -517,14 +583,17 @@ begin_rewind() {
 	check_same_wal
 	source_checkpoint
 	stop_for_exchange
+	start_listing
 	recover
 	read_own_wal || give_up not_possible "pg_controldata fails on $real" 'see its message'
+	[ "$listing_timeline" = "$own_timeline" ] || stop_listing
 	need_all_segments || give_up not_possible "WAL segment $segment is not there" "regent rebuild $node"
-	start_listing
+	start_saving
 	try_rewind
 	progress keep 0 0
+	end_saving
 	keep_diverged "$term" "$source_now" || keep_failed
-	save_beside
+	log=$store/log
 	set_mark
 	rm -f -- "$real.regent-rewind-log"
 }
@@ -555,8 +624,12 @@ verb_rewind() {
 	fi
 	if [ "$mark_phase" != done ]; then
 		[ "$mark_phase" != rewinding ] || put_back
-		run_rewind rewind
+		run_rewind rewind --no-sync
 		[ $status = 0 ] || give_up rewind_failed "pg_rewind: $(last_error "$log")" ''
+		part_kept
+		put_own_files
+		settle_archive
+		sync_rewound
 		write_mark done
 	fi
 	rewound=$bytes
@@ -565,6 +638,7 @@ verb_rewind() {
 	progress start 0 0
 	dress
 	trap - HUP INT PIPE
+	whole=true
 	start_server
 	already=false
 	begin_running

@@ -120,8 +120,11 @@ find_fork() {
 # ---- segments that must be there ---------------------------------------------
 
 # $restore_command: ours, or what a promise or a fence put aside.  The server's own
-# is empty then, so that it does not fetch the old leader's WAL.
+# is empty then, so that it does not fetch the old leader's WAL.  Looked for when
+# a segment is missing: it takes four starts of a server's binary.
 find_restore_command() {
+	! $restore_known || return 0
+	restore_known=true
 	server_setting restore_command
 	restore_command=$setting
 	[ -z "$restore_command" ] || return 0
@@ -140,6 +143,8 @@ find_restore_command() {
 	rmdir "$aside"
 	restore_command=$setting
 }
+
+restore_known=false
 
 # Runs it as the server does: %f, %p, %r and %% are the only things replaced.
 restore_segment() {
@@ -180,6 +185,7 @@ restore_segment() {
 # need_segment NAME: there, or fetched from the archive; noted in $fetched
 need_segment() {
 	[ ! -e "pg_wal/$1" ] || return 0
+	find_restore_command
 	[ -n "$restore_command" ] || return 1
 	progress recovery 0 0
 	restore_segment "$1" || return 1
@@ -228,23 +234,20 @@ need_all_segments() {
 
 # ---- keep-diverged -----------------------------------------------------------
 
-# The list: by resource manager, by relation, and every commit with its time.
+# The list: by resource manager, by relation, and every commit with its time.  There
+# may be millions of lines, so most of them meet no regular expression.
 summarize='
 {
-	if (!match($0, /^rmgr: [^ ]+/)) next
-	rmgr = substr($0, 7, RLENGTH - 6)
+	if (substr($0, 1, 6) != "rmgr: ") next
+	rest = substr($0, 7)
+	rmgr = substr(rest, 1, index(rest, " ") - 1)
 	records++
 	rmgrs[rmgr]++
-	rest = $0
-	while (match(rest, /rel [0-9]+\/[0-9]+\/[0-9]+/)) {
-		relations[substr(rest, RSTART + 4, RLENGTH - 4)]++
-		rest = substr(rest, RSTART + RLENGTH)
+	line = $0
+	while ((at = index(rest, ": rel ")) > 0) {
+		rest = substr(rest, at + 6)
+		relations[substr(rest, 1, index(rest, " ") - 1)]++
 	}
-	if (match($0, /len \(rec\/tot\): *[0-9]+\/ *[0-9]+/)) {
-		split(substr($0, RSTART, RLENGTH), length_of, "/")
-		total = length_of[3] + 0
-	}
-	if (match($0, /lsn: [0-9A-F\/]+/)) last = substr($0, RSTART + 5, RLENGTH - 5)
 	if (rmgr == "Transaction" && match($0, /desc: COMMIT(_PREPARED)? .*/)) {
 		commits++
 		if (commits <= 100000) {
@@ -259,6 +262,11 @@ summarize='
 	}
 }
 END {
+	if (match(line, /len \(rec\/tot\): *[0-9]+\/ *[0-9]+/)) {
+		split(substr(line, RSTART, RLENGTH), length_of, "/")
+		total = length_of[3] + 0
+	}
+	if (match(line, /lsn: [0-9A-F\/]+/)) last = substr(line, RSTART + 5, RLENGTH - 5)
 	print "last " (last == "" ? "-" : last) " " total + 0
 	print "transactions " commits + 0
 	print "records " records + 0
@@ -287,7 +295,7 @@ tell_while() {
 
 # The list of what lies beyond the fork, made beside whatever else is done meanwhile.
 start_listing() {
-	listing_cut=false
+	listing_cut=false listing_timeline=$own_timeline
 	begin=$fork
 	[ "$fork_timeline" = "$own_timeline" ] || for entry in $own_history; do
 		[ "${entry#*:}" -le "$begin" ] || begin=${entry#*:}
@@ -332,13 +340,20 @@ END
 	diverged_bytes=$((diverged_to - fork))
 }
 
-# keep_segment DIRECTORY: copies $segment, as far as cap and disk allow; else $cut says why
+# keep_segment DIRECTORY: copies $segment, or links what a rewind has saved already,
+# as far as cap and disk allow; else $cut says why
 keep_segment() {
 	[ ! -e "$1/$segment" ] || return 0
-	disk=$(stat -f -c '%S %a' "$1") || disk='0 0'
 	if [ $((kept_bytes + segment_size)) -gt $keep_bytes ]; then
 		cut="more than $keep_bytes bytes"
-	elif [ $((${disk% *} * ${disk#* })) -lt $((segment_size * 4 + 67108864)) ]; then
+		return 1
+	fi
+	if [ -n "$saved_wal" ] && ln -- "$saved_wal/$segment" "$1/$segment" 2>/dev/null; then
+		kept_bytes=$((kept_bytes + segment_size))
+		return 0
+	fi
+	disk=$(stat -f -c '%S %a' "$1") || disk='0 0'
+	if [ $((${disk% *} * ${disk#* })) -lt $((segment_size * 4 + 67108864)) ]; then
 		cut='no space'
 	elif ! cp --reflink=auto -- "pg_wal/$segment" "$1/$segment"; then
 		rm -f -- "$1/$segment"
@@ -349,6 +364,8 @@ keep_segment() {
 	fi
 	return 1
 }
+
+saved_wal=
 
 # The segments from the fork to the end.
 keep_segments() {

@@ -1,8 +1,9 @@
 # rewind.pl
 #    A crashed leader of about 2 GB, 50 MB of WAL beyond the fork, comes back:
 #    "regent-node copy" and "swap", and then, put back to where it was,
-#    "regent-node rewind".  Timed from the command to streaming.  In the next round
-#    the two nodes have changed places.  The ratio of the medians is what counts.
+#    "regent-node rewind".  Timed from the command to streaming, with the phases that
+#    the helper tells of.  In the next round the two nodes have changed places.  The
+#    ratio of the medians is what counts.
 use strict;
 use warnings;
 use Getopt::Long;
@@ -23,12 +24,30 @@ sub median { my @s = sort { $a <=> $b } @_; return @s % 2 ? $s[ $#s / 2 ] : ($s[
 
 sub rule { my ($leader, $term) = @_; $c->sql($leader, "SELECT regent.write_rule('$w', 1, $term, 0, '$leader', '{n1,n2}', 'async', 0, '{}', '1 min', NULL, 'bench')") }
 
+# The milliseconds of each phase, in the order in which they came.
+my ($phase, $phase_began, @phases);
+
+sub begin_phase
+{
+	my ($next) = @_;
+	return if $next eq $phase;
+	push @phases, [ $phase, int((time() - $phase_began) * 1000 + 0.5) ] if $phase ne '';
+	($phase, $phase_began) = ($next, time());
+}
+
+# The helper says a phase when it begins.
 sub verb
 {
-	my ($name, @words) = @_;
-	my ($rc, $out, $err) = run_command([ "$RegentCluster::top/scripts/regent-node", '-c', $c->dir . '/node.conf', $name, @words ], timeout => 900);
-	die "$name @words: $out$err" if $rc != 0;
-	return decode_json((grep { /^\{/ } split /\n/, $out)[-1]);
+	my ($node, $name, @words) = @_;
+	my $last = '';
+	open(my $answer, '-|', "$RegentCluster::top/scripts/regent-node", '-c', $c->dir . '/node.conf', $node, $name, @words) or die "regent-node: $!";
+	while (<$answer>)
+	{
+		begin_phase($1) if /"progress":true,"phase":"(\w+)"/;
+		$last = $_;
+	}
+	close $answer or die "$name @words: $last";
+	return decode_json($last);
 }
 
 sub streams
@@ -38,13 +57,18 @@ sub streams
 		300, "$name streams from $leader");
 }
 
-# What others left unwritten in the page cache is not this one's.
+# What others left unwritten, in the page cache or in the source's buffers, is not this
+# one's: both ways ask the source for a checkpoint, and the second would find it done.
 sub timed
 {
-	my ($code) = @_;
+	my ($source, $code) = @_;
+	$c->sql($source, 'CHECKPOINT', timeout => 300);
 	RegentCluster::must(['sync'], timeout => 300);
 	my $began = time();
+	($phase, @phases) = ('');
+	begin_phase('check');
 	$code->();
+	begin_phase('');
 	return time() - $began;
 }
 
@@ -74,16 +98,17 @@ for my $round (1 .. $rounds)
 	$c->stop_server($leader, 'immediate');    # a crash, to whoever finds the directory
 	my @source = ($term, $other, '127.0.0.1', $c->node($other)->{port}, 'postgres', '-', "regent_$leader");
 	verb($leader, 'fence', $term);
-	my %seconds;
-	$seconds{copy} = timed(sub { verb($leader, 'copy', @source); verb($leader, 'swap', @source); streams($leader, $other) });
-	verb($leader, 'unswap');
-	my $answer;
-	$seconds{rewind} = timed(sub { $answer = verb($leader, 'rewind', @source); streams($leader, $other) });
+	my %ways = (
+		copy => sub { my $answer = verb($leader, 'copy', @source); begin_phase('swap'); verb($leader, 'swap', @source); return $answer },
+		rewind => sub { return verb($leader, 'rewind', @source) });
 	for my $way ('copy', 'rewind')
 	{
-		push @{ $times{$way} }, $seconds{$way};
-		print $json->encode({ scenario => 'rewind', way => $way, round => $round, seconds => sprintf('%.2f', $seconds{$way}) + 0,
-			$way eq 'rewind' ? (bytes => $answer->{bytes}, diverged_bytes => $answer->{diverged_bytes}) : () }), "\n";
+		my $answer;
+		my $seconds = timed($other, sub { $answer = $ways{$way}->(); begin_phase('stream'); streams($leader, $other) });
+		push @{ $times{$way} }, $seconds;
+		print $json->encode({ scenario => 'rewind', way => $way, round => $round, seconds => sprintf('%.2f', $seconds) + 0,
+			ms => join(', ', map { "$_->[0] $_->[1]" } @phases), bytes => $answer->{bytes}, diverged_bytes => $answer->{diverged_bytes} }), "\n";
+		verb($leader, 'unswap') if $way eq 'copy';
 	}
 	($leader, $other) = ($other, $leader);
 }
