@@ -28,6 +28,8 @@
 
 #include "access/xlog.h"
 #include "access/xlog_internal.h"
+#include "catalog/catversion.h"
+#include "common/relpath.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
@@ -75,6 +77,24 @@ is_unlogged(const char *directory, const char *name)
 
 static void list_directory(ReturnSetInfo *rsinfo, const char *directory);
 
+/*
+ * A link, or a directory where the source allows that.  Of what lies there only
+ * the directory of this version is ours; one without it is being dropped.
+ */
+static void
+list_tablespace(ReturnSetInfo *rsinfo, const char *path, bool is_link)
+{
+	char		version[MAXPGPATH];
+	struct stat st;
+	int			length = snprintf(version, sizeof(version), "%s/%s", path, TABLESPACE_VERSION_DIRECTORY);
+
+	put_file(rsinfo, path, is_link ? "tablespace" : "directory", 0);
+	if (length > RG_COPY_PATH_MAX || lstat(version, &st) != 0 || !S_ISDIR(st.st_mode))
+		return;
+	put_file(rsinfo, version, "directory", 0);
+	list_directory(rsinfo, version);
+}
+
 static void
 list_entry(ReturnSetInfo *rsinfo, const char *directory, const char *name)
 {
@@ -92,12 +112,13 @@ list_entry(ReturnSetInfo *rsinfo, const char *directory, const char *name)
 			return;
 		ereport(ERROR, errcode_for_file_access(), errmsg("could not stat file \"%s\": %m", path));
 	}
-	/* a WAL directory elsewhere is a directory here; tablespaces are the asker's problem */
-	if (S_ISLNK(st.st_mode) && strcmp(directory, "pg_tblspc") == 0)
+	if (strcmp(directory, "pg_tblspc") == 0)
 	{
-		put_file(rsinfo, path, "tablespace", 0);
+		if (strspn(name, "0123456789") == strlen(name) && !S_ISREG(st.st_mode))
+			list_tablespace(rsinfo, path, S_ISLNK(st.st_mode));
 		return;
 	}
+	/* a WAL directory elsewhere is a directory here */
 	if (S_ISLNK(st.st_mode) && strcmp(path, "pg_wal") == 0)
 		st.st_mode = S_IFDIR;
 	if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))

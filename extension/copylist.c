@@ -91,19 +91,34 @@ is_temporary(const char *name)
 	return at != NULL && *at == '_' && rg_copy_parse_name(at + 1, &rest);
 }
 
-/* May relations lie here?  global, and a directory below base. */
+/* Skips "OID/PG_VERSION/" of a tablespace; NULL if there is none. */
+static const char *
+skip_tablespace(const char *at)
+{
+	uint32_t	number;
+
+	at = parse_number(at, &number);
+	if (at == NULL || !begins_with(at, "/PG_") || (at = strchr(at + 1, '/')) == NULL)
+		return NULL;
+	return at + 1;
+}
+
+/* May relations lie here?  global, and a directory of a database: below base, or in a tablespace. */
 static bool
 holds_relations(const char *directory)
 {
 	uint32_t	database;
-	const char *end;
+	const char *at = NULL;
 
 	if (strcmp(directory, "global") == 0)
 		return true;
-	if (!begins_with(directory, "base/"))
-		return false;
-	end = parse_number(directory + strlen("base/"), &database);
-	return end != NULL && *end == '\0';
+	if (begins_with(directory, "base/"))
+		at = directory + strlen("base/");
+	else if (begins_with(directory, "pg_tblspc/"))
+		at = skip_tablespace(directory + strlen("pg_tblspc/"));
+	if (at != NULL)
+		at = parse_number(at, &database);
+	return at != NULL && *at == '\0';
 }
 
 static RgCopyKind

@@ -32,7 +32,6 @@ check_exchangeable() {
 		"$real"/*) fail mount_point "$mount, below $real, is a mount point" 'rebuild this node by hand' ;;
 		esac
 	done </proc/self/mountinfo
-	[ "$verb" != delta ] || [ ! -L pg_wal ] || fail not_possible "$real/pg_wal leads to $(readlink pg_wal), which a delta copy does not carry" "regent rebuild $node --method copy"
 }
 
 # The same directory must not be a primary that runs, or might: F31 is a true story.
@@ -284,6 +283,7 @@ verb_copy() {
 	begin_copy "$1" "$2" "$3" "$4" "$5" "$6" "$7"
 	ask_size
 	plan_places
+	note_places
 	watch_copy
 	check_space
 	unchecked=$apart

@@ -4,8 +4,9 @@
 #	  regent-node after the others: it is a variation of regent-node-copy.sh.
 #
 # regent-copy makes DIRECTORY.regent-new out of DIRECTORY, which it only reads, and
-# the source.  What is left behind is what "copy" leaves behind, in every case: so
-# swap, settle, unswap and discard follow as after a copy.
+# the source; what lies elsewhere goes to the places that a copy has
+# (regent-node-places.sh).  What is left behind is what "copy" leaves behind, in every
+# case: so swap, settle, unswap and discard follow as after a copy.
 #
 # A standby may run in the old directory meanwhile and goes on serving: what it
 # changes while it is read either is taken as it was or comes from the source
@@ -21,12 +22,9 @@ find_program() {
 	cannot 'regent-copy is not installed on this host' 'make install-node'
 }
 
-check_comparable() {
-	[ -e PG_VERSION ] || cannot "$real has no PG_VERSION"
-	for link in pg_tblspc/*; do
-		[ ! -L "$link" ] || cannot "$real has tablespaces, which a delta copy does not carry"
-	done
-	[ ! -L pg_wal ] || cannot "$real/pg_wal lies elsewhere, which a delta copy does not carry"
+# As regent-copy takes it
+tablespace_word() {
+	word="--tablespace=$1=$3"
 }
 
 # As for a copy, but in lines of our own: progress PHASE BYTES TOTAL, and the
@@ -47,8 +45,13 @@ check_copy_progress() {
 	partial=$partial$line
 }
 
-# regent-copy looks itself: it knows whether the file system shares blocks.
+# regent-copy looks itself, at each disk: it knows what goes there, and whether the
+# file system shares blocks.
 check_space() {
+	:
+}
+
+count_space() {
 	:
 }
 
@@ -68,15 +71,21 @@ delta_fail() {
 }
 
 verb_delta() {
-	rate=${8-0} counts= space_count=1
-	open_own_directory
+	rate=${8-0} counts=
 	find_program
-	check_comparable
 	begin_copy "$1" "$2" "$3" "$4" "$5" "$6" "$7"
 	find_database
+	plan_places
+	note_places
 	watch_copy
+	set -f
+	IFS=$nl
+	# shellcheck disable=SC2086
+	set -- $place_words
+	unset IFS
+	set +f
 	copy_run "$program" --source "$conninfo dbname=$source_database" --old "$real" --new "$new" \
-		--label "pg_regent delta copy for $node" --rate "$rate" --progress
+		--label "pg_regent delta copy for $node" --rate "$rate" --progress "$@"
 	copy_follow
 	[ $copy_status = 0 ] && [ -n "$counts" ] || delta_fail
 	count bytes

@@ -9,8 +9,11 @@
 # everything, and "unswap" takes everything back.  DIRECTORY.regent-places lists
 # what a copy has begun to fill, for whoever cleans up after it.
 #
-# Removed is only the subdirectory of this server's version in a tablespace, and
+# One that the node has not yet goes where node.conf puts it, or to the source's own
+# path.  Removed is only the subdirectory of this server's version in a tablespace, and
 # WAL; never what a data directory that stays has a link to.
+
+place_hint='look at it and move it away, or choose another place'
 
 # other_place PATH: sets $place
 other_place() {
@@ -30,29 +33,83 @@ find_catalog_directory() {
 	esac
 }
 
-# plan_place FROM PATH OPTION: PATH is free, or will be; the words for pg_basebackup
-# go to $place_words, one a line
+# tablespace_word OID FROM PATH: sets $word, as pg_basebackup takes it
+tablespace_word() {
+	word="--tablespace-mapping=$2=$3"
+}
+
+# check_free PATH WHAT: absent, or an empty directory of ours with room beside it
+check_free() {
+	[ ! -L "$1" ] || fail symlink "$1, where $2 would go, is a symbolic link to $(readlink "$1")" "$place_hint"
+	[ -d "${1%/*}/" ] && [ -w "${1%/*}/" ] || fail no_permission "$1 is needed for $2, and $(id -un) can't write in ${1%/*}" "make ${1%/*} on this host and let $(id -un) write in it"
+	[ -e "$1" ] || return 0
+	[ -O "$1" ] || fail wrong_user "$1, where $2 would go, does not belong to $(id -un)" "chown $(id -un) $1, if it is empty"
+	check_place "$1"
+	[ -d "$1" ] && [ -z "$(ls -A "$1")" ] || fail not_empty "$1, where $2 would go, is not empty" "$place_hint"
+}
+
+# check_apart PATH WHAT: neither in another part of the copy nor around one
+check_apart() {
+	canonical=$(readlink -f -- "${1%/*}/")/${1##*/}
+	while IFS= read -r other; do
+		other=$(readlink -f -- "${other%/}") && [ -n "$other" ] || continue
+		case "$canonical/" in
+		"$other"/*) fail unsafe_directory "$1, where $2 would go, lies in $other" "$place_hint" ;;
+		esac
+		case "$other/" in
+		"$canonical"/*) fail unsafe_directory "$1, where $2 would go, is above $other" "$place_hint" ;;
+		esac
+	done <<END
+$real
+$new
+$places
+END
+}
+
+# plan_place WHAT FROM PATH WORD: PATH is free, or will be; WORD goes to $place_words, one a
+# line, and a / after the path says that the directory was there before
 plan_place() {
-	case $1$2 in
-	*=* | *"$nl"* | *\\*) fail tablespaces "the path of a tablespace has a character that pg_basebackup can't map: $1, $2" 'rebuild this node by hand' ;;
-	/*) ;;
-	*) fail tablespaces "a tablespace has no path of its own: $1" 'rebuild this node by hand' ;;
+	case $2$3 in
+	*=* | *"$nl"* | *\\*) fail tablespaces "the path of $1 has a character that pg_basebackup can't map: $2, $3" 'rebuild this node by hand' ;;
 	esac
-	[ -d "${2%/*}/" ] && [ -w "${2%/*}/" ] || fail no_permission "$2 is needed for the copy of what lies in $1 on $leader" "make ${2%/*} on this host and let $(id -un) write in it"
-	if [ -e "$2" ] || [ -L "$2" ]; then
-		[ -d "$2" ] && [ -O "$2" ] && [ ! -L "$2" ] && [ -z "$(ls -A "$2")" ] ||
-			fail not_empty "$2, where the copy would go, is not empty" 'look at it and move it away'
-	fi
-	places="$places$2$nl"
-	place_words="$place_words$3$nl"
+	case $3 in
+	/*/*) ;;
+	/*) fail unsafe_directory "$3, where $1 would go, lies directly under /" "$place_hint" ;;
+	*) fail tablespaces "$1 has no path of its own: $3" 'rebuild this node by hand' ;;
+	esac
+	check_free "$3" "$1"
+	check_apart "$3" "$1"
+	places=$places$3
+	[ ! -e "$3" ] || places=$places/
+	places=$places$nl place_words="$place_words$4$nl"
 }
 
 # A place that is a mount point by itself has nothing beside it.
 check_place() {
-	! mountpoint -q "$1" || fail mount_point "$1 is a mount point: there is no room beside it on the same disk" "move it one level down, and correct the link"
+	! mountpoint -q "$1" || fail mount_point "$1 is a mount point: there is no room beside it on the same disk" 'take a directory one level below'
 }
 
-# plan_space OID PATH-ON-THE-SOURCE
+# mapped_place NAME PATH-ON-THE-SOURCE: sets $place as node.conf says, else to the same path
+mapped_place() {
+	place=$2
+	while IFS= read -r mapping; do
+		case ${mapping%%=*} in
+		"$1" | "$2") place=${mapping#*=} ;;
+		esac
+	done <<END
+$tablespace_map
+END
+	bare_place
+}
+
+# No slash at the end of $place
+bare_place() {
+	while [ "$place" != / ] && [ "${place%/}" != "$place" ]; do
+		place=${place%/}
+	done
+}
+
+# plan_space OID NAME PATH-ON-THE-SOURCE
 plan_space() {
 	if [ -L "pg_tblspc/$1" ]; then
 		own_place=$(readlink "pg_tblspc/$1")
@@ -60,10 +117,19 @@ plan_space() {
 		other_place "$own_place"
 		count_space "$own_place"
 	else
-		place=$2
+		mapped_place "$2" "$3"
 	fi
-	plan_place "$2" "$place" "--tablespace-mapping=$2=$place"
+	tablespace_word "$1" "$3" "$place"
+	plan_place "tablespace $2 of $leader" "$3" "$place" "$word"
 	space_count=$((space_count + 1))
+}
+
+plan_wal() {
+	[ -L pg_wal ] || return 0
+	own_place=$(readlink -f pg_wal) || own_place=$(readlink pg_wal)
+	check_place "$own_place"
+	other_place "$own_place"
+	plan_place pg_wal "$own_place" "$place" "--waldir=$place"
 }
 
 # What lies on another disk is checked there, by what the old one takes.
@@ -80,37 +146,47 @@ count_space() {
 		fail no_space "the copy needs $((place_size + 67108864)) bytes beside $1, $((${disk% *} * ${disk#* })) are free" 'free some space there'
 }
 
+# Those of a node that is there already may be long out of date.
+check_mappings() {
+	:
+}
+
+# $spaces: a tablespace of the source a line, as OID, name and path
+ask_spaces() {
+	spaces=$(source_psql "dbname=$source_database" "SELECT concat_ws(chr(9), oid, spcname, pg_tablespace_location(oid)) FROM pg_tablespace
+		WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY oid") && return 0
+	for link in pg_tblspc/*; do
+		[ ! -L "$link" ] || fail tablespaces "$real has tablespaces, and those of $leader can't be asked for: $spaces" "pg_hba.conf of every node: host $source_database $user ADDRESS-OF-THE-NODES scram-sha-256"
+	done
+	spaces=
+}
+
 # plan_places: where the parts of the copy go; $total may become less by what does
 # not lie beside the data directory.
 plan_places() {
 	places= place_words= space_count=1 apart=false
-	spaces=$(source_psql "dbname=$source_database" "SELECT oid::text || ' ' || pg_tablespace_location(oid) FROM pg_tablespace
-		WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY oid") || {
-		for link in pg_tblspc/*; do
-			[ ! -L "$link" ] || fail tablespaces "$real has tablespaces, and those of $leader can't be asked for: $spaces" "pg_hba.conf of every node: host $source_database $user ADDRESS-OF-THE-NODES scram-sha-256"
-		done
-		spaces=
-	}
-	while read -r oid location; do
-		[ -z "$oid" ] || plan_space "$oid" "$location"
+	ask_spaces
+	check_mappings
+	while IFS=$tab read -r oid name location; do
+		[ -z "$oid" ] || plan_space "$oid" "$name" "$location"
 	done <<END
 $spaces
 END
-	if [ -L pg_wal ]; then
-		own_place=$(readlink -f pg_wal) || own_place=$(readlink pg_wal)
-		check_place "$own_place"
-		other_place "$own_place"
-		plan_place "$own_place" "$place" "--waldir=$place"
-	fi
+	plan_wal
+}
+
+# From here on they are ours to clean up.
+note_places() {
 	rm -f -- "$real.regent-places"
 	[ -z "$places" ] || {
 		printf '%s' "$places" >"$real.regent-places" && sync "$real.regent-places"
 	} || fail no_space "can't write beside $real" 'free some space'
 }
 
-# remove_place PATH KEPT...: unless one of the directories KEPT has a link to it
+# remove_place PATH KEPT...: unless one of the directories KEPT has a link to it; PATH/
+# stays as an empty directory
 remove_place() {
-	place=$1
+	place=${1%/} place_stays=${1#"${1%/}"}
 	shift
 	case $place in
 	/?*/?*) ;;
@@ -125,9 +201,9 @@ remove_place() {
 	rm -rf --one-file-system -- "$place/$catalog_directory"
 	if [ -d "$place/archive_status" ]; then
 		rm -rf --one-file-system -- "$place/archive_status"
-		find "$place" -maxdepth 1 -type f -regex '.*/\([0-9A-F]+\(\.[0-9A-F]+\.backup\|\.partial\|\.history\)?\|xlogtemp\.[0-9]+\|RECOVERYXLOG\|RECOVERYHISTORY\)' -delete
+		find "$place" -maxdepth 1 -type f -regex '.*/\([0-9A-F]+\(\.[0-9A-F]+\.backup\|\.partial\|\.history\)?\|xlogtemp\.[0-9]+\|RECOVERYXLOG\|RECOVERYHISTORY\|regent\.probe\)' -delete
 	fi
-	rmdir -- "$place" 2>/dev/null || :
+	[ -n "$place_stays" ] || rmdir -- "$place" 2>/dev/null || :
 }
 
 # remove_places DIRECTORY KEPT...: what DIRECTORY has links to
@@ -143,8 +219,10 @@ remove_places() {
 
 # What a copy that was not swapped in has filled, whole or not.
 remove_copied_places() {
-	remove_places "$new" "$real" "$old"
-	[ -r "$real.regent-places" ] || return 0
+	[ -r "$real.regent-places" ] || {
+		remove_places "$new" "$real" "$old"
+		return 0
+	}
 	while IFS= read -r listed; do
 		remove_place "$listed" "$real" "$old"
 	done <"$real.regent-places"

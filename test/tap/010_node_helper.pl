@@ -571,6 +571,37 @@ subtest 'refusals of a copy' => sub {
 	is_deeply([ beside('n1') ], [ 'data.regent-lock' ], 'nothing lies beside the directory');
 };
 
+# kill_copy_at(PERCENT, ALL, DIRECTORIES...): SIGKILL of a copy's helper when so many of all
+# bytes lie in what it fills.
+sub kill_copy_at
+{
+	my ($percent, $all, @filled) = @_;
+	my $title = $percent < 99 ? qr/walsender.*(BASE_BACKUP|sending backup)/ : qr/walsender.*(START_REPLICATION|streaming)/;
+	my $walsender;
+	unlink "$c->{dir}/background";
+	my ($pid, $file) = helper_in_background('n1', 'copy', source('n1', 6));
+	wait_until(sub { -d "$filled[0]/base" && ($walsender = eval { server_process('n2', $title) }) }, 20, 'data flow', sub { slurp($file) });
+	kill 'STOP', $walsender;
+	# at 99 percent all data are there, and the last WAL does not come
+	wait_until(
+		sub {
+			my $size = 0;
+			File::Find::find({ no_chdir => 1, wanted => sub { $size += -s if -f && !m{/pg_wal/} } }, grep { -d } @filled);
+			return 1 if $size >= $all * $percent / 100;
+			return 0 if $percent == 99;
+			kill 'CONT', $walsender;
+			sleep 0.001;
+			kill 'STOP', $walsender;
+			return 0;
+		},
+		60, "$percent percent");
+	kill 'KILL', $pid;
+	waitpid $pid, 0;
+	kill 'CONT', $walsender;
+	wait_until(sub { !copiers(dir('n1')) }, 5, 'pg_basebackup dies with its helper');
+	return;
+}
+
 subtest 'a copy that is interrupted leaves everything as it was' => sub {
 	my $dir = dir('n1');
 	my $old = fingerprint($dir);
@@ -659,32 +690,10 @@ subtest 'a copy that is interrupted leaves everything as it was' => sub {
 	$untouched->('a copy that succeeds');
 	ok_helper('n1', 'discard');
 
-	# killed at 10, 50 and 99 percent; the next command goes on from whatever is there
+	# the next command goes on from whatever is there
 	foreach my $percent (10, 50, 99)
 	{
-		my $title = $percent < 99 ? qr/walsender.*(BASE_BACKUP|sending backup)/ : qr/walsender.*(START_REPLICATION|streaming)/;
-		my $walsender;
-		unlink "$c->{dir}/background";
-		($pid, $file) = helper_in_background('n1', 'copy', source('n1', 6));
-		wait_until(sub { -d "$dir.regent-new/base" && ($walsender = eval { server_process('n2', $title) }) }, 20, 'data flow');
-		kill 'STOP', $walsender;
-		# at 99 percent all data are there, and the last WAL does not come
-		wait_until(
-			sub {
-				my $size = 0;
-				File::Find::find({ no_chdir => 1, wanted => sub { $size += -s if -f && !m{/pg_wal/} } }, "$dir.regent-new");
-				return 1 if $size >= $all * $percent / 100;
-				return 0 if $percent == 99;
-				kill 'CONT', $walsender;
-				sleep 0.001;
-				kill 'STOP', $walsender;
-				return 0;
-			},
-			60, "$percent percent");
-		kill 'KILL', $pid;
-		waitpid $pid, 0;
-		kill 'CONT', $walsender;
-		wait_until(sub { !copiers($dir) }, 5, 'pg_basebackup dies with its helper');
+		kill_copy_at($percent, $all, "$dir.regent-new");
 		$untouched->("killed at $percent percent");
 		ok(!-e "$dir.regent-copy", 'not marked as complete');
 		refused('no_copy', 'n1', 'swap', source('n1', 6));
@@ -761,6 +770,7 @@ subtest 'tablespaces and a WAL directory elsewhere' => sub {
 	mkdir "$c->{dir}/n2/space";
 	$c->sql('n2', "CREATE TABLESPACE far LOCATION '$c->{dir}/n2/space'");
 	$c->sql('n2', 'CREATE TABLE in_far TABLESPACE far AS SELECT generate_series(1, 1000) AS i');
+	$c->sql('n2', 'CREATE TABLE bulk TABLESPACE far AS SELECT g, repeat(md5(g::text), 30) AS t FROM generate_series(1, 100000) g');
 	my $oid = $c->sql('n2', "SELECT oid FROM pg_tablespace WHERE spcname = 'far'");
 	refused('not_empty', 'n1', 'copy', source('n1', 6));    # on this host the source's own path is taken
 	is_deeply([ beside('n1') ], [ 'data.regent-lock' ], 'nothing is left');
@@ -789,6 +799,17 @@ subtest 'tablespaces and a WAL directory elsewhere' => sub {
 	wait_until(sub { !copiers($dir) }, 5, 'pg_basebackup dies with its helper');
 	ok_helper('n1', 'copy', source('n1', 6));
 	is_deeply($prints->(), $old, 'one after a killed one');
+	ok_helper('n1', 'discard');
+	my $all = 0;
+	File::Find::find({ no_chdir => 1, wanted => sub { $all += -s if -f && !m{/pg_wal/} } }, dir('n2'), "$c->{dir}/n2/space");
+	foreach my $percent (10, 50, 99)
+	{
+		kill_copy_at($percent, $all, "$dir.regent-new", "$space.regent-b");
+		is_deeply($prints->(), $old, "killed at $percent percent: directory, tablespace and WAL are as they were");
+		refused('no_copy', 'n1', 'swap', source('n1', 6));
+	}
+	ok_helper('n1', 'copy', source('n1', 6));
+	is_deeply($prints->(), $old, 'and one after those');
 	ok_helper('n1', 'swap', source('n1', 6));
 	wait_until(sub { ($c->sql('n1', 'SELECT count(*) FROM in_far', may_fail => 1) // 0) == 1000 }, 10, 'its rows');
 	ok_helper('n1', 'unswap');
@@ -805,7 +826,7 @@ subtest 'tablespaces and a WAL directory elsewhere' => sub {
 		ok(!-e "$space$away" && !-e "$wal$away", 'the other one is free again');
 		wait_until(sub { ($c->sql('n1', 'SELECT count(*) FROM in_far', may_fail => 1) // 0) == 1000 }, 10, 'its rows');
 	}
-	$c->sql('n2', 'DROP TABLE in_far');
+	$c->sql('n2', 'DROP TABLE in_far, bulk');
 	$c->sql('n2', 'DROP TABLESPACE far');
 	ok_helper('n1', 'stop', 'fast');
 	unlink "$dir/pg_wal";

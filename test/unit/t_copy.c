@@ -56,6 +56,15 @@ test_list_leaves_out_what_a_base_backup_leaves_out(void **state)
 		{"base/5", "t3_16384_fsm.1", false, RG_COPY_LEAVE_OUT},
 		{"base/5", "t3_note", false, RG_COPY_FILE},
 		{"base/5", "pgsql_tmp77.0", false, RG_COPY_LEAVE_OUT},
+		{"pg_tblspc/16385/PG_15_202209061", "5", true, RG_COPY_DIRECTORY},
+		{"pg_tblspc/16385/PG_15_202209061", "pgsql_tmp", true, RG_COPY_LEAVE_OUT},
+		{"pg_tblspc/16385/PG_15_202209061", "16384", false, RG_COPY_FILE},
+		{"pg_tblspc/16385/PG_15_202209061/5", "16384", false, RG_COPY_RELATION},
+		{"pg_tblspc/16385/PG_15_202209061/5", "16384_fsm.1", false, RG_COPY_RELATION},
+		{"pg_tblspc/16385/PG_15_202209061/5", "t3_16384", false, RG_COPY_LEAVE_OUT},
+		{"pg_tblspc/16385/PG_15_202209061/5/6", "16384", false, RG_COPY_FILE},
+		{"pg_tblspc/16385/5", "16384", false, RG_COPY_FILE},
+		{"pg_tblspc/x/PG_15/5", "16384", false, RG_COPY_FILE},
 		{"pg_xact", "0000", false, RG_COPY_FILE},
 	};
 
@@ -299,6 +308,7 @@ test_rate_spreads_reading_and_makes_up_for_little(void **state)
 typedef struct Case
 {
 	char		dir[128];
+	char		new_path[256];
 	RgTarget	target;
 	RgPlan		plan;
 	RgChunk    *chunk;
@@ -329,8 +339,9 @@ case_begin(Case *c, const char *old_text, size_t old_length)
 	}
 	snprintf(path, sizeof(path), "%s/old", c->dir);
 	assert_int_equal(rg_target_open(&c->target, path, false, &err), 0);
-	snprintf(path, sizeof(path), "%s/new", c->dir);
-	assert_int_equal(rg_target_make(&c->target, path, &err), 0);
+	snprintf(c->new_path, sizeof(c->new_path), "%s/new", c->dir);
+	rg_places_begin(&c->target.places, c->new_path);
+	assert_int_equal(rg_target_make(&c->target, &err), 0);
 	assert_int_equal(c->target.major, 15);
 	c->chunk = calloc(1, sizeof(RgChunk));
 	c->chunk->buffer = aligned_alloc(4096, RG_PLAN_REQUEST_MAX);

@@ -215,16 +215,16 @@ cut_off(int fd, const RgRange *range, const Merge *merge)
 }
 
 static int
-write_blocks(int fd, const RgRange *range, const uint8_t *buffer, const RgTarget *target, Merge *merge)
+write_blocks(int fd, const RgRange *range, const uint8_t *buffer, bool can_direct, bool is_durable, Merge *merge)
 {
 	int			rc;
 
 	if (range->file->is_clone)
 		rc = patch_clone(fd, range, merge);
-	else if (target->can_direct && merge->extent >= DIRECT_MIN)
+	else if (can_direct && merge->extent >= DIRECT_MIN)
 		rc = write_direct(fd, buffer, merge->extent, range->offset);
 	else
-		rc = write_cached(fd, buffer, merge->extent, range->offset, target->is_durable);
+		rc = write_cached(fd, buffer, merge->extent, range->offset, is_durable);
 	if (rc == 0 && (range->file->is_clone || range->file->is_presized))
 		rc = cut_off(fd, range, merge);
 	return rc;
@@ -241,7 +241,8 @@ write_range(const RgChunk *chunk, const RgRange *range, const uint8_t *buffer, c
 
 	if (fd < 0)
 		return file_error("create", path, err);
-	if (write_blocks(fd, range, buffer, target, merge) != 0)
+	if (write_blocks(fd, range, buffer, target->places.all[rg_places_of(&target->places, path)].can_direct,
+					 target->is_durable, merge) != 0)
 		rc = file_error("write", path, err);
 	if (close(fd) != 0 && rc == 0)
 		rc = file_error("write", path, err);

@@ -33,7 +33,6 @@ typedef struct RgCopy
 {
 	const char *source_conninfo;
 	const char *old_path;
-	const char *new_path;
 	const char *label;
 	bool		shows_progress;
 	bool		is_durable;
@@ -103,7 +102,7 @@ copy_files(RgCopy *copy, RgError *err)
 	int			rc = rg_source_list(&copy->source, &plan, rg_target_make_directory, &copy->target, err);
 
 	if (rc == 0)
-		rc = rg_target_check_space(&copy->target, plan.bytes, err);
+		rc = rg_target_check_list(&copy->target, &plan, err);
 	if (rc == 0)
 	{
 		begin_phase(copy, "comparing", plan.bytes);
@@ -196,18 +195,13 @@ copy_wal(RgCopy *copy, RgError *err)
 	return rc;
 }
 
+/* No tablespace_map: a server that finds one makes the links of the source. */
 static int
 write_label(RgCopy *copy, RgError *err)
 {
 	const char *label = PQgetvalue(copy->backup.label, 0, 1);
-	const char *map = PQgetvalue(copy->backup.label, 0, 2);
-	int			rc = 0;
 
-	if (map[0] != '\0')
-		rc = rg_target_write_file(&copy->target, "tablespace_map", map, strlen(map), err);
-	if (rc == 0)
-		rc = rg_target_write_file(&copy->target, "backup_label", label, strlen(label), err);
-	return rc;
+	return rg_target_write_file(&copy->target, "backup_label", label, strlen(label), err);
 }
 
 /* The copy itself, once both sides are known. */
@@ -244,7 +238,7 @@ run(RgCopy *copy, RgError *err)
 	if (rc == 0)
 		rc = check_pair(copy, err);
 	if (rc == 0)
-		rc = rg_target_make(&copy->target, copy->new_path, err);
+		rc = rg_target_make(&copy->target, err);
 	if (rc == 0 && getrandom(&seed, sizeof(seed), 0) != (ssize_t) sizeof(seed))
 		rc = rg_error_set(err, RGE_IO, "no random number can be had");
 	if (rc == 0)
@@ -279,6 +273,8 @@ help(FILE *out)
 				 "      --source CONNINFO  the server to copy; its password comes from a passfile\n"
 				 "      --old DIR          the directory that is compared with it; only read\n"
 				 "      --new DIR          the directory that is made\n"
+				 "      --tablespace OID=DIR  where this tablespace of the source goes\n"
+				 "      --waldir DIR       where pg_wal goes; otherwise into the new directory\n"
 				 "      --label TEXT       of the backup, in the source's log\n"
 				 "      --rate KB          at most so many KB a second are read on the source\n"
 				 "      --progress         a line twice a second\n"
@@ -303,6 +299,8 @@ static const struct option options[] = {
 	{"source", required_argument, NULL, 's'},
 	{"old", required_argument, NULL, 'o'},
 	{"new", required_argument, NULL, 'n'},
+	{"tablespace", required_argument, NULL, 't'},
+	{"waldir", required_argument, NULL, 'w'},
 	{"label", required_argument, NULL, 'l'},
 	{"rate", required_argument, NULL, 'r'},
 	{"progress", no_argument, NULL, 'p'},
@@ -312,10 +310,22 @@ static const struct option options[] = {
 	{NULL, 0, NULL, 0}
 };
 
+/* A word that was not understood is a usage error. */
+static int
+told(int rc, const RgError *err)
+{
+	if (rc == 0)
+		return -1;
+	(void) fprintf(stderr, "regent-copy: error: %s\n", err->message);
+	return 2;
+}
+
 /* Returns -1 to go on, else the exit status. */
 static int
 parse_option(RgCopy *copy, int opt)
 {
+	RgError		err = {0};
+
 	switch (opt)
 	{
 		case 's':
@@ -325,8 +335,12 @@ parse_option(RgCopy *copy, int opt)
 			copy->old_path = optarg;
 			return -1;
 		case 'n':
-			copy->new_path = optarg;
+			copy->target.places.all[0].path = optarg;
 			return -1;
+		case 't':
+			return told(rg_places_add_tablespace(&copy->target.places, optarg, &err), &err);
+		case 'w':
+			return told(rg_places_add_wal(&copy->target.places, optarg, &err), &err);
 		case 'l':
 			copy->label = optarg;
 			return -1;
@@ -377,10 +391,11 @@ main(int argc, char **argv)
 	int			opt;
 	int			status;
 
+	rg_places_begin(&copy.target.places, NULL);
 	while ((opt = getopt_long(argc, argv, "Vh", options, NULL)) != -1)
 		if ((status = parse_option(&copy, opt)) >= 0)
 			return status;
-	if (optind < argc || copy.source_conninfo == NULL || copy.old_path == NULL || copy.new_path == NULL)
+	if (optind < argc || copy.source_conninfo == NULL || copy.old_path == NULL || copy.target.places.all[0].path == NULL)
 	{
 		help(stderr);
 		return 2;

@@ -213,23 +213,22 @@ rg_source_start(RgSource *source, const char *label, RgBackup *ret_backup, RgErr
 }
 
 static int
-take_entry(RgPlan *plan, const char *path, const char *kind, uint64_t size,
-		   int (*make_directory) (void *, const char *, RgError *), void *arg, RgError *err)
+take_entry(RgPlan *plan, const char *path, const char *kind, uint64_t size, RgDirectoryMaker make_directory,
+		   void *arg, RgError *err)
 {
+	bool		is_tablespace = strcmp(kind, "tablespace") == 0;
+
 	if (strcmp(kind, "relation") == 0)
 		return rg_plan_add(plan, path, RG_FILE_RELATION, size, err);
 	if (strcmp(kind, "file") == 0)
 		return rg_plan_add(plan, path, RG_FILE_OTHER, size, err);
-	if (strcmp(kind, "tablespace") == 0)
-		return rg_error_set(err, RGE_STATE, "the source has tablespaces, which a delta copy does not carry");
-	if (strcmp(kind, "directory") == 0 && rg_plan_path_is_good(path))
-		return make_directory(arg, path, err);
+	if ((is_tablespace || strcmp(kind, "directory") == 0) && rg_plan_path_is_good(path))
+		return make_directory(arg, path, is_tablespace, err);
 	return rg_error_set(err, RGE_FORMAT, "the source lists \"%.200s\", which is no file that can be copied", path);
 }
 
 int
-rg_source_list(RgSource *source, RgPlan *plan, int (*make_directory) (void *, const char *, RgError *),
-			   void *arg, RgError *err)
+rg_source_list(RgSource *source, RgPlan *plan, RgDirectoryMaker make_directory, void *arg, RgError *err)
 {
 	PGresult   *result;
 	int			rc = run(source, "SELECT path, kind, size FROM regent.copy_files()", NULL, "list its files",

@@ -44,9 +44,12 @@ extern void rg_source_close(RgSource *source);
 /* WAL from here on is kept for this session; then the checkpoint of the backup. */
 extern int	rg_source_start(RgSource *source, const char *label, RgBackup *ret_backup, RgError *err);
 
+/* Makes a directory of the copy, or what a tablespace's link leads to. */
+typedef int (*RgDirectoryMaker) (void *arg, const char *path, bool is_tablespace, RgError *err);
+
 /* Directories in the order in which they can be made, files into the plan. */
-extern int	rg_source_list(RgSource *source, RgPlan *plan, int (*make_directory) (void *, const char *, RgError *),
-						   void *arg, RgError *err);
+extern int	rg_source_list(RgSource *source, RgPlan *plan, RgDirectoryMaker make_directory, void *arg,
+						   RgError *err);
 extern int	rg_source_stop(RgSource *source, RgBackup *backup, RgError *err);
 
 /* Requests and answers in order; the socket does not block between begin and end. */

@@ -1,8 +1,8 @@
 /*
  * target.c
- *	  The old directory and the new one.
+ *	  The old directory and the new one, and what is linked from it.
  *
- * Durability costs one syncfs() at the end: blocks have been on their way to the
+ * Durability costs one syncfs() for each file system at the end: blocks have been on their way to the
  * disk since they were written (sync_file_range), and one commit of the file
  * system's journal covers a hundred thousand files, where an fsync() for each
  * would wait for the disk as often.  The descriptor is opened before the first
@@ -11,6 +11,7 @@
  */
 #include "copy/target.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -23,6 +24,9 @@
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
+
+#define PROBE "regent-copy.probe"
+#define PROBE_CLONE "regent-copy.clone"
 
 /* WAL and what the source creates meanwhile. */
 #define SPARE_BYTES (64 * 1024 * 1024)
@@ -92,8 +96,10 @@ syncfs_reports_errors(void)
 int
 rg_target_open(RgTarget *target, const char *old_path, bool is_durable, RgError *err)
 {
-	*target = (RgTarget) {.old_fd = open(old_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .new_fd = -1,
-		.is_durable = is_durable};
+	target->old_fd = open(old_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	target->new_fd = -1;
+	target->is_durable = is_durable;
+	target->system_identifier = 0;
 	if (target->old_fd < 0)
 		return io_error("open", old_path, err);
 	if (is_durable && !syncfs_reports_errors())
@@ -101,36 +107,58 @@ rg_target_open(RgTarget *target, const char *old_path, bool is_durable, RgError 
 	return learn_old(target, err);
 }
 
-/* Which of its short cuts does this file system allow? */
+/* Two files of our own tell which short cuts the file system of a place allows. */
 static void
-learn_file_system(RgTarget *target)
+learn_file_system(const RgTarget *target, RgPlace *place)
 {
-	int			from = openat(target->old_fd, "PG_VERSION", O_RDONLY | O_CLOEXEC);
-	int			to = openat(target->new_fd, "PG_VERSION", O_WRONLY | O_CREAT | O_DIRECT | O_CLOEXEC, 0600);
+	static const char block[8192];
+	struct stat old_stat;
+	int			from = openat(place->fd, PROBE, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int			to = openat(place->fd, PROBE_CLONE, O_WRONLY | O_CREAT | O_EXCL | O_DIRECT | O_CLOEXEC, 0600);
 
-	target->can_direct = to >= 0;
+	place->can_direct = to >= 0;
 	if (to < 0)
-		to = openat(target->new_fd, "PG_VERSION", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	target->can_clone = from >= 0 && to >= 0 && ioctl(to, FICLONE, from) == 0;
+		to = openat(place->fd, PROBE_CLONE, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	place->can_clone = from >= 0 && to >= 0 &&
+		fstatat(target->old_fd, place->link[0] != '\0' ? place->link : ".", &old_stat, 0) == 0 &&
+		(uint64_t) old_stat.st_dev == place->device &&
+		write(from, block, sizeof(block)) == (ssize_t) sizeof(block) && ioctl(to, FICLONE, from) == 0;
 	if (from >= 0)
 		(void) close(from);
 	if (to >= 0)
 		(void) close(to);
-	(void) unlinkat(target->new_fd, "PG_VERSION", 0);
+	(void) unlinkat(place->fd, PROBE, 0);
+	(void) unlinkat(place->fd, PROBE_CLONE, 0);
+}
+
+/* Its descriptor is open before the first write, for the sync at the end. */
+static int
+open_place(const RgTarget *target, RgPlace *place, RgError *err)
+{
+	struct stat st;
+
+	place->fd = open(place->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (place->fd < 0 || fstat(place->fd, &st) != 0)
+		return io_error("open", place->path, err);
+	if (st.st_uid != geteuid())
+		return rg_error_set(err, RGE_IO, "\"%s\" belongs to somebody else", place->path);
+	place->device = (uint64_t) st.st_dev;
+	learn_file_system(target, place);
+	return 0;
 }
 
 int
-rg_target_make(RgTarget *target, const char *new_path, RgError *err)
+rg_target_make(RgTarget *target, RgError *err)
 {
-	target->new_path = new_path;
+	RgPlace    *place = &target->places.all[0];
+	int			rc;
+
 	(void) umask(0);
-	if (mkdir(new_path, target->directory_mode) != 0)
-		return io_error("create", new_path, err);
-	target->new_fd = open(new_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (target->new_fd < 0)
-		return io_error("open", new_path, err);
-	learn_file_system(target);
-	return 0;
+	if (mkdir(place->path, target->directory_mode) != 0)
+		return io_error("create", place->path, err);
+	rc = open_place(target, place, err);
+	target->new_fd = place->fd;
+	return rc;
 }
 
 void
@@ -138,16 +166,57 @@ rg_target_close(RgTarget *target)
 {
 	if (target->old_fd >= 0)
 		(void) close(target->old_fd);
-	if (target->new_fd >= 0)
-		(void) close(target->new_fd);
+	for (int i = 0; i < target->places.count; i++)
+		if (target->places.all[i].fd >= 0)
+			(void) close(target->places.all[i].fd);
+	target->places.count = 0;
 	target->old_fd = target->new_fd = -1;
 }
 
+static bool
+is_empty(const char *path)
+{
+	DIR		   *dir = opendir(path);
+	struct dirent *entry;
+	int			others = 0;
+
+	if (dir == NULL)
+		return false;
+	while ((entry = readdir(dir)) != NULL)
+		others += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+	(void) closedir(dir);
+	return others == 0;
+}
+
+/* What is there already is used only when it is empty. */
+static int
+make_place(RgTarget *target, RgPlace *place, RgError *err)
+{
+	int			rc;
+
+	if (mkdir(place->path, target->directory_mode) != 0 && errno != EEXIST)
+		return io_error("create", place->path, err);
+	if (!is_empty(place->path))
+		return rg_error_set(err, RGE_IO, "\"%s\", where a part of the copy would go, is not an empty directory",
+							place->path);
+	rc = open_place(target, place, err);
+	if (rc == 0 && symlinkat(place->path, target->new_fd, place->link) != 0)
+		rc = io_error("link", place->link, err);
+	return rc;
+}
+
 int
-rg_target_make_directory(void *target, const char *path, RgError *err)
+rg_target_make_directory(void *target, const char *path, bool is_tablespace, RgError *err)
 {
 	RgTarget   *t = target;
+	int			number = rg_places_behind(&t->places, path);
 
+	if (number > 0)
+		return make_place(t, &t->places.all[number], err);
+	if (is_tablespace)
+		return rg_error_set(err, RGE_IO, "tablespace %s of the source was made while the copy began: start it again",
+							strrchr(path, '/') + 1);
+	rg_places_note_directory(&t->places, path);
 	return mkdirat(t->new_fd, path, t->directory_mode) == 0 ? 0 : io_error("create", path, err);
 }
 
@@ -158,7 +227,7 @@ rg_target_clone(RgTarget *target, const char *path)
 	int			to;
 	bool		is_clone;
 
-	if (!target->can_clone)
+	if (!target->places.all[rg_places_of(&target->places, path)].can_clone)
 		return false;
 	from = openat(target->old_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (from < 0)
@@ -182,22 +251,40 @@ rg_target_presize(RgTarget *target, const char *path, uint64_t size)
 	return is_presized;
 }
 
-int
-rg_target_check_space(const RgTarget *target, uint64_t bytes, RgError *err)
+/* Is there room on the file system of this place? */
+static int
+check_space(const RgTarget *target, const RgPlace *place, RgError *err)
 {
 	struct statvfs fs;
-	uint64_t	needed = bytes + SPARE_BYTES;
+	uint64_t	needed = rg_places_needed(&target->places, place) + SPARE_BYTES;
 	uint64_t	available;
 	int			rc;
 
-	if (target->can_clone || fstatvfs(target->new_fd, &fs) != 0)
+	if (fstatvfs(place->fd, &fs) != 0)
 		return 0;
 	available = (uint64_t) fs.f_bavail * fs.f_frsize;
 	if (available >= needed)
 		return 0;
-	rc = rg_error_set(err, RGE_LIMIT, "the copy needs %" PRIu64 " bytes beside the old directory, %" PRIu64 " are free",
-					  needed, available);
+	rc = rg_error_set(err, RGE_LIMIT, "the copy needs %" PRIu64 " bytes on the disk of %s, %" PRIu64 " are free",
+					  needed, place->path, available);
 	rg_error_hint(err, FULL_HINT);
+	return rc;
+}
+
+int
+rg_target_check_list(RgTarget *target, const RgPlan *plan, RgError *err)
+{
+	const RgPlace *lacking = rg_places_without_version(&target->places);
+	int			rc = 0;
+
+	if (lacking != NULL)
+		return rg_error_set(err, RGE_STATE, "the source lists nothing in %s: it is being dropped, or the source's extension is older than regent-copy",
+							lacking->link);
+	for (size_t i = 0; i < plan->file_count; i++)
+		target->places.all[rg_places_of(&target->places, rg_plan_path(plan, &plan->files[i]))].bytes += plan->files[i].size;
+	for (int i = 0; rc == 0 && i < target->places.count; i++)
+		if (rg_places_is_first(&target->places, &target->places.all[i]))
+			rc = check_space(target, &target->places.all[i], err);
 	return rc;
 }
 
@@ -235,7 +322,14 @@ rg_target_set_size(RgTarget *target, const char *path, uint64_t size, RgError *e
 int
 rg_target_sync(RgTarget *target, RgError *err)
 {
-	if (target->is_durable && syncfs(target->new_fd) != 0)
-		return io_error("sync", target->new_path, err);
+	if (!target->is_durable)
+		return 0;
+	for (int i = 0; i < target->places.count; i++)
+	{
+		const RgPlace *place = &target->places.all[i];
+
+		if (rg_places_is_first(&target->places, place) && syncfs(place->fd) != 0)
+			return io_error("sync", place->path, err);
+	}
 	return 0;
 }

@@ -1,7 +1,7 @@
 /*
  * target.h
  *	  The two directories on this host: the old one, which is only read, and the
- *	  new one beside it.
+ *	  new one beside it, with what lies elsewhere and is linked from it.
  */
 #ifndef RG_COPY_TARGET_H
 #define RG_COPY_TARGET_H
@@ -11,30 +11,33 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "copy/places.h"
+#include "copy/plan.h"
 
 typedef struct RgTarget
 {
 	int			old_fd;
 	int			new_fd;
-	const char *new_path;
 	mode_t		directory_mode;	/* as the old directory has it */
 	mode_t		file_mode;
 	bool		is_durable;
-	bool		can_clone;		/* do files of both directories share blocks? */
-	bool		can_direct;		/* does it write past the page cache? */
 	uint64_t	system_identifier;	/* of the old directory; 0: not known */
 	int			major;			/* version of the old directory */
+	RgPlaces	places;			/* of the new one; filled by the caller before it is made */
 } RgTarget;
 
-/* Looks at the old directory; one that can't be used is RGE_STATE. */
+/* Looks at the old directory; one that can't be used is RGE_STATE.  Keeps target->places. */
 extern int	rg_target_open(RgTarget *target, const char *old_path, bool is_durable, RgError *err);
 
-/* Makes the new one, which must not exist yet. */
-extern int	rg_target_make(RgTarget *target, const char *new_path, RgError *err);
+/* Makes the new one, the first of the places, which must not exist yet. */
+extern int	rg_target_make(RgTarget *target, RgError *err);
 extern void rg_target_close(RgTarget *target);
 
-/* For rg_source_list; target is an RgTarget. */
-extern int	rg_target_make_directory(void *target, const char *path, RgError *err);
+/*
+ * For rg_source_list; target is an RgTarget.  A directory that has a place of its
+ * own is made there, as far as it is not there and empty already, and linked.
+ */
+extern int	rg_target_make_directory(void *target, const char *path, bool is_tablespace, RgError *err);
 
 /* Begins a file as a clone of the old one, where the file system shares blocks. */
 extern bool rg_target_clone(RgTarget *target, const char *path);
@@ -42,8 +45,8 @@ extern bool rg_target_clone(RgTarget *target, const char *path);
 /* Begins a file with all its blocks; false if that can't be had. */
 extern bool rg_target_presize(RgTarget *target, const char *path, uint64_t size);
 
-/* Is there room for a copy of so many bytes? */
-extern int	rg_target_check_space(const RgTarget *target, uint64_t bytes, RgError *err);
+/* Was every tablespace listed, and is there room for these files, on each file system? */
+extern int	rg_target_check_list(RgTarget *target, const RgPlan *plan, RgError *err);
 
 extern int	rg_target_write_file(RgTarget *target, const char *path, const char *text, size_t length,
 								 RgError *err);

@@ -15,6 +15,16 @@ WHERE path IN ('PG_VERSION', 'global/pg_control', 'pg_wal', 'pg_replslot', 'post
 ORDER BY path COLLATE "C";
 SELECT count(*) AS wal FROM regent.copy_files() WHERE path ~ '^pg_wal/[0-9A-F]{24}$';
 
+-- a tablespace is listed with what is in it; of an unlogged table the init fork
+SET allow_in_place_tablespaces = on;
+CREATE TABLESPACE regress_copy LOCATION '';
+CREATE TABLE in_space TABLESPACE regress_copy AS SELECT 1 AS id;
+CREATE UNLOGGED TABLE unlogged_in_space TABLESPACE regress_copy AS SELECT 1 AS id;
+CHECKPOINT;
+SELECT regexp_replace(path, '[0-9]+', 'N', 'g') AS place, kind, count(*)
+FROM regent.copy_files() WHERE path LIKE 'pg_tblspc%' GROUP BY 1, 2 ORDER BY count(*), place;
+SELECT kind, size FROM regent.copy_files() WHERE path = pg_relation_filepath('in_space');
+
 -- a request: seed, start of the backup, then path length, number of hashes, length, offset, path, hashes
 CREATE FUNCTION ask(path text, hashes bytea, length int, start bigint DEFAULT 0) RETURNS bytea LANGUAGE sql AS $$
 	SELECT regent.copy_compare(int8send(7) || int8send(0) || int2send(octet_length(path)::int2)
@@ -41,5 +51,6 @@ SELECT ask('PG_VERSION', '', 1073741824);
 SELECT regent.copy_compare(NULL) IS NULL AS nothing;
 
 DROP FUNCTION ask;
-DROP TABLE kept, unlogged;
+DROP TABLE kept, unlogged, in_space, unlogged_in_space;
+DROP TABLESPACE regress_copy;
 DROP EXTENSION pg_regent;
