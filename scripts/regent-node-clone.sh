@@ -8,6 +8,11 @@
 # DIRECTORY.regent-new, and only what is complete and can be started gets the node's
 # name.  DIRECTORY.regent-clone marks that, with its inode, until the server has been
 # started: a clone that was interrupted after it goes on from there.
+#
+# Tablespaces and pg_wal go where node.conf puts them, else tablespaces to the path
+# that they have on the leader and pg_wal into the directory; each place has to be absent or
+# empty, too.  DIRECTORY.regent-places lists them for whoever cleans up
+# (regent-node-places.sh): only what the clone has put there is removed.
 
 # ---- what is there -----------------------------------------------------------
 
@@ -98,19 +103,93 @@ check_own_port() {
 		fail config "$config says port $port for [$node], regent.conf says $own_port" 'make them equal'
 }
 
-# They would lie where they lie on the leader, outside of our directories.  A source
-# that doesn't tell is asked again by the base backup, with its first word.
-check_tablespaces() {
-	spaces=$(source_psql "dbname=$source_database" "SELECT count(*) FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global')")
-	case $spaces in
-	0 | '' | *[!0-9]*) ;;
-	*) fail tablespaces "$leader has tablespaces, which this version does not copy" 'make this node by hand with pg_basebackup --tablespace-mapping' ;;
+# $catalog_directory, as the source has it
+find_catalog_directory() {
+	catalog_directory=$(source_psql "dbname=$source_database" 'SELECT catalog_version_no FROM pg_control_system()') || catalog_directory=
+	catalog_directory=PG_${own_version}_$catalog_directory
+	case ${catalog_directory##*_} in
+	'' | *[!0-9]*) catalog_directory=PG_unknown ;;
 	esac
 }
 
-# So a clone fills no place but its own directory.
-remove_copied_places() {
-	:
+# ---- places ------------------------------------------------------------------
+
+place_hint="look at it and move it away, or choose another place in node.conf: tablespace = NAME=PATH, wal_directory = PATH"
+
+# plan_space OID NAME PATH-ON-THE-SOURCE: nothing of the node's own is there yet
+plan_space() {
+	mapped_place "$2" "$3"
+	tablespace_word "$1" "$3" "$place"
+	plan_place "tablespace $2 of $leader" "$3" "$place" "$word"
+	need_space "$place" "$1"
+	space_count=$((space_count + 1))
+}
+
+plan_wal() {
+	[ -n "$wal_directory" ] || return 0
+	place=$wal_directory
+	bare_place
+	plan_place pg_wal "$place" "$place" "--waldir=$place"
+	need_space "$place" pg_wal
+}
+
+# A misspelt name would silently fill the leader's path.
+check_mappings() {
+	while IFS= read -r mapping; do
+		[ -n "$mapping" ] || continue
+		case "$tab$(printf %s "$spaces" | tr '\n' '\t')$tab" in
+		*"$tab${mapping%%=*}$tab"*) ;;
+		*) fail config "$config maps tablespace ${mapping%%=*} for [$node], and $leader has none of that name or path" "correct it; $leader has: $(printf %s "$spaces" | cut -f 2,3 | tr '\t\n' ' ,')" ;;
+		esac
+	done <<END
+$tablespace_map
+END
+}
+
+# $sizes: a line with OID and bytes for each tablespace, "base" for the rest, or for all
+# where the source doesn't tell
+ask_sizes() {
+	sizes=$(source_psql "dbname=$source_database" "SELECT coalesce(substring(path from '^pg_tblspc/([0-9]+)/'), 'base'), sum(size)::bigint
+		FROM regent.copy_files() GROUP BY 1") || sizes=
+	sizes=$(printf %s "$sizes" | tr '|' ' ')
+	case $sizes in '' | *[!0-9a-z\ "$nl"]*) sizes="base $total" ;; esac
+}
+
+# need_space PATH WHAT: a line of $needs: device, bytes, path
+need_space() {
+	bytes_there=0
+	while read -r what size; do
+		[ "$what" != "$2" ] || bytes_there=$size
+	done <<END
+$sizes
+END
+	needs="$needs$(stat -L -c %d "${1%/*}/") ${bytes_there:-0} $1$nl"
+}
+
+# Before the first byte: on each disk all that is going to lie there.
+check_needs() {
+	checked=' '
+	while read -r device _ path; do
+		case $checked in *" $device "*) continue ;; esac
+		checked="$checked$device "
+		[ "$device" = "${needs%% *}" ] || apart=true
+		sum_needs "$device"
+		disk=$(stat -f -c '%S %a' "${path%/*}/") || continue
+		disk=$((${disk% *} * ${disk#* }))
+		[ $needed -le $disk ] || fail no_space "the new node needs $needed bytes on the disk of $path, $disk are free" 'free some space there, or choose another place in node.conf'
+	done <<END
+${needs%"$nl"}
+END
+}
+
+# $needed: on this device
+sum_needs() {
+	needed=67108864
+	while read -r other size _; do
+		[ "$other" != "$1" ] || needed=$((needed + size))
+	done <<END
+$needs
+END
 }
 
 # The leader keeps WAL for the new node from before its copy begins.
@@ -178,19 +257,26 @@ put_in_place() {
 	mv -nT -- "$new" "$real" 2>/dev/null
 	[ ! -e "$new" ] || copy_fail not_moved "can't rename $new to $real" 'see the permissions there'
 	sync "$parent"
-	rm -f -- "$real.regent-copy-log"
+	rm -f -- "$real.regent-copy-log" "$real.regent-places"
 }
 
 make_clone() {
 	check_clone_directory
 	check_programs
 	ask_size
-	check_tablespaces
-	reserve_slot
-	copy_pid= place_words= space_count=1 unchecked=false
-	cd /
+	find_catalog_directory
+	remove_copied_places
 	remove_tree "$new"
 	rm -f -- "$marker" "$clone_mark"
+	needs=
+	ask_sizes
+	need_space "$real" base
+	plan_places
+	check_needs
+	reserve_slot
+	note_places
+	copy_pid= unchecked=$apart
+	cd /
 	abort=copy_abort
 	trap copy_abort HUP INT TERM PIPE
 	trap copy_stop EXIT
@@ -227,6 +313,6 @@ verb_clone() {
 	scan_server
 	find_postmaster
 	[ $postmaster != absent ] || start_server
-	rm -f -- "$clone_mark"
+	rm -f -- "$real.regent-places" "$clone_mark"
 	answer_running
 }

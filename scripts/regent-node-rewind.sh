@@ -379,9 +379,10 @@ try_rewind() {
 	check_rewind_space $((reply * 1048576))
 }
 
-# check_rewind_space SIZE: the directory grows to that of the source at most
+# check_rewind_space SIZE: the directory grows to that of the source at most, both with
+# what lies elsewhere
 check_rewind_space() {
-	own_size=$(du -sb . | {
+	own_size=$(du -sbL . 2>/dev/null | {
 		read -r size _
 		echo "$size"
 	})
