@@ -17,6 +17,7 @@
 
 #include "command.h"
 #include "compat.h"
+#include "pg_regent.h"
 #include "shmem.h"
 #include "slot_status.h"
 
@@ -124,6 +125,15 @@ is_released(const char *node)
 	return found;
 }
 
+/* At which WAL is released: our limit or the server's, whichever comes first; -1: none. */
+static int
+limit_mb(void)
+{
+	if (rg_slot_wal_limit < 0 || max_slot_wal_keep_size_mb < 0)
+		return Max(rg_slot_wal_limit, max_slot_wal_keep_size_mb);
+	return Min(rg_slot_wal_limit, max_slot_wal_keep_size_mb);
+}
+
 /* Names of nodes have no characters that JSON would have to escape. */
 static void
 append_physical(StringInfo json, const SlotView *view, XLogRecPtr end)
@@ -138,8 +148,13 @@ append_physical(StringInfo json, const SlotView *view, XLogRecPtr end)
 		appendStringInfoString(json, "null");
 	else
 		appendStringInfo(json, "\"%X/%X\"", LSN_FORMAT_ARGS(view->restart_lsn));
-	appendStringInfo(json, ",\"wal_status\":\"%s\",\"kept_bytes\":" UINT64_FORMAT ",\"released\":%s}",
-					 wal_status(view), kept, is_released(node) ? "true" : "false");
+	appendStringInfo(json, ",\"wal_status\":\"%s\",\"kept_bytes\":" UINT64_FORMAT ",\"limit_bytes\":",
+					 wal_status(view), kept);
+	if (limit_mb() < 0)
+		appendStringInfoString(json, "null");
+	else
+		appendStringInfo(json, INT64_FORMAT, (int64) limit_mb() * 1024 * 1024);
+	appendStringInfo(json, ",\"released\":%s}", is_released(node) ? "true" : "false");
 }
 
 static bool

@@ -12,7 +12,7 @@ extern void rg_slots_note_oldest(void);
 
 /*
  * {"oldest_lsn", "archive", "physical": [{"node", "active", "restart_lsn", "wal_status",
- * "kept_bytes", "released"}], "logical": {"count", "names"}}: our own slots with what
+ * "kept_bytes", "limit_bytes", "released"}], "logical": {"count", "names"}}: our own slots with what
  * they hold; of the logical ones, which are others', how many and the first names.
  */
 extern Datum rg_slots_jsonb(void);

@@ -101,6 +101,14 @@ is(inode('n3'), $dir, 'in its own directory');
 # beyond the limit: released; back, and made anew by itself
 $c->stop_server('n3', 'immediate');
 $c->wait_node('n3', 'dead');
+my $told;
+for (1 .. 6)
+{
+	write_wal('n2', 1);
+	$told = eval { wait_until(sub { ($c->regent('status'))[1] =~ /^n2 keeps [\d.]+ MB of WAL for n3, .*; at 80.0 MB that WAL is released, .*: bring it back; /m }, 3, 'it to be told') };
+	last if $told;
+}
+ok($told, 'near its limit: status says how much is kept for whom, what happens then, and what to do');
 for (1 .. 3)
 {
 	write_wal('n2', 4);

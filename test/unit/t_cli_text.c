@@ -374,6 +374,50 @@ test_status_first_line_is_the_verdict(void **state)
 	free(text);
 }
 
+static char *
+slots_text(const char *kept, const char *limit, const char *active, const char *upstream, const char *jobs)
+{
+	char		json[1000];
+
+	snprintf(json, sizeof(json), "{\"leader\":\"n1\",\"nodes\":["
+			 "{\"name\":\"n1\",\"disk\":{\"free_bytes\":21474836480},\"slots\":[{\"node\":\"n3\",\"active\":%s,\"kept_bytes\":%s,\"limit_bytes\":%s}]},"
+			 "{\"name\":\"n2\",\"slots\":[{\"node\":\"n3\",\"active\":%s,\"kept_bytes\":%s,\"limit_bytes\":%s}]},"
+			 "{\"name\":\"n3\",\"upstream_node\":%s}],\"jobs\":[%s]}",
+			 active, kept, limit, active, kept, limit, upstream, jobs);
+	return status_text(json);
+}
+
+/* A slot is told by the node that its owner streams from, and only when it holds much. */
+static void
+test_status_tells_of_slots_that_keep_much(void **state)
+{
+	char	   *text;
+
+	(void) state;
+	text = slots_text("1073741823", "10737418240", "true", "null", "");
+	assert_null(strstr(text, "keeps"));
+	free(text);
+	text = slots_text("0", "0", "true", "null", "");
+	assert_null(strstr(text, "keeps"));
+	free(text);
+	text = slots_text("1073741824", "10737418240", "false", "null", "");
+	assert_non_null(strstr(text, "\n\nn1 keeps 1.0 GB of WAL for n3, 20.0 GB of its disk are free; at 10.0 GB that WAL is released, and n3 needs "
+						   "an archive or is rebuilt: bring it back; if it is gone for ever: regent node remove n3 --lost\n"));
+	assert_null(strstr(text, "n2 keeps"));
+	free(text);
+	text = slots_text("83886080", "104857600", "true", "null", "");
+	assert_non_null(strstr(text, ": it streams, but receives slower than n1 writes: see its disk and the network; or give regent.slot_wal_limit more"));
+	free(text);
+	text = slots_text("83886080", "null", "true", "null", "");
+	assert_null(strstr(text, "keeps"));
+	free(text);
+	text = slots_text("2147483648", "null", "false", "\"n2\"", "{\"node\":\"n3\",\"state\":\"running\",\"wal_bytes\":2147483648}");
+	assert_non_null(strstr(text, "\nn2 keeps 2.0 GB of WAL for n3: it is being rebuilt, see: regent jobs\n"));
+	assert_null(strstr(text, "n1 keeps"));
+	assert_non_null(strstr(text, ", 2.0 GB of WAL kept for it"));
+	free(text);
+}
+
 static void
 test_status_shows_nodes_jobs_and_last_failover(void **state)
 {
@@ -470,6 +514,7 @@ main(void)
 		cmocka_unit_test(test_text_numbers),
 		cmocka_unit_test(test_sync_names_are_the_same_on_every_node),
 		cmocka_unit_test(test_status_first_line_is_the_verdict),
+		cmocka_unit_test(test_status_tells_of_slots_that_keep_much),
 		cmocka_unit_test(test_status_shows_nodes_jobs_and_last_failover),
 		cmocka_unit_test(test_progress_is_one_line),
 	};

@@ -14,6 +14,7 @@
 
 #define BAR_MAX 30
 #define BAR_LEAST 10
+#define WAL_LARGE_BYTES (INT64_C(1) << 30)
 
 /* The helper's words for what it is about, and ours. */
 static const char *const activities[][2] = {
@@ -95,6 +96,17 @@ write_numbers(const json_t *job, const char *separator, FILE *out)
 	}
 }
 
+/* What its source keeps for it since it began: worth a word when it is much. */
+static void
+write_wal(const json_t *job, FILE *out)
+{
+	char		kept[RG_TEXT_SHORT];
+	int64_t		bytes = rg_json_number(job, "wal_bytes", 0);
+
+	if (bytes >= WAL_LARGE_BYTES)
+		fprintf(out, ", %s of WAL kept for it", rg_text_bytes(bytes, kept, sizeof(kept)));
+}
+
 void
 rg_job_write(const json_t *job, FILE *out)
 {
@@ -115,6 +127,7 @@ rg_job_write(const json_t *job, FILE *out)
 		if (bytes > 0 && all > 0)
 			fprintf(out, ", %" PRId64 " %%", rg_json_number(job, "percent", bytes >= all ? 100 : bytes * 100 / all));
 		write_numbers(job, ", ", out);
+		write_wal(job, out);
 	}
 	if (*message != '\0')
 		fprintf(out, ": %s", message);

@@ -8,6 +8,7 @@
  */
 #include "status_text.h"
 #include "job_text.h"
+#include "slot_text.h"
 #include "text.h"
 
 #include <inttypes.h>
@@ -172,7 +173,8 @@ write_nodes(const json_t *status, FILE *out)
 	free(table);
 }
 
-/* One sentence for each node that is not well, can't be promoted or can't be reached over SSH. */
+/* One sentence for each node that is not well, can't be promoted or can't be reached over SSH;
+ * and for each that much WAL is kept for. */
 static void
 write_remarks(const json_t *status, FILE *out)
 {
@@ -216,6 +218,7 @@ write_remarks(const json_t *status, FILE *out)
 			is_first = false;
 		}
 	}
+	(void) rg_slots_write(status, is_first ? "\n" : "", out);
 }
 
 static void
