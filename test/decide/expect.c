@@ -51,7 +51,7 @@ is_option(const char *word)
 	static const char *const options[] = {"term=", "leader=", "source=", "job=", "attempt=", "pid=", "seq=",
 	"attempts=", "must_end=", "ended=", "fenced_term=", "rebuilds=", "automatic=",
 	"lease=", "stale=", "admitted=", "durability=", "quorum=", "left_out=", "voters=",
-	"method=", "from=", "force=", "rate=", "using=", "half=", NULL};
+	"method=", "from=", "force=", "rate=", "using=", "half=", "strayed=", NULL};
 
 	for (int i = 0; options[i] != NULL; i++)
 		if (strncmp(word, options[i], strlen(options[i])) == 0)
@@ -347,6 +347,8 @@ expect_memory(Scene *s, const Line *line)
 		same_number(s, line, "half", parse_int(line, v), m->half_rewound);
 	if ((v = line_get(line, "stale")) != NULL)
 		same_number(s, line, "stale", parse_bool(line, v), m->stale);
+	if ((v = line_get(line, "strayed")) != NULL)
+		same_number(s, line, "strayed", parse_bool(line, v), m->strayed);
 	if ((v = line_get(line, "left_out")) != NULL)
 		same_number(s, line, "left_out", parse_bool(line, v), m->left_out);
 	if ((v = line_get(line, "admitted")) != NULL)

@@ -151,6 +151,8 @@ change_facts(Scene *s, const Line *line, int node)
 		f->crash_restarts = (int) parse_int(line, v);
 	if ((v = line_get(line, "ahead")) != NULL)
 		RG_COPY(f->ahead, strcmp(v, "-") == 0 ? "" : v);
+	if ((v = line_get(line, "start_lsn")) != NULL)
+		f->start_lsn = strcmp(v, "-") == 0 ? 0 : parse_lsn(line, v);
 	if ((v = line_get(line, "intruder")) != NULL)
 		RG_COPY(f->intruder, v);
 	if ((v = line_get(line, "hears")) != NULL)
@@ -255,7 +257,7 @@ scene_change_node(Scene *s, const Line *line)
 		"promoting", "start", "sysid", "paused", "lag_bytes", "streaming", "upstream", "sync", "hears",
 		"message", "probe", "probe_start", "state", "pidfile", "fenced", "rewinding", "recovery", "probe_sysid", "ssh",
 	"ssh_text", "priority", "copied", "total", "gate", "lease_left", "rule_lease", "rule_watchdog",
-	"ahead", "intruder", "checkpoint", "probe_promised", "cascades", "oldest", "archive", "released", "logical",
+	"ahead", "start_lsn", "intruder", "checkpoint", "probe_promised", "cascades", "oldest", "archive", "released", "logical",
 	"settled", "rule_quorum", "left_out", "voters", "hangs", "disk", "disk_text",
 	"crash_restarts", "probe_full", NULL};
 	int			node;

@@ -33,7 +33,8 @@ check_history(World *w, int node, bool opens)
 	{
 		Ack *a = &w->acks[i];
 
-		if (a->lost || (a->guaranteed && !opens) || data_holds(s->data, a->id, a->pos))
+		/* what an order gives up is gone as soon as the rule is written */
+		if (a->lost || (a->guaranteed && !opens && !w->loss_accepted) || data_holds(s->data, a->id, a->pos))
 			continue;
 		if (a->guaranteed && !w->loss_accepted)
 		{
@@ -84,6 +85,8 @@ check_open(World *w, int node)
 	w->openings++;
 	TRACE(w, "%s opens in term %lld, %d writes acknowledged so far", node_name(node), (long long) term, w->nacks);
 	check_history(w, node, true);
+	/* what was given up by order is gone now; nothing else is covered by it */
+	w->loss_accepted = false;
 }
 
 void

@@ -84,6 +84,7 @@ record(World *w, Dog *dog, const RgMemory *memory, bool sync)
 	m->phase_ms = memory->phase_ms;
 	m->refusal[0] = '\0';
 	m->newest_ms = m->closed_ms = m->behind_ms = 0;
+	memset(&m->behind_at, 0, sizeof(m->behind_at));
 	m->hung_ms = m->trouble_ms = m->handover_ms = 0;
 	m->hung_lsn = 0;
 	m->trouble = RG_DIAG_UNKNOWN;
@@ -133,6 +134,7 @@ read_journal(World *w, Dog *dog)
 	{
 		m->jobs[i].begun_here = m->jobs[i].elsewhere = false;
 		m->jobs[i].serial = 0;
+		m->jobs[i].due_ms = 0;
 		m->jobs[i].busy_ms = 0;
 	}
 	if (dog->written.boot != w->host[dog_host(w, dog->index)].boot)
@@ -207,7 +209,9 @@ check_decision(World *w, Dog *dog)
 	{
 		const RgStep *step = &d->steps[i];
 
+		/* what was asked for is asked again word for word, whatever is wanted by now */
 		if (step->kind == RG_STEP_WRITE_RULE && d->memory.phase == RG_PHASE_STEADY &&
+			rg_rules_compare(step->rule.term, step->rule.seq, dog->memory.asked.term, dog->memory.asked.seq) != 0 &&
 			strcmp(step->rule.durability, "strict") == 0 && strcmp(dog->memory.rule.durability, "strict") == 0 &&
 			step->rule.quorum < dog->memory.rule.quorum && step->rule.quorum < (dog->memory.wish.quorum > 0 ? dog->memory.wish.quorum : dog->memory.rule.quorum) &&
 			step->rule.nvoters == dog->memory.rule.nvoters)
@@ -216,7 +220,7 @@ check_decision(World *w, Dog *dog)
 			 step->kind == RG_STEP_SWAP || step->kind == RG_STEP_UNSWAP) &&
 			strcmp(d->memory.rule.leader, dog->view.nodes[step->node].name) == 0)
 			violate(w, "C7: %s of %s, which leads", rg_step_name(step->kind), d->memory.rule.leader);
-		/* a journal that was lost, or is an old one, may not know of it: there the helper's refusal is all there is */
+		/* a journal that was lost, or is an old one, may not know of it, nor can anybody of a rewind that came late: the helper refuses */
 		if (step->kind == RG_STEP_START && node_is_half_rewound(w, step->node) && !w->c.second_dog && !w->c.clone &&
 			!w->c.old_journal)
 			violate(w, "I5: %s is to be started, whose directory is rewound by half", dog->view.nodes[step->node].name);
@@ -505,7 +509,7 @@ dog_order_switchover(World *w, int index, int node)
 	}
 }
 
-void
+bool
 dog_order_accept_loss(World *w, int index, int node)
 {
 	Dog *dog = w->dog[index];
@@ -513,18 +517,18 @@ dog_order_accept_loss(World *w, int index, int node)
 	char why[RG_TEXT_MAX];
 
 	if (!dog->up)
-		return;
+		return false;
 	/* who is declared lost is lost; only of the leader that need not be true */
 	for (int i = 0; i < w->c.nodes; i++)
 		if (i != node && !rg_view_answers(&dog->view, i) && node_runs(w, i) &&
 			strcmp(dog->memory.rule.leader, dog->view.nodes[i].name) != 0)
-			return;
-	if (rg_order_accept_loss(&dog->view, &m, dog->view.nodes[node].name, why))
-	{
-		TRACE(w, "somebody types: regent failover %s --accept-loss (%s)", dog->view.nodes[node].name, why);
-		w->loss_accepted = true;
-		set_memory(w, dog, &m);
-	}
+			return false;
+	if (!rg_order_accept_loss(&dog->view, &m, dog->view.nodes[node].name, why))
+		return false;
+	TRACE(w, "somebody types: regent failover %s --accept-loss (%s)", dog->view.nodes[node].name, why);
+	w->loss_accepted = true;
+	set_memory(w, dog, &m);
+	return true;
 }
 
 void
@@ -539,10 +543,13 @@ dog_order_takeover(World *w, int index)
 		return;
 	for (int i = 0; i < w->c.nodes; i++)
 		others |= dog->view.nodes[i].sql == RG_SQL_OTHER_WATCHDOG;
-	/* who does not answer is stopped (doc/safety.md); that an old journal is the newest is only said by who sees every node */
+	/*
+	 * Who does not answer is stopped (doc/safety.md); that an old journal is the newest is only said by who sees
+	 * every node, but for those that are rewound by half: they can't be started, and were to follow somebody
+	 */
 	for (int i = 0; i < w->c.nodes; i++)
 		if (!rg_view_answers(&dog->view, i) && dog->view.nodes[i].sql != RG_SQL_OTHER_WATCHDOG &&
-			(!others || node_runs(w, i)))
+			(node_runs(w, i) || !(others || node_has_the_mark(w, i))))
 			return;
 	if (rg_order_takeover(&dog->view, &m, why))
 	{
@@ -585,6 +592,14 @@ dog_order_voters(World *w, int index, uint32_t voters)
 		TRACE(w, "somebody wants the voters %x (%s)", voters, why);
 		set_memory(w, dog, &m);
 	}
+}
+
+bool
+dog_has_strayed(const World *w, int node)
+{
+	const RgMemory *m = &w->dog[w->chief]->memory;
+
+	return node < m->nnodes && m->nodes[node].strayed;
 }
 
 uint32_t

@@ -154,6 +154,7 @@ send_again(World *w, Dog *dog, const Message *m)
 	Event *e;
 
 	memcpy(copy, m, sizeof(*copy));
+	copy->again = true;
 	e = later(w, between(w, 50 * MS, 6 * w->c.lease_ms * MS), node_receive, node_host(m->node), BY_HOST);
 	e->msg = copy;
 	(void) dog;

@@ -236,12 +236,40 @@ leads_alone(const World *w, int leader)
 	return (dog_voters(w, w->chief) & ~(1u << leader)) == 0;
 }
 
+/* Somebody does not wait for what the watchdog finds out: this one is to go on, whatever others hold. */
+static void
+order_restored(World *w, int leader)
+{
+	int64_t end = w->now + 10 * SECOND + 5 * w->c.heartbeat_ms * MS;
+
+	while (!w->failed && w->now < end && dog_leader(w, w->chief) == leader)
+	{
+		run_until(w, w->now + between(w, 10 * MS, 600 * MS));
+		if (!w->failed && dog_order_accept_loss(w, w->chief, leader))
+			return;
+	}
+}
+
+/* A standby that is off meanwhile, and counts as lost for ever; -1 = none. */
+static int
+lose_standby(World *w, int leader)
+{
+	int lost = (int) pick(w, (uint32_t) w->c.nodes);
+
+	if (lost == leader || !chance(w, 500))
+		return -1;
+	server_lose_power(w, lost);
+	return lost;
+}
+
 /* F10: the leader's disk is one of some time ago. */
 static bool
 survives_restore(World *w)
 {
 	int leader = dog_leader(w, w->chief);
 	Server *s = w->server[leader];
+	bool by_order;
+	int lost;
 
 	if (leads_alone(w, leader))
 		return true;
@@ -254,9 +282,18 @@ survives_restore(World *w)
 		return true;
 	server_lose_power(w, leader);
 	server_restore_image(w, leader);
+	by_order = chance(w, 300);
+	lost = by_order ? lose_standby(w, leader) : -1;
 	/* while it is away somebody looks at the others: what nobody has seen nobody can miss */
 	run_until(w, w->now + (3 * w->c.heartbeat_ms + 500) * MS + between(w, 0, 2 * SECOND));
 	server_power_on(w, leader, true);
+	if (by_order)
+		order_restored(w, leader);
+	if (lost >= 0)
+	{
+		run_until(w, w->now + between(w, 0, 30 * SECOND));
+		server_power_on(w, lost, true);
+	}
 	return comes_back(w);
 }
 

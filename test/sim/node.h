@@ -67,6 +67,7 @@ typedef struct Data
 	RgState durable;			/* what is still there after a power loss */
 	bool removed;				/* no such directory */
 	bool half_rewound;			/* the mark that a rewind removes at its end: nobody starts this */
+	bool late_rewound;			/* by one that comes after its answer: only the mark tells of it */
 	Entry log[LOG_MAX];
 } Data;
 
@@ -200,6 +201,7 @@ struct Server
 extern void data_init(Data *d, int node);
 extern void data_copy(Data *to, const Data *from);
 extern int data_append(World *w, Data *d, int rule);	/* the position after it; -1 when full */
+extern uint64_t data_hash(const Data *d, int pos, const Entry *e);	/* of a record there, and of all before it */
 extern uint64_t data_lsn(const Data *d, int pos);
 extern void data_store_state(World *w, Data *d);	/* state -> durable */
 extern void data_switch(Data *d, uint32_t timeline);

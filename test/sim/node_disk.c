@@ -100,6 +100,12 @@ mix(uint64_t hash, uint64_t value)
 	return hash ^ (hash >> 32);
 }
 
+uint64_t
+data_hash(const Data *d, int pos, const Entry *e)
+{
+	return mix(mix(pos > 0 ? d->log[pos - 1].hash : 1, e->id), e->timeline);
+}
+
 int
 data_append(World *w, Data *d, int rule)
 {
@@ -112,7 +118,7 @@ data_append(World *w, Data *d, int rule)
 	e->timeline = (uint16_t) d->timeline;
 	e->rule = (int16_t) rule;
 	e->lsn = (d->len > 0 ? e[-1].lsn : 1000) + 24 + (e->id * 2654435761u >> 16) % 240;
-	e->hash = mix(mix(d->len > 0 ? e[-1].hash : 1, e->id), d->timeline);
+	e->hash = data_hash(d, d->len, e);
 	return ++d->len;
 }
 

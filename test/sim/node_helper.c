@@ -496,6 +496,7 @@ rewind_stage(World *w, int node, int index)
 			return between(w, 50 * MS, 300 * MS);
 		case 2:
 			s->data->half_rewound = true;
+			s->data->late_rewound = c->request->again;
 			return between(w, 100 * MS, 1500 * MS);
 		default:
 			server_kill(w, node);
@@ -518,9 +519,15 @@ rewind_stage(World *w, int node, int index)
 }
 
 bool
-node_is_half_rewound(const World *w, int node)
+node_has_the_mark(const World *w, int node)
 {
 	return w->server[node]->data->half_rewound;
+}
+
+bool
+node_is_half_rewound(const World *w, int node)
+{
+	return w->server[node]->data->half_rewound && !w->server[node]->data->late_rewound;
 }
 
 /* The watchdog has closed the channel: the verb ends, and removes what it began. */

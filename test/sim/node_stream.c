@@ -95,6 +95,8 @@ send_wal(World *w, int node, int standby)
 	m->count = count;
 	/* not on PostgreSQL's wire: what came before, for the check */
 	m->hash = sender->sent > 0 ? s->data->log[sender->sent - 1].hash : 0;
+	m->lsn = (uint32_t) data_lsn(s->data, sender->sent);
+	m->prev_lsn = (uint32_t) data_lsn(s->data, sender->sent - 1);
 	for (int i = 0; i < count; i++)
 	{
 		const Entry *entry = &s->data->log[sender->sent + i];
@@ -167,6 +169,7 @@ on_connect(World *w, const Event *e)
 	const Server *standby = w->server[m->node];
 	Sender *sender = &s->senders[m->node];
 	int end = data_end_of(u, (uint32_t) m->term);
+	bool is_past = end >= 0 && m->lsn > data_lsn(u, end);
 	bool is_current = u->timeline == (uint32_t) m->term;
 	Message *answer;
 
@@ -181,7 +184,7 @@ on_connect(World *w, const Event *e)
 	 * our own timeline is let in, and tells how far it is (F10); past the end of an
 	 * older timeline it is refused.
 	 */
-	if (end < 0 || (m->from_pos > end && !is_current) || s->run == RUN_STOPPING)
+	if (end < 0 || (is_past && !is_current) || s->run == RUN_STOPPING)
 		answer->outcome = OUT_REFUSED;
 	else
 	{
@@ -242,6 +245,7 @@ stream_wake(World *w, int node)
 	m->serial = s->receiver_serial;
 	m->term = d->timeline;
 	m->from_pos = d->len;
+	m->lsn = (uint32_t) data_lsn(d, d->len);
 	e = send_to(w, node_host(node), node_host(s->upstream), on_connect, BY_STREAM, m);
 	e->life = s->upstream_life;
 }
@@ -319,6 +323,18 @@ on_flushed(World *w, const Event *e)
 	stream_replay(w, e->host);
 }
 
+/*
+ * Other rows before it.  PostgreSQL sees that only by the prev-link, and by where
+ * records begin; a leader with an older disk, closed, whose records end where the
+ * standby's do, is taken for one that is seen (README).
+ */
+static bool
+is_seen_not_to_fit(const World *w, const Server *s, const Message *m)
+{
+	return w->opener != s->upstream_life || m->lsn != data_lsn(s->data, s->data->len) ||
+		m->prev_lsn != data_lsn(s->data, s->data->len - 1);
+}
+
 static void
 on_wal(World *w, const Event *e)
 {
@@ -326,6 +342,7 @@ on_wal(World *w, const Event *e)
 	Data *d = s->data;
 	const Message *m = e->msg;
 	Event *next;
+	bool is_other;
 
 	if (m->serial != s->receiver_serial || s->receiver != RECEIVER_STREAMING)
 		return;
@@ -337,18 +354,16 @@ on_wal(World *w, const Event *e)
 		wake_later(w, e->host, RETRY_US);
 		return;
 	}
-	if (m->hash != (d->len > 0 ? d->log[d->len - 1].hash : 0) && w->opener != s->upstream_life)
+	is_other = m->hash != (d->len > 0 ? d->log[d->len - 1].hash : 0);
+	if (is_other && is_seen_not_to_fit(w, s, m))
 	{
-		/*
-		 * A leader with an older disk, closed, writes WAL of its own before anybody
-		 * can look.  That its records end where the standby's do is not to be
-		 * expected: "incorrect prev-link".
-		 */
+		/* "incorrect prev-link" */
 		stream_stop(w, e->host);
 		wake_later(w, e->host, RETRY_US);
 		return;
 	}
-	if (m->hash != (d->len > 0 ? d->log[d->len - 1].hash : 0))
+	/* the watchdog knows of it: a copy is to take its place, and until then it counts for nothing */
+	if (is_other && !dog_has_strayed(w, e->host))
 	{
 		violate(w, "silent corruption: %s goes on at %d with WAL of %s, but holds other rows before it",
 				node_name(e->host), d->len, node_name(m->leader));
@@ -363,7 +378,7 @@ on_wal(World *w, const Event *e)
 		entry->timeline = m->wal[i].timeline;
 		entry->rule = m->wal[i].rule;
 		entry->lsn = m->wal[i].lsn;
-		entry->hash = m->wal[i].hash;
+		entry->hash = is_other ? data_hash(d, d->len, entry) : m->wal[i].hash;
 		d->len++;
 	}
 	d->written = d->len;

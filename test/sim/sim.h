@@ -222,12 +222,15 @@ struct Message
 	bool grants;
 	int64_t until_ms;
 	uint64_t until_lsn;
+	bool again;					/* this one was held up, beside one that was not */
 	Rule rule;
 	Outcome outcome;
 	const char *why;
 	Shown shown;
 	/* a piece of WAL, and the hash of all before it */
 	uint64_t hash;
+	uint32_t lsn;				/* where the record before it ends, and where that begins: its prev-link */
+	uint32_t prev_lsn;
 	int from_pos;
 	int count;
 	struct
@@ -456,7 +459,8 @@ extern bool dog_is_up(const World *w, int dog);
 extern bool dog_all_is_well(World *w, int dog);
 extern void dog_person(World *w, int dog);	/* what an operator does who reads status */
 extern void dog_order_switchover(World *w, int dog, int node);
-extern void dog_order_accept_loss(World *w, int dog, int node);
+extern bool dog_has_strayed(const World *w, int node);	/* so the watchdog that goes on believes */
+extern bool dog_order_accept_loss(World *w, int dog, int node);
 extern void dog_order_takeover(World *w, int dog);
 extern void dog_order_set(World *w, int dog, int durability, int quorum);	/* -1, 0: as it is */
 extern void dog_order_voters(World *w, int dog, uint32_t voters);
@@ -487,6 +491,7 @@ extern void change_rule(World *w);	/* somebody asks for another one */
 #define STORY_PLAN 20
 extern void story_begin(World *w);	/* story.c */
 extern void faults_stop(World *w);
+extern bool node_has_the_mark(const World *w, int node);	/* rewound by half: it can't be started */
 extern bool node_is_half_rewound(const World *w, int node);
 extern void helper_abort(World *w, int node, int serial);	/* node_helper.c: a copy's channel is closed */
 extern void faults_person(World *w);	/* somebody starts what lies there */

@@ -93,6 +93,16 @@ rg_change_is_gone(const RgMemory *m, int node)
 	return m->nodes[node].declared_lost || m->nodes[node].fenced_term != 0;
 }
 
+/* Its data is about to be replaced.  One that only waits for its turn, and streams, is as good as any. */
+static bool
+is_to_be_replaced(const RgView *view, const RgDecision *d, int node)
+{
+	const RgJob *job = rg_memory_job((RgMemory *) &d->memory, d->memory.nodes[node].name);
+
+	return rg_memory_is_rebuilding(&d->memory, d->memory.nodes[node].name) &&
+		(job->state != RG_JOB_QUEUED || job->due_ms != 0 || d->memory.nodes[node].strayed || !streams(view, d, node));
+}
+
 /* So many of its counted standbys stream. */
 static int
 count_streaming(const RgView *view, const RgDecision *d, const RgRule *rule)
@@ -120,7 +130,7 @@ reason_to_leave_out(const RgView *view, const RgDecision *d, int node, char *buf
 	buf[0] = '\0';
 	if (!is_wanted(&m->wish, mem->name) && rg_change_is_gone(m, node))
 		rg_text(buf, RG_TEXT_MAX, "it is removed, and %s", mem->declared_lost ? "declared lost" : "fenced");
-	else if (rg_rule_is_sync(&m->rule) && rg_memory_is_rebuilding(m, mem->name))
+	else if (rg_rule_is_sync(&m->rule) && is_to_be_replaced(view, d, node))
 		rg_text(buf, RG_TEXT_MAX, "it is being rebuilt");
 	else if (is_sync && mem->apart_ms != 0 && view->now_ms - mem->apart_ms > patience)
 		rg_text(buf, RG_TEXT_MAX, "it has not streamed from %s for %lld s", m->rule.leader,

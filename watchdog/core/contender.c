@@ -41,6 +41,8 @@ rg_contender_exclusion(const RgView *view, const RgMemory *memory, int node)
 	/* by order it may lead all the same */
 	if (memory->nodes[node].left_out && memory->accept_loss[0] == '\0')
 		return "is left out: it may lack commits that were acknowledged without it";
+	if (memory->nodes[node].strayed && memory->accept_loss[0] == '\0' && strcmp(memory->rule.leader, n->name) != 0)
+		return RG_STRAYED_TEXT;
 	/* not who leads by the newest rule: his rebuild was begun by one who did not know that, and is called off */
 	if (rg_memory_is_rebuilding(memory, n->name) && strcmp(memory->rule.leader, n->name) != 0)
 		return "is being rebuilt";

@@ -8,6 +8,7 @@
  */
 #include "decide.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,7 +36,12 @@ rg_decide_align(const RgView *view, RgMemory *m)
 {
 	RgNodeMemory old[RG_CORE_NODES_MAX];
 	int			nold = m->nnodes;
+	bool		is_aligned = nold == view->nnodes;
 
+	for (int i = 0; i < view->nnodes && is_aligned; i++)
+		is_aligned = strcmp(m->nodes[i].name, view->nodes[i].name) == 0;
+	if (is_aligned)
+		return;
 	memcpy(old, m->nodes, sizeof(old));
 	memset(m->nodes, 0, sizeof(m->nodes));
 	for (int i = 0; i < view->nnodes; i++)
@@ -188,13 +194,6 @@ end_failover(const RgView *view, RgDecision *d, const RgMove *move)
 		rg_text(m->failover.to, sizeof(m->failover.to), "%s", m->candidate);
 		if (!m->failover.planned)
 			rg_loss_estimate(view, m, rg_view_find(view, m->failover.from), node);
-	}
-	else if (m->accept_loss[0] != '\0')
-	{
-		rg_text(m->failover.given_up, sizeof(m->failover.given_up), "%s goes on by order with what it holds",
-				m->candidate);
-		if (node >= 0)
-			rg_learn_given_up(view, m, node);
 	}
 	for (int i = 0; i < m->nnodes; i++)
 	{
@@ -424,8 +423,9 @@ rg_decide(const RgView *view, const RgMemory *before, RgDecision *ret)
 {
 	RgMemory   *m = &ret->memory;
 
-	memset(ret, 0, sizeof(*ret));
-	*m = *before;
+	/* bytes, so that padding is copied and cleared, too: the same input gives the same bytes */
+	memcpy(m, before, sizeof(*m));
+	memset((char *) ret + sizeof(*m), 0, offsetof(RgDecision, steps) - sizeof(*m));
 	rg_decide_align(view, m);
 	rg_learn(view, m);
 	ret->leader = find_leader(view, m);

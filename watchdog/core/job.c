@@ -200,9 +200,12 @@ is_rebuild(const RgJob *job, RgJobState state)
 	return job->id != 0 && job->kind == RG_JOBKIND_REBUILD && job->state == state;
 }
 
-/* Somebody whose copy this source serves already, when it serves as many as it may; else NULL. */
+/*
+ * Somebody whose copy this source serves already, or is about to serve, when it serves
+ * as many as it may; else NULL.
+ */
 static const RgJob *
-in_the_way(const RgView *view, const RgMemory *memory, const char *source)
+in_the_way(const RgView *view, const RgMemory *memory, const RgJob *waiting, const char *source)
 {
 	const RgJob *first = NULL;
 	int			count = 0;
@@ -212,7 +215,8 @@ in_the_way(const RgView *view, const RgMemory *memory, const char *source)
 	{
 		const RgJob *job = &memory->jobs[i];
 
-		if (!is_rebuild(job, RG_JOB_RUNNING) || strcmp(job->source, source) != 0)
+		if (!(is_rebuild(job, RG_JOB_RUNNING) || (is_rebuild(job, RG_JOB_QUEUED) && job->due_ms != 0 && job->id < waiting->id)) ||
+			strcmp(job->source, source) != 0)
 			continue;
 		count++;
 		first = first == NULL || job->id < first->id ? job : first;
@@ -233,7 +237,9 @@ run_job(const RgView *view, RgDecision *d, RgJob *job)
 	int			node = rg_view_find(view, job->node);
 	int			source = rg_method_source(view, &d->memory, job);
 	const RgJob *before;
+	int64_t		due_ms = job->due_ms != 0 ? job->due_ms : view->now_ms;
 
+	job->due_ms = 0;
 	if (node < 0)
 		cancel_for(view, d, job, node, "it is not in the configuration any more");
 	/* the leader is never rebuilt; only what is left beside a copy that has taken over is removed */
@@ -241,12 +247,16 @@ run_job(const RgView *view, RgDecision *d, RgJob *job)
 		cancel_for(view, d, job, node, "it leads the cluster now");
 	else if (job->state == RG_JOB_RUNNING)
 		rg_job_advance(view, d, job, node);
-	else if ((before = in_the_way(view, &d->memory, view->nodes[source].name)) != NULL)
+	else if ((before = in_the_way(view, &d->memory, job, view->nodes[source].name)) != NULL)
 		rg_text(job->message, sizeof(job->message), "waits for the rebuild of %s, which is taken from %s (rebuild_jobs = %d)",
 				before->node, before->source, view->settings.rebuild_jobs > 0 ? view->settings.rebuild_jobs : 1);
-	else if (!rg_change_may_rebuild(view, d, node, job->created_ms))
+	else if (!rg_change_may_rebuild(view, d, node, due_ms))
+	{
+		job->due_ms = due_ms;
+		rg_text(job->source, sizeof(job->source), "%s", view->nodes[source].name);
 		rg_text(job->message, sizeof(job->message), "waiting until %s is left out: no commit may rest on the copy that it has",
 				job->node);
+	}
 	else
 	{
 		rg_text(job->source, sizeof(job->source), "%s", view->nodes[source].name);

@@ -376,8 +376,9 @@ learn_rewound(RgDecision *d, const RgOp *op, int node)
 		*half = RG_REWOUND_WHOLE;
 	else if (op->state == RG_OP_LOST || says(op, "half_rewound"))
 		*half = RG_REWOUND_HALF;
-	else if (*half == RG_REWOUND_UNDER_WAY)
-		*half = RG_REWOUND_WHOLE;	/* nothing was touched, nor by an earlier try */
+	/* nothing was touched, nor by an earlier try; but the verb that is at work there may be a rewind */
+	else if (*half == RG_REWOUND_UNDER_WAY && verdict_of(op) != WAIT)
+		*half = RG_REWOUND_WHOLE;
 }
 
 /* What became of the step of this try. */

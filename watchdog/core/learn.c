@@ -200,6 +200,24 @@ rg_learn_knows_enough(const RgView *view, const RgMemory *m)
 	return heard >= rg_rules_lease_quorum(standbys) || answering == standbys;
 }
 
+/* The most that a standby shows now; what a half promoted one has lies on a timeline of its own. */
+static RgPosition
+find_most_shown(const RgView *view, const RgMemory *m, int leader)
+{
+	RgPosition	most = {0};
+
+	for (int i = 0; i < view->nnodes; i++)
+	{
+		const RgFacts *f = &view->nodes[i].facts;
+		RgPosition	p = rg_choose_position(view, m, i);
+
+		if (i != leader && f->valid && f->in_recovery &&
+			!rg_rules_is_half_promoted(f->promoting_term, f->rule.term) && rg_rules_compare_position(&p, &most) > 0)
+			most = p;
+	}
+	return most;
+}
+
 /*
  * What was shown more than a second before the leader's answer is more than the
  * leader holds.  Answers that cross each other on the way prove nothing: a standby
@@ -208,26 +226,32 @@ rg_learn_knows_enough(const RgView *view, const RgMemory *m)
 bool
 rg_learn_is_surely_behind(const RgView *view, const RgMemory *m, int leader)
 {
-	RgPosition	has = rg_choose_start_position(view, m, leader);
+	RgPosition	has = rg_choose_position(view, m, leader);
 
+	/* it has not come so far since */
+	if (m->behind_ms != 0 && view->nodes[leader].facts_ms - m->behind_ms > 1000 &&
+		rg_rules_compare_position(&m->behind_at, &has) > 0)
+		return true;
+	has = rg_choose_start_position(view, m, leader);
 	/* where a server began does not change between two answers */
 	return rg_rules_compare_position(&m->newest, &has) > 0 &&
 		(view->nodes[leader].facts.start_lsn != 0 || view->nodes[leader].facts_ms - m->newest_ms > 1000);
 }
 
-void
-rg_learn_given_up(const RgView *view, RgMemory *m, int leader)
+bool
+rg_learn_waits_for_a_word(const RgView *view, const RgMemory *m, int node)
 {
-	uint64_t	end = rg_choose_start_position(view, m, leader).lsn;
+	const RgFacts *f = &view->nodes[node].facts;
 
-	for (int i = 0; i < view->nnodes; i++)
-	{
-		const RgFacts *f = &view->nodes[i].facts;
+	return strcmp(m->rule.leader, view->nodes[node].name) == 0 && rg_view_is_primary(view, node) &&
+		(!rg_start_equal(&m->nodes[node].admitted, &f->start) ||
+		 (f->ahead[0] != '\0' && rg_choose_is_behind(view, m, node)));
+}
 
-		if (i != leader && f->valid && f->in_recovery && f->timeline == view->nodes[leader].facts.timeline &&
-			rg_choose_position(view, m, i).lsn > end)
-			m->nodes[i].strayed = true;
-	}
+bool
+rg_learn_begins_anew(const RgView *view, const RgMemory *m, int node)
+{
+	return strcmp(m->accept_loss, view->nodes[node].name) == 0 && !RG_MUTANT(72) && rg_learn_waits_for_a_word(view, m, node);
 }
 
 /*
@@ -251,29 +275,23 @@ learn_admitted(const RgView *view, RgMemory *m, int leader)
 	const RgFacts *f = &view->nodes[leader].facts;
 	bool		is_admitted = rg_start_equal(&m->nodes[leader].admitted, &f->start);
 
-	if (rg_phase_is_failover(m->phase) || f->rule.term != m->rule.term ||
-		(is_admitted && f->ahead[0] == '\0'))
+	/* one that was just promoted need not have shown its rule; a start that was not admitted may hold an older one */
+	if (rg_phase_is_failover(m->phase) || (is_admitted && (f->rule.term != m->rule.term || f->ahead[0] == '\0')))
 	{
 		m->behind_ms = 0;
 		return;
+	}
+	if (RG_MUTANT(72) && strcmp(m->accept_loss, m->rule.leader) == 0)
+	{
+		m->nodes[leader].admitted = f->start;
+		m->newest = rg_choose_position(view, m, leader);
+		m->accept_loss[0] = '\0';
 	}
 	if (!rg_learn_all_tried(view))
 		return;
-	if (strcmp(m->accept_loss, m->rule.leader) != 0 &&
-		(!rg_learn_knows_enough(view, m) || !all_were_heard_since(view, m, leader)))
+	if (!rg_learn_knows_enough(view, m) || !all_were_heard_since(view, m, leader))
 		return;
-	if (strcmp(m->accept_loss, m->rule.leader) == 0)
-	{
-		/* the operator wants this very one to go on, whatever was seen elsewhere */
-		rg_learn_given_up(view, m, leader);
-		m->newest = rg_choose_position(view, m, leader);
-		m->nodes[leader].admitted = f->start;
-		rg_text(m->failover.given_up, sizeof(m->failover.given_up),
-				"%s goes on by order with what it holds", m->rule.leader);
-		m->accept_loss[0] = '\0';
-		m->behind_ms = 0;
-	}
-	else if (!rg_choose_is_behind(view, m, leader))
+	if (!rg_choose_is_behind(view, m, leader))
 	{
 		m->nodes[leader].admitted = f->start;
 		m->behind_ms = 0;
@@ -281,7 +299,10 @@ learn_admitted(const RgView *view, RgMemory *m, int leader)
 	else if (is_admitted && !rg_learn_is_surely_behind(view, m, leader))
 		m->behind_ms = 0;
 	else if (m->behind_ms == 0)
+	{
 		m->behind_ms = view->now_ms;
+		m->behind_at = find_most_shown(view, m, leader);
+	}
 }
 
 /* Under the rule in force, as the leader shows it, no longer lease is in force any more. */

@@ -24,10 +24,16 @@ extern bool rg_learn_knows_enough(const RgView *view, const RgMemory *m);
 extern bool rg_learn_is_surely_behind(const RgView *view, const RgMemory *m, int leader);
 
 /*
- * By an operator's word this leader goes on with what it holds.  What others hold
- * beyond, on the same timeline, is given up: soon positions will not tell it any more.
+ * This one leads by rule and answers, but gets no lease: it is not known yet that it
+ * lacks nothing, or others show more.  An operator may say that it goes on all the same.
  */
-extern void rg_learn_given_up(const RgView *view, RgMemory *m, int leader);
+extern bool rg_learn_waits_for_a_word(const RgView *view, const RgMemory *m, int node);
+
+/*
+ * He has said so.  Others may hold WAL of the same numbers and another content: so it does
+ * not go on where it is, but is started as a standby and promoted, on a timeline of its own.
+ */
+extern bool rg_learn_begins_anew(const RgView *view, const RgMemory *m, int node);
 
 /* Every node of the configuration was asked once, or was given the time for it. */
 extern bool rg_learn_all_tried(const RgView *view);

@@ -11,6 +11,18 @@
 /* At the end of a failover: what the old leader had shown beyond where the new one began. */
 extern void rg_loss_estimate(const RgView *view, RgMemory *m, int from, int to);
 
+/*
+ * The leader is to go on by order with less than others have shown.  From where its own
+ * WAL begins other records may have its numbers: noted while it still says where that is.
+ */
+extern void rg_loss_note_fork(const RgView *view, RgMemory *m, int leader);
+
+/*
+ * It is about to be promoted by order: whoever is not known to hold no more than that
+ * has strayed.  Where that was not seen, nobody is.
+ */
+extern void rg_loss_give_up(const RgView *view, RgMemory *m, int leader);
+
 /* As a part of a sentence, beginning with "; ". */
 extern void rg_loss_text(const RgMemory *m, char *buf, unsigned long size);
 

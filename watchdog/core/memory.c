@@ -110,6 +110,7 @@ rg_decision_note(RgDecision *d, RgEvent event, int node, int move, bool alarm,
 	if (d->nnotes >= RG_NOTES_MAX)
 		return;
 	note = &d->notes[d->nnotes++];
+	memset(note, 0, sizeof(*note));
 	note->event = event;
 	note->node = node;
 	note->move = move;

@@ -20,6 +20,9 @@
 #define RG_CRASHES_MAX 16
 #define RG_LONG_TEXT_MAX 720
 
+/* What people are told of a node that has strayed. */
+#define RG_STRAYED_TEXT "it may hold WAL that the leader never had: it ran as a primary beside it, or that was given up by order"
+
 /* Work that takes a while: a rebuild of one node, or a switchover. */
 typedef struct RgJob
 {
@@ -38,6 +41,7 @@ typedef struct RgJob
 	bool		resumed;		/* this watchdog did not see the end of the copy: is it complete? */
 	bool		elsewhere;		/* the source failed: the next try takes another one; not journalled */
 	bool		forced;			/* a healthy node, by somebody's word */
+	int64_t		due_ms;			/* queued: since when it only waits until its node is left out; 0 = not yet; not journalled */
 	int64_t		rate_kb;		/* a second; 0 = no limit */
 	int64_t		term;			/* of the rule when the copy, or the rewind, began */
 	int64_t		created_ms;
@@ -111,7 +115,7 @@ typedef struct RgNodeMemory
 	int64_t		purpose_ms;		/* when it said that it is being stopped, until it answers again; 0 = no */
 	uint64_t	owes_lsn;		/* swapped in a copy: proves nothing before it holds this (attack V2) */
 	bool		ungated;		/* its gate was off or overridden when it last answered */
-	bool		strayed;		/* it ran as a primary beside the leader, never admitted: its newest WAL is its own (F10) */
+	bool		strayed;		/* its newest WAL may not be the leader's, whatever the numbers say: it ran beside it, or that was given up (F10) */
 	RgRewound	half_rewound;	/* else it must not be started */
 	bool		stale;			/* it had been left behind when the leader was last seen */
 	char		intruder[96];	/* the other watchdog that it showed, told already */
@@ -181,6 +185,7 @@ typedef struct RgMemory
 	int64_t		closed_ms;		/* since when the leader's gate is closed though granted; not journalled */
 	int64_t		told_ms;		/* when that was told; not journalled */
 	int64_t		behind_ms;		/* since when others show more than the leader; not journalled */
+	RgPosition	behind_at;		/* what they showed then; not journalled */
 	int64_t		hung_ms;		/* since when the leader's disk hangs and it flushes no WAL; not journalled */
 	uint64_t	hung_lsn;		/* up to where it had flushed then; not journalled */
 	RgDiagnosis trouble;		/* of a leader that answers; not journalled */
@@ -234,12 +239,12 @@ typedef struct RgDecision
 	char		reasons[RG_CORE_NODES_MAX][RG_TEXT_MAX];
 	bool		eligible[RG_CORE_NODES_MAX];	/* would be a candidate now */
 	char		candidate_reasons[RG_CORE_NODES_MAX][RG_TEXT_MAX];
-	int			nsteps;
-	RgStep		steps[RG_STEPS_MAX];
-	int			nnotes;
-	RgNote		notes[RG_NOTES_MAX];
 	char		evidence[RG_TEXT_MAX];	/* for the diagnosis */
 	char		trouble[RG_TEXT_MAX];	/* of a leader that answers, and what to type; "" = none */
+	int			nsteps;
+	int			nnotes;
+	RgStep		steps[RG_STEPS_MAX];	/* last, for what lies beyond their numbers is not even cleared */
+	RgNote		notes[RG_NOTES_MAX];
 } RgDecision;
 
 /* The node's rebuild that has not ended, or NULL. */

@@ -92,7 +92,7 @@ rewind_trouble(const RgView *view, const RgMemory *memory, int node, char *buf)
 	if (mem->half_rewound != RG_REWOUND_WHOLE)
 		return "an earlier rewind has not ended";
 	if (mem->strayed)
-		return "it ran as a primary beside the leader";
+		return RG_STRAYED_TEXT;
 	if (!read_history(view, memory, node, &h))
 		return "its history is not known: it has not answered this watchdog yet";
 	if (rg_choose_has_lost_wal(n, to->terms, to->nterms))
@@ -179,6 +179,8 @@ rg_method_source_trouble(const RgView *view, const RgMemory *memory, int source,
 		rg_text(buf, RG_TEXT_MAX, "%s is no standby that answers", n->name);
 	else if (!n->facts.receiver_streaming)
 		rg_text(buf, RG_TEXT_MAX, "%s does not stream", n->name);
+	else if (memory->nodes[source].strayed)
+		rg_text(buf, RG_TEXT_MAX, "%s: " RG_STRAYED_TEXT, n->name);
 	else if (n->facts.rule.term != memory->rule.term)
 		rg_text(buf, RG_TEXT_MAX, "%s has not received the rule of term %lld yet", n->name,
 				(long long) memory->rule.term);

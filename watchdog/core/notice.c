@@ -127,7 +127,8 @@ rg_notice_death(const RgView *view, RgDecision *d)
 		return RG_INPUT_LEADER_ALIVE;
 	else if (!by_order && gate_trouble(view, m, d->leader) != NULL)
 		rg_notice_refuse(d, gate_trouble(view, m, d->leader));
-	else if (!somebody_could_take_over(view, m) && !leader_could_come_back(view, m, d->leader))
+	else if (!somebody_could_take_over(view, m) && !leader_could_come_back(view, m, d->leader) &&
+			 !(d->leader >= 0 && rg_learn_begins_anew(view, m, d->leader)))
 		rg_notice_refuse(d, "no standby answers that may be promoted");
 	else
 		return RG_INPUT_FAILOVER_CALLED;
@@ -219,6 +220,9 @@ notice_leader(const RgView *view, RgDecision *d)
 	RgMemory   *m = &d->memory;
 	RgVerdict	verdict = rg_diagnosis_verdict(m->diagnosis);
 
+	/* well or not, it gets no lease, and somebody has said that it goes on all the same */
+	if (d->leader >= 0 && rg_learn_begins_anew(view, m, d->leader) && m->diagnosis != RG_DIAG_NOT_OBEYED)
+		return rg_notice_death(view, d);
 	if (verdict == RG_VERDICT_WELL)
 		return notice_well(view, d);
 	if (verdict == RG_VERDICT_TROUBLED)

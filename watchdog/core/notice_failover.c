@@ -15,6 +15,8 @@
 #include "diagnose.h"
 #include "extension/mutant.h"
 #include "handover.h"
+#include "learn.h"
+#include "loss.h"
 #include "order.h"
 #include "plan.h"
 #include "recruit.h"
@@ -86,7 +88,8 @@ authorities_have_ended(const RgView *view, RgDecision *d)
 
 /*
  * It answers as a primary that could go on: its newest session, too (old ones of a
- * hung server still answer), and in a start that lacks nothing that others show.
+ * hung server still answer), and in a start that lacks nothing that others show.  One
+ * that is closed, by the rule of another watchdog, need not be the last who led.
  */
 static bool
 could_go_on(const RgView *view, const RgMemory *m, int node)
@@ -97,7 +100,8 @@ could_go_on(const RgView *view, const RgMemory *m, int node)
 		(m->failover.diagnosis != RG_DIAG_HUNG || n->fresh == RG_SQL_OK) &&
 		(!rg_trouble_is_given_up(view, m, node) || RG_MUTANT(63)) &&
 		n->ops[RG_STEP_FENCE].state != RG_OP_RUNNING && !fence_holds(view, m, node) &&
-		!rg_plan_lacks_something(view, m, node);
+		(n->facts.gate == RG_GATEV_OPEN || rg_learn_knows_enough(view, m) || RG_MUTANT(73)) &&
+		!rg_learn_begins_anew(view, m, node) && !rg_plan_lacks_something(view, m, node);
 }
 
 /*
@@ -237,6 +241,10 @@ rg_notice_recruiting(const RgView *view, RgDecision *d)
 	RgChoice	choice;
 
 	claim_newest_leader(view, m);
+	for (int i = 0; i < view->nnodes; i++)
+		if (rg_learn_waits_for_a_word(view, m, i) &&
+			(rg_learn_begins_anew(view, m, i) || rg_choose_is_behind(view, m, i)))
+			rg_loss_note_fork(view, m, i);
 	/* what has ended in this term has ended for the next one, too */
 	(void) authorities_have_ended(view, d);
 	raise_term(view, d);
@@ -268,7 +276,10 @@ rg_notice_recruiting(const RgView *view, RgDecision *d)
 	rg_decision_note(d, RG_EVENT_CANDIDATE_CHOSEN, choice.node, 0, false, "term %lld: %.200s",
 					 (long long) m->term, choice.summary);
 	if (m->accept_loss[0] != '\0')
+	{
 		rg_order_loss(view, m, choice.node, m->failover.given_up);
+		rg_loss_give_up(view, m, choice.node);
+	}
 	return RG_INPUT_CANDIDATE_CHOSEN;
 }
 
@@ -292,7 +303,12 @@ candidate_is_lost(const RgView *view, const RgMemory *m, int node)
 {
 	const RgNodeView *n = &view->nodes[node];
 
-	if (rg_memory_phase_age_ms(m, view) > RG_PROMOTE_DEADLINE_MS)
+	int64_t		deadline = RG_PROMOTE_DEADLINE_MS;
+
+	/* it has to be heard once, or nobody would know that it was promoted over SSH */
+	if (deadline < 3 * view->settings.heartbeat_interval_ms)
+		deadline = 3 * view->settings.heartbeat_interval_ms;
+	if (rg_memory_phase_age_ms(m, view) > deadline)
 		return true;
 	return n->sql != RG_SQL_OK && n->lost_ms != 0 && view->now_ms - n->lost_ms > 3000;
 }

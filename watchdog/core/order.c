@@ -14,6 +14,7 @@
 #include "choose.h"
 #include "diagnose.h"
 #include "job.h"
+#include "learn.h"
 #include "phase.h"
 #include "trouble.h"
 
@@ -218,12 +219,23 @@ rg_order_loss(const RgView *view, const RgMemory *m, int node, char *why)
 				(long long) has.rule_term);
 }
 
-/* The leader answers, but has no lease before somebody says that it may go on with what it has. */
-static bool
-waits_for_a_word(const RgView *view, const RgMemory *m, int node)
+/* It is ended and started as a standby: what is in the way of that; NULL = nothing. */
+static const char *
+anew_trouble(const RgView *view, const RgMemory *m, int node, char *why)
 {
-	return node == rg_view_find(view, m->rule.leader) && rg_view_is_primary(view, node) &&
-		!rg_start_equal(&m->nodes[node].admitted, &view->nodes[node].facts.start);
+	const RgNodeView *n = &view->nodes[node];
+
+	if (!rg_learn_waits_for_a_word(view, m, node))
+		return NULL;
+	if (n->ssh != RG_SSHV_READY)
+		rg_text(why, RG_TEXT_MAX, "%s has to be ended and promoted anew, so that nobody takes its WAL for what others hold, and there is no SSH session to it: %.90s",
+				n->name, n->ssh_text[0] ? n->ssh_text : "not connected yet");
+	else if (!rg_start_equal(&m->nodes[node].shown, &n->facts.start))
+		rg_text(why, RG_TEXT_MAX, "%s has to be ended and promoted anew, and its helper has not shown the postmaster that answers us (pid %d): see regent check",
+				n->name, n->facts.start.pid);
+	else
+		return NULL;
+	return why;
 }
 
 const char *
@@ -242,7 +254,7 @@ rg_order_accept_loss_refusal(const RgView *view, const RgMemory *memory, const c
 				memory->candidate, (long long) memory->term);
 	else if (memory->phase == RG_PHASE_UNDOING || memory->phase == RG_PHASE_SWITCHING)
 		rg_text(ret_why, RG_TEXT_MAX, "%s is under way: wait for the outcome", rg_phase_name(memory->phase));
-	else if (memory->phase != RG_PHASE_RECRUITING && !waits_for_a_word(view, memory, i) &&
+	else if (memory->phase != RG_PHASE_RECRUITING && !rg_learn_waits_for_a_word(view, memory, i) &&
 			 rg_diagnosis_verdict(memory->diagnosis) == RG_VERDICT_WELL)
 		rg_text(ret_why, RG_TEXT_MAX, "%s leads and is well: regent switchover %s", memory->rule.leader, name);
 	else if (memory->phase != RG_PHASE_RECRUITING && memory->diagnosis != RG_DIAG_DISK_HUNG &&
@@ -260,7 +272,7 @@ rg_order_accept_loss_refusal(const RgView *view, const RgMemory *memory, const c
 	else if (!rg_view_is_standby(view, i) &&
 			 !(rg_view_is_primary(view, i) && strcmp(name, memory->rule.leader) == 0))
 		rg_text(ret_why, RG_TEXT_MAX, "%s does not answer as a standby: start it first", name);
-	else
+	else if (anew_trouble(view, memory, i, ret_why) == NULL)
 	{
 		rg_order_loss(view, memory, i, ret_why);
 		return NULL;

@@ -13,6 +13,7 @@
 
 #include "choose.h"
 #include "decide.h"
+#include "learn.h"
 #include "recruit.h"
 #include "switch.h"
 #include "trouble.h"
@@ -92,8 +93,8 @@ rg_plan_probes(const RgView *view, RgDecision *d)
  * Does this one's authority end by a fence now?  Not while it answers, with
  * facts or with an error: it is alive.  Only a standby that can't promise
  * completely is fenced all the same: a promotion may still be before it.  And a
- * hung server, whose old sessions answer and which takes no new one, or one whose
- * disk is why it is replaced.
+ * hung server, whose old sessions answer and which takes no new one, one whose
+ * disk is why it is replaced, or one that is to begin anew by order.
  */
 static bool
 ends_by_fence(const RgView *view, const RgMemory *m, int node)
@@ -104,7 +105,7 @@ ends_by_fence(const RgView *view, const RgMemory *m, int node)
 		return false;
 	if (rg_view_is_primary(view, node))
 		return ((m->failover.diagnosis == RG_DIAG_HUNG && n->fresh == RG_SQL_SILENT) ||
-				rg_trouble_is_given_up(view, m, node)) &&
+				rg_trouble_is_given_up(view, m, node) || rg_learn_begins_anew(view, m, node)) &&
 			rg_start_equal(&m->nodes[node].shown, &n->facts.start);
 	return !rg_view_is_standby(view, node) ||
 		rg_memory_phase_age_ms(m, view) > RG_RECRUIT_DEADLINE_MS;
@@ -119,6 +120,9 @@ is_to_be_brought_back(const RgView *view, const RgMemory *m, int node)
 {
 	const RgNodeView *n = &view->nodes[node];
 
+	/* it has promised as a primary, and was found to be the one that goes on */
+	if (rg_learn_begins_anew(view, m, node))
+		return true;
 	return m->nodes[node].ended && m->nodes[node].fenced_term == 0 && n->sql != RG_SQL_OK &&
 		n->probe.valid && n->probe.postmaster == RG_PM_ABSENT;
 }
@@ -218,7 +222,7 @@ must_promise_as_primary(const RgView *view, const RgMemory *m, int node)
 	RgPosition	other;
 
 	if (!m->nodes[node].must_end || m->nodes[node].ended || !rg_view_is_primary(view, node) ||
-		m->nodes[node].ungated)
+		m->nodes[node].ungated || rg_learn_begins_anew(view, m, node))
 		return false;
 	if (is_beside_the_leader(view, m, node))
 		return true;

@@ -142,7 +142,13 @@ learn_half_rewound(const RgView *view, RgDecision *d, int node)
 	const RgJob *job = rg_memory_job(&d->memory, n->name);
 
 	if (job != NULL && job->phase == RG_JOBPHASE_REWIND)
+	{
+		/* another verb was at work, and has left no mark: it was no rewind */
+		if (*half == RG_REWOUND_UNDER_WAY && n->ops[RG_STEP_REWIND].state == RG_OP_REFUSED && n->probe.valid &&
+			n->probe_ms > n->ops[RG_STEP_REWIND].ended_ms && !n->probe.rewinding)
+			*half = RG_REWOUND_WHOLE;
 		return;
+	}
 	if (n->probe.valid && n->probe.rewinding && n->sql != RG_SQL_OK && n->probe_ms > n->lost_ms)
 		*half = RG_REWOUND_HALF;
 	/* with a job the one that streams may be the new directory, and the old one comes back yet */
@@ -304,11 +310,19 @@ plan_standby(const RgView *view, RgDecision *d, int node)
 	RgNodeMemory *mem = &d->memory.nodes[node];
 	int64_t		term = d->memory.rule.term;
 	int64_t		last = f->nterms > 0 ? f->terms[f->nterms - 1].term : 0;
+	const RgJob *job = rg_memory_job(&d->memory, n->name);
+	bool		is_new = job != NULL && rg_job_is_in_place(job);
 	RgFollowVerdict verdict;
 
 	if (rg_upstream_streams(view, &d->memory, node))
 	{
-		mem->strayed = false;
+		if (is_new && n->facts_ms > job->phase_ms)
+			mem->strayed = false;
+		if (mem->strayed)
+		{
+			diverged(view, d, node, RG_STRAYED_TEXT);
+			return;
+		}
 		if (mem->fenced_term != 0)
 		{
 			mem->fenced_term = 0;
@@ -322,6 +336,11 @@ plan_standby(const RgView *view, RgDecision *d, int node)
 	if (leader->rule.term != term || leader->nterms == 0 ||
 		leader->terms[leader->nterms - 1].term != term)
 		return;
+	if (last >= term && mem->strayed && !is_new)
+	{
+		diverged(view, d, node, RG_STRAYED_TEXT);
+		return;
+	}
 	if (last >= term)
 	{
 		plan_follow_again(view, d, node);
@@ -352,8 +371,8 @@ plan_standby(const RgView *view, RgDecision *d, int node)
 								  leader->terms, leader->nterms);
 	if (verdict != RG_FOLLOW_OK)
 		diverged(view, d, node, rg_follow_verdict_text(verdict));
-	else if (mem->strayed)
-		diverged(view, d, node, "it ran as a primary beside the leader");
+	else if (mem->strayed && !is_new)
+		diverged(view, d, node, RG_STRAYED_TEXT);
 	else if (rg_choose_has_lost_wal(n, leader->terms, leader->nterms))
 		diverged(view, d, node, "it led and lacks WAL that it had sent: its disk is an older copy");
 	else if (rg_op_may_try(&n->ops[RG_STEP_FOLLOW], follow_key(view, d, node), view->now_ms, 1000) ||
