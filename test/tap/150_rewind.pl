@@ -10,6 +10,7 @@ use warnings;
 use Digest::SHA;
 use File::Find ();
 use JSON::PP ();
+use POSIX ();
 use RegentCluster qw(wait_until slurp spew run_command);
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -55,6 +56,13 @@ sub diverge
 	$c->sql('n1', "UPDATE t SET who = 'both' WHERE id <= 100");
 	$c->wait_caught_up('n1', 'n2');
 	is($c->sql('n2', "SELECT complete FROM regent.promise('$w', 1, 5, 10000)"), 't', "$kind: n2 is recruited");
+	if ($kind eq 'hints')
+	{
+		# ends where n2's timeline will begin
+		$c->stop_server('n2');
+		RegentCluster::must([ 'cp', '-a', dir('n2'), $c->dir . '/twin' ]);
+		$c->start_server('n2');
+	}
 	$c->sql('n2', "SELECT regent.promote('$w', 1, 5)");
 	is(write_rule('n2', 5), 5, 'and leads on timeline 5');
 	open_gate('n2');
@@ -172,23 +180,17 @@ sub cannot_start
 	spew(dir('n1') . '/global/pg_control', slurp($c->dir . '/control'), 0600);
 }
 
-# Runs a rewind and calls the code when pg_rewind has begun to write, stopped there.
+# Runs a rewind and calls the code when pg_rewind has begun to write, stopped there.  One
+# that was over before it could be stopped is begun again, with a fresh directory.
 sub in_the_middle
 {
 	my ($code) = @_;
-	my $dir = dir('n1');
-	my $out = $c->dir . '/background';
-	my $file = $c->sql('n2', "SELECT pg_relation_filepath('big')");
-	unlink $out;
-	my $pid = $c->spawn([ "$RegentCluster::top/scripts/regent-node", '-c', $c->dir . '/node.conf', 'n1', 'rewind', source() ], $out);
-	my $rewind;
-	my $until = time + 60;
-	until ($rewind || time > $until || waitpid($pid, POSIX::WNOHANG()) == $pid)
+	my ($pid, $rewind, $out, $tries);
+	until ($rewind || ++$tries > 10)
 	{
-		sleep 0.002;
-		next unless -e "$dir/regent.rewinding" && -s "$dir/$file" && slurp("$dir/global/pg_control") =~ /^\0/;
-		($rewind) = grep { (slurp("/proc/$_/cmdline") // '') =~ m{^\S*/pg_rewind\0.*\Q$dir\E}s } map { m{(\d+)} } glob('/proc/[0-9]*');
-		kill 'STOP', $rewind if $rewind;
+		prepare('kill', 'there') if $tries > 1;
+		($pid, $rewind, $out) = catch_rewind();
+		waitpid $pid, 0 unless $rewind;
 	}
 	die "pg_rewind was not caught: " . slurp($out) unless $rewind;
 	$code->($pid, $rewind);
@@ -197,6 +199,25 @@ sub in_the_middle
 	wait_until(sub { !-e "/proc/$rewind/cwd" }, 10, 'pg_rewind is gone');
 	my ($last) = (split /\n/, slurp($out))[-1] // '';
 	return eval { JSON::PP->new->decode($last) } || {};
+}
+
+# The helper, pg_rewind if it could be stopped, and where the answer goes
+sub catch_rewind
+{
+	my $dir = dir('n1');
+	my $out = $c->dir . '/background';
+	my $file = $c->sql('n2', "SELECT pg_relation_filepath('big')");
+	my $until = time + 60;
+	unlink $out;
+	my $pid = $c->spawn([ "$RegentCluster::top/scripts/regent-node", '-c', $c->dir . '/node.conf', 'n1', 'rewind', source() ], $out);
+	until (time > $until || waitpid($pid, POSIX::WNOHANG()) == $pid)
+	{
+		sleep 0.002;
+		next unless -e "$dir/regent.rewinding" && -s "$dir/$file" && slurp("$dir/global/pg_control") =~ /^\0/;
+		my ($rewind) = grep { (slurp("/proc/$_/cmdline") // '') =~ m{^\S*/pg_rewind\0.*\Q$dir\E}s } map { m{(\d+)} } glob('/proc/[0-9]*');
+		return ($pid, $rewind, $out) if $rewind && kill 'STOP', $rewind;
+	}
+	return ($pid, undef, $out);
 }
 
 sub restart_source
@@ -345,15 +366,24 @@ subtest 'a disk that is too small' => sub {
 };
 
 subtest 'killed at any point' => sub {
-	prepare('kill', 'there');
-	# while the server replays its WAL by itself
-	my $out = $c->dir . '/background';
-	my $pid = $c->spawn([ "$RegentCluster::top/scripts/regent-node", '-c', $c->dir . '/node.conf', 'n1', 'rewind', source() ], $out);
-	my $until = time + 30;
-	my $dead = slurp(dir('n1') . '/postmaster.pid');
-	until ((slurp(dir('n1') . '/postmaster.pid') || $dead) ne $dead || time > $until) { sleep 0.001 }
-	kill 'STOP', $pid;
-	wait_until(sub { $c->postmaster('n1') }, 30, 'the private server');
+	# while the server replays its WAL by itself; where that was over before the helper
+	# stood still, once more
+	my ($pid, $tries);
+	my $replays = sub { $c->postmaster('n1') && !-e dir('n1') . '/regent.rewinding' };
+	until ($pid || ++$tries > 20)
+	{
+		prepare('kill', 'there');
+		my $dead = slurp(dir('n1') . '/postmaster.pid');
+		$pid = $c->spawn([ "$RegentCluster::top/scripts/regent-node", '-c', $c->dir . '/node.conf', 'n1', 'rewind', source() ], $c->dir . '/background');
+		my $until = time + 30;
+		until ((slurp(dir('n1') . '/postmaster.pid') || $dead) ne $dead || time > $until) { sleep 0.001 }
+		kill 'STOP', $pid;
+		next if eval { wait_until($replays, 5, 'the private server') };
+		kill 'CONT', $pid;
+		waitpid $pid, 0;
+		$pid = undef;
+	}
+	ok($replays->(), "caught while it replays (try $tries)");
 	is($c->sql('n1', 'SELECT 1', may_fail => 1), undef, 'nobody reaches it');
 	kill 'KILL', $pid;
 	waitpid $pid, 0;
@@ -391,6 +421,64 @@ subtest 'killed at any point' => sub {
 	my $p = helper('probe');
 	ok($p->{fenced} && !$p->{rewinding} && $p->{promised_term} == 9, 'it is whole, fenced, and has promised') or diag($p->{all});
 	is($p->{postmaster}, 'absent', 'and was not started');
+};
+# Two promotions of other terms that took one number, and at the same place (attack F2):
+# for pg_rewind they are one timeline.  Nothing of the promotions' own care is in the way
+# here: the twin is promoted by hand, without the extension.
+subtest 'one number, two histories' => sub {
+	my ($twin, $port) = ($c->dir . '/twin', RegentCluster::free_port());
+	my $fork_of = sub { slurp("$_[0]/pg_wal/00000005.history") =~ m{^1\t(\S+)}m ? $1 : '' };
+	my @pg_ctl = ("$RegentCluster::bindir/pg_ctl", '-D', $twin, '-w', '-s', '-l', "$twin.log");
+	RegentCluster::must([ @pg_ctl, '-o', "-p $port -c shared_preload_libraries=''", 'start' ]);
+	spew(sprintf('%s/pg_wal/%08X.history', $twin, $_), "# pg_regent: timeline not used\n") for 2 .. 4;
+	RegentCluster::must([ @pg_ctl, 'promote' ]);
+	RegentCluster::must([ "$RegentCluster::bindir/psql", '-Xq', '-h', '127.0.0.1', '-p', $port, '-U', 'postgres', '-d', 'postgres', '-c', 'CHECKPOINT', '-c',
+		"UPDATE t SET who = 'twin'", '-c', "CREATE TABLE twin AS SELECT i, repeat(md5(i::text), 30) AS pad FROM generate_series(1, 40000) i", '-c', 'CHECKPOINT' ]);
+	RegentCluster::must([ @pg_ctl, '-m', 'fast', 'stop' ]);
+	is($fork_of->($twin), $fork_of->(dir('n2')), 'the twin began its timeline 5 where n2 did');
+
+	my $as_n1 = sub {
+		my ($term) = @_;
+		$c->stop_server('n1', 'immediate') if $c->postmaster('n1');
+		RegentCluster::must([ 'rm', '-rf', dir('n1'), glob(dir('n1') . '.regent-*') ]);
+		RegentCluster::must([ 'cp', '-a', $twin, dir('n1') ]);
+		spew(dir('n1') . '/postgresql.conf', $c->server_conf('n1'));
+		spew(dir('n1') . '/regent.state', slurp($c->dir . '/kill/regent.state'), 0600);
+		my $f = helper('fence', $term);
+		ok($f->{ok} && $f->{fenced}, 'the twin is n1, and fenced') or diag($f->{all});
+	};
+	my $refused = sub {
+		my ($term, $detail, $what) = @_;
+		my $before = fingerprint(dir('n1'));
+		my $a = helper('rewind', source($term));
+		is($a->{error}, 'not_possible', "$what: no rewind") or diag($a->{all});
+		like($a->{detail} // '', $detail, 'the reason');
+		is_deeply(fingerprint(dir('n1')), $before, 'the directory is as it was');
+	};
+	$as_n1->(5);
+	$refused->(5, qr/both are on timeline 5/, 'n2 is on that number');
+
+	# n2 goes on, on a timeline that came out of its own 5
+	$c->stop_server('n2');
+	ok($_->{ok}, "n2: $_->{verb} for term 11") or diag(explain($_))
+		for map { JSON::PP->new->decode((split /\n/, ($c->helper('n2', @$_))[1])[-1]) } [ 'fence', 11 ], ['start'], [ 'promote', 11 ];
+	wait_until(sub { $c->sql('n2', 'SELECT pg_is_in_recovery()') eq 'f' }, 20, 'n2 is promoted');
+	is(write_rule('n2', 11), 11, 'n2 leads on timeline 11');
+	open_gate('n2');
+	$as_n1->(11);
+	my ($rc, $out, $err) = run_command([ "$RegentCluster::bindir/pg_rewind", '-D', dir('n1'), '--dry-run', '--no-ensure-shutdown',
+		'--source-server', $c->conninfo('n2') ], timeout => 60);
+	like($err, qr/servers diverged at WAL location \S+ on timeline 5/, 'pg_rewind by itself would keep what the twin wrote');
+	$refused->(11, qr/n1 and n2 have different WAL before the fork at/, 'n2 has been on that number');
+
+	# a copy of it, of what differs, does not ask for numbers
+	my $a = helper('delta', source(11));
+	ok($a->{ok}, 'a delta copy') or diag($a->{all});
+	$a = helper('swap', source(11));
+	ok($a->{ok}, 'swapped in') or diag($a->{all});
+	wait_until(sub { ($c->sql('n2', "SELECT state FROM pg_stat_replication WHERE application_name = 'n1'", may_fail => 1) // '') eq 'streaming' }, 30, 'n1 streams');
+	$c->wait_caught_up('n2', 'n1');
+	is($c->sql('n1', "SELECT count(*) FROM t WHERE who = 'twin'") . $c->sql('n1', "SELECT coalesce(to_regclass('twin')::text, '')"), '0', 'n1 has nothing of the twin');
 };
 $c->stop_all;
 
