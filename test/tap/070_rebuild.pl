@@ -27,7 +27,8 @@ $c->wait_node('n2', 'dead');
 my $dir = $c->node('n2')->{dir};
 spew("$dir/PG_VERSION.lost-marker", "old\n");
 unlink "$dir/global/pg_filenode.map";    # it can't be started any more
-($rc, $out, $err) = $c->regent('rebuild', 'n2', '--wait');
+# slow enough for a progress line, whatever the machine
+($rc, $out, $err) = $c->regent('rebuild', 'n2', '--rate', '20MB', '--wait');
 is($rc, 0, 'rebuild n2 --wait') or diag("$out$err" . $c->regentd_log_tail);
 like($out, qr/%/, 'progress in percent is shown') or diag($out);
 $c->wait_node('n2', 'ok');
@@ -52,14 +53,14 @@ is($c->sql('n1', "SELECT regent.rebuild('n7')", may_fail => 1), undef, 'an unkno
 # interrupted: the source dies in the middle, then regentd; the old directory is untouched
 $c->stop_server('n3');
 $c->wait_node('n3', 'dead');
+$dir = $c->node('n3')->{dir};
 my $print = fingerprint('n3');
 $c->sql('n1', 'CREATE TABLE big AS SELECT i, repeat(md5(i::text), 40) AS pad FROM generate_series(1, 200000) i', timeout => 120);
 ($rc, $out, $err) = $c->regent('rebuild', 'n3');
 is($rc, 0, 'a rebuild is queued');
 wait_until(sub { -d $c->node('n3')->{dir} . '.regent-new' }, 30, 'the copy to begin');
 $c->kill9_regentd;
-my ($copier) = map { /^\s*(\d+)/ ? $1 : () } grep { /pg_basebackup/ && /n3/ } `ps -eo pid,args`;
-wait_until(sub { my @l = grep { /pg_basebackup/ && /n3.data/ } `ps -eo args`; !@l }, 60, 'the orphaned copy to end');
+wait_until(sub { my @l = grep { /pg_basebackup|regent-copy/ && m{\Q$dir\E} } `ps -eo args`; !@l }, 60, 'the orphaned copy to end');
 is(fingerprint('n3'), $print, 'regentd killed in the copy: the old directory is as it was');
 $c->start_regentd;
 $c->wait_node('n3', 'ok', 120);

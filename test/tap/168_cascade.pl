@@ -65,7 +65,9 @@ wait_source('n1', 'n2', 'and so does the old leader');
 $c->sql('n2', 'INSERT INTO t VALUES (3)');
 wait_until(sub { ($c->sql('n4', 'SELECT count(*) FROM t') // '') eq '3' }, 30, 'the third row on n4');
 
-# the leader dies: another voter is promoted, never n4, which follows it and then its upstream
+# the leader dies: another voter is promoted, never n4, which follows it and then its upstream;
+# what n4 alone had got from it would be WAL beyond the fork
+$c->wait_caught_up('n2', 'n1', 'n3');
 $c->kill_server('n2');
 $s = $c->wait_failover('n2');
 isnt($s->{leader}, 'n4', 'a node without a vote is not promoted');

@@ -20,9 +20,11 @@ use File::Copy qw(copy);
 use File::Path qw(make_path remove_tree);
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
+use IO::Socket::UNIX;
 use IPC::Run ();
 use JSON::PP ();
 use POSIX qw(:sys_wait_h);
+use Socket qw(SOCK_STREAM);
 use Time::HiRes qw(time sleep);
 
 our @EXPORT_OK = qw(slurp spew free_port wait_until run_command lsn_number);
@@ -52,9 +54,10 @@ sub spew
 	chmod $mode, $file if defined $mode;
 }
 
-# A port that is free now, below those that the kernel gives out; chosen at
-# random, so that tests side by side do not meet, and never the same one twice:
-# what it was given for may not listen yet.
+# A port that is free now, below those that the kernel gives out; chosen at random,
+# and no other test on this machine gets it while this one runs, for what it was given
+# for may not listen yet, or not at the moment.  A name without a file says that it
+# is taken, and is gone with the process, however that ends.
 my %given_ports;
 
 sub free_port
@@ -63,10 +66,12 @@ sub free_port
 	for (1 .. 200)
 	{
 		my $port = 11000 + int(rand(21000));
-		next if $given_ports{$port}++;
+		next if $given_ports{$port};
+		my $name = IO::Socket::UNIX->new(Type => SOCK_STREAM, Local => "\0regent-test-port-$port", Listen => 1) or next;
 		my $s = IO::Socket::INET->new(LocalAddr => $address || '127.0.0.1', LocalPort => $port,
 			Proto => 'tcp', Listen => 1, ReuseAddr => 0) or next;
 		close $s;
+		$given_ports{$port} = $name;
 		return $port;
 	}
 	die "no free port";
