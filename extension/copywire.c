@@ -1,28 +1,10 @@
 /*
  * copywire.c
- *	  The bytes of a request for a copy and of its answer; the hash of a block.
- *
- * XXH3 with 128 bits reads a block at the speed of memory.  It is no
- * cryptographic hash, and need not be one: two different blocks that meet by
- * chance are 2^-128 likely, and whoever wants to make two of them would have
- * to know the seed, which is drawn for each copy.
+ *	  The bytes of a request for a copy and of its answer.
  */
 #include "copywire.h"
 
 #include <string.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
-void
-rg_copy_hash(const void *block, size_t length, uint64_t seed, uint8_t *ret_hash)
-{
-	XXH128_hash_t hash = XXH3_128bits_withSeed(block, length, seed);
-	XXH128_canonical_t canonical;
-
-	XXH128_canonicalFromHash(&canonical, hash);
-	memcpy(ret_hash, canonical.digest, RG_COPY_HASH);
-}
 
 static uint8_t *
 put(uint8_t *at, uint64_t value, int bytes)

@@ -1,7 +1,7 @@
 /*
  * copywire.h
  *	  How the program that copies and the server that is copied talk: the bytes
- *	  of a request and of its answer, and the hash of a block.
+ *	  of a request and of its answer.
  *
  * A request names ranges of files and has, for each of their blocks that the
  * asker has, its hash.  The answer has the blocks that hash otherwise or that
@@ -26,8 +26,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "copyhash.h"
+
 #define RG_COPY_BLOCK 8192
-#define RG_COPY_HASH 16
 #define RG_COPY_PATH_MAX 1023
 #define RG_COPY_RANGE_MAX (4 * 1024 * 1024)		/* bytes of all ranges of one request */
 #define RG_COPY_ITEMS_MAX 256
@@ -62,10 +63,6 @@ typedef struct RgCopyRun
 	uint32_t	length;
 	const uint8_t *bytes;
 } RgCopyRun;
-
-/* The hash of a block, or of a file's last part of one.  The seed is chosen for
- * each copy, so that nobody can prepare two blocks with one hash. */
-extern void rg_copy_hash(const void *block, size_t length, uint64_t seed, uint8_t *ret_hash);
 
 /* Big-endian numbers; each returns the place after it. */
 extern uint8_t *rg_copy_put16(uint8_t *at, uint32_t value);

@@ -1,9 +1,12 @@
 /*
  * t_copy.c
- *	  The pure parts of a delta copy: extension/copylist.c, copywire.c,
+ *	  The pure parts of a delta copy: extension/copylist.c, copywire.c, copyhash.c,
  *	  watchdog/copy/plan.c, tally.c; and a chunk's way through real files.
  */
 #include "helpers.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #include "copy/chunk.h"
 #include "copy/plan.h"
@@ -181,6 +184,26 @@ test_hash_depends_on_every_byte_length_and_seed(void **state)
 	assert_memory_not_equal(first, other, RG_COPY_HASH);
 	rg_copy_hash(block, sizeof(block), 2, other);
 	assert_memory_not_equal(first, other, RG_COPY_HASH);
+}
+
+/* Two servers with different processors must find the same blocks equal. */
+static void
+test_hash_is_the_same_on_every_processor(void **state)
+{
+	uint8_t		block[RG_COPY_BLOCK + 1];
+	uint8_t		hash[RG_COPY_HASH];
+	XXH128_canonical_t plain;
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(block); i++)
+		block[i] = (uint8_t) (i * i >> 3);
+	for (size_t length = 0; length < sizeof(block); length += length < 600 ? 1 : 509)
+		for (uint64_t seed = 0; seed < 3; seed++)
+		{
+			XXH128_canonicalFromHash(&plain, XXH3_128bits_withSeed(block + 1, length, seed));
+			rg_copy_hash(block + 1, length, seed, hash);
+			assert_memory_equal(hash, plain.digest, RG_COPY_HASH);
+		}
 }
 
 /* ------------------------------------------------ the plan */
@@ -520,6 +543,7 @@ main(void)
 		cmocka_unit_test(test_wire_refuses_items_that_can_not_be),
 		cmocka_unit_test(test_wire_refuses_runs_beyond_their_range),
 		cmocka_unit_test(test_hash_depends_on_every_byte_length_and_seed),
+		cmocka_unit_test(test_hash_is_the_same_on_every_processor),
 		cmocka_unit_test(test_plan_covers_each_file_once_within_the_limits),
 		cmocka_unit_test(test_plan_reads_beyond_the_size_only_of_files_that_are_replaced),
 		cmocka_unit_test(test_plan_takes_no_path_out_of_the_directory),
