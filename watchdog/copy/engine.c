@@ -20,8 +20,9 @@
 #include "base/clock.h"
 #include "copy/chunk.h"
 
-#define CHUNKS 12
-#define WORKERS 4
+#define CHUNKS 16
+#define WORKERS 6
+#define WRITERS 4				/* of them at a time, so that the source never waits for the disk here */
 #define PRESIZE_MIN (1024 * 1024)
 #define ALIGNMENT (2 * 1024 * 1024)	/* of a huge page: the kernel pins one, not 512, for a direct write */
 
@@ -56,6 +57,7 @@ struct RgEngine
 	pthread_mutex_t mutex;
 	pthread_cond_t work;
 	ChunkState	states[CHUNKS];
+	int			writers;
 	bool		is_ending;
 	int			rc;				/* of the worker that failed first */
 	RgError		err;
@@ -98,6 +100,7 @@ work_on(RgEngine *engine, int number, bool writes)
 	int			rc;
 
 	engine->states[number] = CHUNK_WORKING;
+	engine->writers += writes;
 	(void) pthread_mutex_unlock(&engine->mutex);
 	rc = writes ? rg_chunk_finish(chunk, engine->target, &err) : rg_chunk_prepare(chunk, engine->target, &err);
 	if (writes)
@@ -106,6 +109,7 @@ work_on(RgEngine *engine, int number, bool writes)
 		chunk->answer = NULL;
 	}
 	(void) pthread_mutex_lock(&engine->mutex);
+	engine->writers -= writes;
 	if (rc != 0 && engine->rc == 0)
 	{
 		engine->rc = rc;
@@ -117,7 +121,7 @@ work_on(RgEngine *engine, int number, bool writes)
 	(void) eventfd_write(engine->wake_fd, 1);
 }
 
-/* Writing comes first: it makes room. */
+/* Writing comes first: it makes room.  But the source must not run out of requests meanwhile. */
 static void *
 worker_main(void *arg)
 {
@@ -126,7 +130,7 @@ worker_main(void *arg)
 	(void) pthread_mutex_lock(&engine->mutex);
 	while (!engine->is_ending)
 	{
-		int			number = find_chunk(engine, CHUNK_TO_WRITE);
+		int			number = engine->writers < WRITERS ? find_chunk(engine, CHUNK_TO_WRITE) : -1;
 		bool		writes = number >= 0;
 
 		if (!writes)
