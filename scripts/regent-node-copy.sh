@@ -184,7 +184,8 @@ check_space() {
 }
 
 # Follows pg_basebackup, says at least once a second how far it is, gives up
-# after ten minutes without a byte.
+# after ten minutes without a byte.  Looks more often when less than 512 MB are
+# left: its end is near.
 copy_follow() {
 	phase=checkpoint bytes=0 total=0 lines=0 spaces=$space_count partial=
 	now
@@ -202,7 +203,11 @@ copy_follow() {
 			said=$now
 			check_space
 		fi
-		sleep 0.1
+		if [ $((total - bytes)) -ge 536870912 ] || [ "$total" = 0 ]; then
+			sleep 0.1
+		else
+			sleep 0.02
+		fi
 	done
 	wait "$copy_pid"
 	copy_status=$?

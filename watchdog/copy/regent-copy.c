@@ -27,6 +27,8 @@
 #include "copy/engine.h"
 
 #define PROGRESS_US 500000
+#define NEAR_END_US 100000		/* while the caller is about to look whether it has ended */
+#define NEAR_END (UINT64_C(1024) * 1024 * 1024)
 #define HISTORY_MAX (64 * 1024)
 
 typedef struct RgCopy
@@ -66,9 +68,10 @@ static void
 on_progress(void *arg, uint64_t bytes)
 {
 	RgCopy	   *copy = arg;
+	int64_t		pause_us = bytes + NEAR_END < copy->total ? PROGRESS_US : NEAR_END_US;
 
 	/* what is copied between two phases begins to count anew */
-	if (bytes >= copy->said && rg_clock_now_us() >= copy->said_us + PROGRESS_US)
+	if (bytes >= copy->said && rg_clock_now_us() >= copy->said_us + pause_us)
 		say(copy, bytes);
 }
 
@@ -277,7 +280,7 @@ help(FILE *out)
 				 "      --waldir DIR       where pg_wal goes; otherwise into the new directory\n"
 				 "      --label TEXT       of the backup, in the source's log\n"
 				 "      --rate KB          at most so many KB a second are read on the source\n"
-				 "      --progress         a line twice a second\n"
+				 "      --progress         a line twice a second, near the end more often\n"
 				 "      --no-sync          do not wait until all is on disk\n"
 				 "  -V, --version          print the version, then exit\n"
 				 "  -h, --help             print this, then exit\n", out);
