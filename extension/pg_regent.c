@@ -21,6 +21,7 @@
 #include "gate.h"
 #include "park.h"
 #include "pg_regent.h"
+#include "rewind_list.h"
 #include "shmem.h"
 #include "worker.h"
 
@@ -179,6 +180,7 @@ _PG_init(void)
 	check_node_name();
 	rg_park_watch_settings();
 	rg_gate_init();
+	rg_rewind_list_init();
 
 	prev_shmem_request_hook = shmem_request_hook;
 	shmem_request_hook = request_shmem;

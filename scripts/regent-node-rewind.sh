@@ -6,16 +6,13 @@
 # Everything that can be known is looked at first, and where it does not fit the
 # answer is not_possible and nothing was touched.  Then, in this order:
 #
-# 1. The server is stopped.  If the control file does not say "shut down", it is
-#    started once more, as a standby of nobody that listens on a socket within
-#    its own directory only, until its WAL is replayed.  It stays a standby all the
-#    time, so pg_rewind's own way (single-user mode, which refuses a
-#    directory with standby.signal and ends recovery) is not taken.
+# 1. The server is stopped.  If the control file does not say "shut down", where its
+#    WAL ends is read from that, or it is recovered first (regent-node-recovery.sh).
 # 2. What pg_rewind would destroy is put into DIRECTORY.regent-rewind: the
 #    node's settings and state, the control file, all WAL from the last common
 #    checkpoint on.  The WAL beyond the fork is kept (regent-node-wal.sh).
 # 3. regent.rewinding: from here on neither this helper nor the server starts
-#    anything there, and pg_rewind runs.
+#    anything there, and pg_rewind runs.  If it refuses before it writes, the mark goes.
 # 4. The directory gets its own settings and state back, becomes a standby of the
 #    source, loses the mark and is started.
 #
@@ -33,6 +30,13 @@ source_facts="SELECT pg_is_in_recovery(), current_setting('server_version_num'):
    'pg_read_binary_file(text)', 'pg_read_binary_file(text,bigint,bigint,boolean)')),
  (SELECT string_agg(oid::text, ' ') FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global'))"
 
+# ... and whether it hides WAL that is not needed, its size, its state file.
+source_more="current_setting('regent.rewind_wal_from', true) IS NOT NULL AND coalesce((SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace
+  WHERE nspname = 'regent') AND has_function_privilege(to_regprocedure('regent.rewind_ls_dir(text,boolean,boolean)'), 'EXECUTE'), false),
+ (SELECT coalesce(sum(pg_database_size(oid)), 0) FROM pg_database WHERE has_database_privilege(oid, 'CONNECT')) +
+ (SELECT count(*) FROM pg_ls_dir('pg_wal', true, false) AS name WHERE name ~ '^[0-9A-F]{24}$') * pg_size_bytes(current_setting('wal_segment_size')),
+ convert_from(pg_read_binary_file('regent.state'), 'UTF8')"
+
 cannot() {
 	fail not_possible "$1" "${2:-regent rebuild $node: a copy needs none of this}"
 }
@@ -41,6 +45,10 @@ cannot() {
 # $source_checkpoint_timeline, $source_grants, $source_tablespaces.  False: $reply says why.
 read_facts() {
 	reply=$(source_psql "dbname=$source_database" "$source_facts") || return 1
+	take_facts
+}
+
+take_facts() {
 	source_recovers=${reply%%|*} facts_rest=${reply#*|}
 	source_major=${facts_rest%%|*} facts_rest=${facts_rest#*|}
 	source_pages=${facts_rest%%|*} facts_rest=${facts_rest#*|}
@@ -50,7 +58,6 @@ read_facts() {
 
 # What pg_rewind has to be able to do there.
 check_source_rights() {
-	find_database
 	read_facts ||
 		cannot "$user can't log in to database $source_database of $leader ($host:$source_port): $reply" "pg_hba.conf of every node: host $source_database $user ADDRESS-OF-THE-NODES scram-sha-256"
 	[ "$source_grants" = t ] ||
@@ -63,6 +70,7 @@ verb_reach() {
 	open_directory
 	read_control "$own_state"
 	check_source_system
+	find_database
 	check_source_rights
 	begin_answer true
 	put database "$source_database"
@@ -70,11 +78,30 @@ verb_reach() {
 	end_answer
 }
 
+# All in one question; where it can't be answered, one by one for the reason.
+ask_source() {
+	find_database
+	reply=$(source_psql "dbname=$source_database" "$source_facts, $source_more") || {
+		check_source_rights
+		check_recovers
+		reply=$(source_psql "dbname=$source_database" "$source_facts, $source_more") ||
+			cannot "regent.state of $leader can't be read: $reply" "see that pg_regent runs on $leader"
+	}
+	take_facts
+	source_state=${source_tablespaces#*|} source_tablespaces=${source_tablespaces%%|*}
+	source_hides=${source_state%%|*} source_state=${source_state#*|}
+	source_size=${source_state%%|*}
+}
+
+check_recovers() {
+	[ "$source_recovers" = f ] || cannot "$leader is in recovery" 'wait until it is promoted'
+}
+
 check_source_server() {
-	check_source_rights
+	ask_source
 	read -r major <PG_VERSION
 	[ "$source_major" = "$major" ] || cannot "$leader runs PostgreSQL $source_major, $real is of $major"
-	[ "$source_recovers" = f ] || cannot "$leader is in recovery" 'wait until it is promoted'
+	check_recovers
 	[ "$source_pages" = on ] || cannot "full_page_writes is off on $leader" 'set it to on there and reload'
 	for space in $source_tablespaces; do
 		[ -e "pg_tblspc/$space" ] || cannot "tablespace $space of $leader is not here: it is newer than the fork"
@@ -83,9 +110,7 @@ check_source_server() {
 
 # The source's state file comes with the data.
 check_source_state() {
-	reply=$(source_psql "dbname=$source_database" "SELECT convert_from(pg_read_binary_file('regent.state'), 'UTF8')") ||
-		cannot "regent.state of $leader can't be read: $reply" "see that pg_regent runs on $leader"
-	source_node=${reply#*"${nl}node "}
+	source_node=${source_state#*"${nl}node "}
 	[ "${source_node%%"$nl"*}" = "$leader" ] ||
 		fail wrong_source "$host:$source_port is node ${source_node%%"$nl"*}, not $leader" 'correct host and port in regent.conf'
 }
@@ -111,16 +136,18 @@ rewind_stop() {
 		child=
 	fi
 	stop_listing
-	[ -z "$saving_pid" ] || {
-		kill -s KILL "$saving_pid" 2>/dev/null
-		wait "$saving_pid" 2>/dev/null
-		saving_pid=
-	}
+	for pid in $same_pid $part_pid; do
+		kill -s KILL "$pid" 2>/dev/null
+		wait "$pid" 2>/dev/null
+	done
+	same_pid= part_pid=
 	$rewinding || {
 		forget_fetched
 		remove_tree "$store"
+		# it shares files with the directory, which goes on using them
+		[ -z "$kept_first" ] || rm -rf --one-file-system -- "$kept_first"
 	}
-	rm -f -- .s.PGSQL.* "$real.regent-rewind-log"
+	rm -f -- .s.PGSQL.* "$real.regent-rewind-log" "$real.regent-rewind-same"
 }
 
 give_up() {
@@ -141,7 +168,8 @@ rewind_abort() {
 # While pg_rewind copies, the server's settings in the directory may be empty, and
 # then the extension is not there to refuse.  So the control file is made
 # unreadable for the server: pg_rewind has read it when it tells where the
-# servers diverged, and writes all of it at its very end.  It is stopped meanwhile.
+# servers diverged, and writes all of it at its very end.  It is stopped meanwhile,
+# and ended if that is not where the histories say.
 hide_control() {
 	rewind_pid=
 	{ read -r rewind_pid _ <"/proc/$child/task/$child/children"; } 2>/dev/null # no newline ends it
@@ -156,10 +184,11 @@ hide_control() {
 	reply=$(cat "$log")
 	case $stat_state:$reply in
 	*'updating control file'*) ;;
-	T:*'servers diverged'*)
+	T:*"diverged at WAL location $fork_text on timeline $fork_timeline"*)
 		dd if=/dev/zero of=global/pg_control bs=8192 count=1 conv=notrunc,fsync 2>/dev/null
 		hidden=true
 		;;
+	T:*'servers diverged'*) kill -s KILL -- "-$child" ;;
 	esac
 	kill -s CONT -- "-$child"
 }
@@ -197,97 +226,6 @@ run_watched() {
 	child=
 	read_progress
 	exec 7<&-
-}
-
-# ---- recovery ----------------------------------------------------------------
-
-is_clean() {
-	read_control .
-	case $control_state in
-	'shut down' | 'shut down in recovery') return 0 ;;
-	esac
-	return 1
-}
-
-# All local WAL is replayed: it reads "in archive recovery" after a crash of a
-# primary, and takes sessions after one of a standby.
-has_recovered() {
-	read_pidfile
-	[ "$pidfile_pid" = "$child" ] || return 1 # still the killed server's, which may say "ready"
-	read_status
-	[ "$status" != ready ] || return 0
-	[ "$began" != 'in archive recovery' ] || return 1
-	read_control .
-	[ "$control_state" = 'in archive recovery' ]
-}
-
-# The server as a standby of nobody, reachable for nobody.
-start_private() {
-	set -- -c listen_addresses= -c unix_socket_directories=. -c hot_standby=on -c primary_conninfo= -c primary_slot_name= \
-		-c restore_command= -c archive_cleanup_command= -c recovery_end_command= -c archive_mode=off \
-		-c logging_collector=off -c log_destination=stderr -c lc_messages=C
-	# one call, where it would open and sync each file of the directory
-	[ "$major" -lt 14 ] || set -- "$@" -c recovery_init_sync_method=syncfs
-	[ -z "$config_file" ] || set -- -c "config_file=$config_file" "$@"
-	(
-		unset LC_ALL SSH_CLIENT SSH_CONNECTION SSH_ORIGINAL_COMMAND
-		PATH=/usr/local/sbin:/usr/local/bin:$PATH
-		exec setsid setpriv --pdeathsig QUIT -- "$bin_directory/postgres" -D "$real" "$@" </dev/null >>"$log_file" 2>&1 8>&- 9>&-
-	) &
-	child=$!
-}
-
-# Gives up when the startup process shows the same segment for five minutes.
-watch_recovery() {
-	scan_server
-	find_postmaster
-	read_recovery
-	[ "$seen" = "$recovery" ] || moved=$now seen=$recovery
-	[ "$now" -lt $((moved + 30000)) ] || give_up not_possible "crash recovery did not move for 300 s ($recovery)" "see $log_file"
-}
-
-recover() {
-	! is_clean || return 0
-	began=$control_state
-	scan_server
-	find_postmaster
-	remove_stale_pidfile
-	start_private
-	now
-	said=0 moved=$now seen=
-	while kill -0 "$child" 2>/dev/null; do
-		! has_recovered || break
-		now
-		if [ "$now" -ge $((said + 90)) ]; then
-			watch_recovery
-			progress recovery 0 0
-			said=$now
-		fi
-		sleep 0.02
-	done
-	wait_stopped 12000
-	is_clean || give_up not_possible "crash recovery failed: $(last_error "$log_file")" "regent rebuild $node"
-	rm -f -- .s.PGSQL.*
-}
-
-# wait_stopped HUNDREDTHS: asks $child to end, and waits for it
-wait_stopped() {
-	now
-	stop_until=$((now + $1))
-	while kill -0 "$child" 2>/dev/null; do
-		now
-		kill -s INT "$child" 2>/dev/null
-		[ "$now" -lt $stop_until ] || give_up not_possible 'the server does not stop after crash recovery' "see $log_file"
-		if [ "$now" -ge $((said + 90)) ]; then
-			progress recovery 0 0
-			said=$now
-		fi
-		sleep 0.02
-	done
-	wait "$child" 2>/dev/null
-	child=
-	killed=0 killed_pids=' '
-	kill_server
 }
 
 # ---- what must be true -------------------------------------------------------
@@ -341,6 +279,15 @@ check_same_wal() {
 		cannot "$leader has not enough WAL from before the fork at $fork_text any more to show that it is the same" 'for the next time: wal_keep_size'
 }
 
+# Which of our segments the source has, too, under the same name.
+find_shared() {
+	hex8 "$own_timeline"
+	reply=$(source_psql "dbname=$source_database" "SELECT string_agg(name, ' ') FROM pg_ls_dir('pg_wal', true, false) AS name
+ WHERE name ~ '^[0-9A-F]{24}$' AND left(name, 8) COLLATE \"C\" <= '$hex'") ||
+		cannot "the WAL of $leader can't be listed: $reply" 'regent init'
+	printf '%s\n' "$reply"
+}
+
 # source_hash NAME BYTES: the segment without its timeline; sets $theirs, empty when it
 # is not there under the number of any timeline of the source
 source_hash() {
@@ -354,32 +301,85 @@ source_hash() {
  WHERE length(part) = $2 ORDER BY n DESC LIMIT 1")
 }
 
-# run_rewind PHASE WORDS...: pg_rewind.  Its question for the source's files is thought
-# to be expensive by the planner; compiling it would take longer than all the rest.
+# Beside what else is looked at meanwhile.
+start_same_wal() {
+	(
+		trap - EXIT
+		check_same_wal
+		find_shared
+	) >"$real.regent-rewind-same" 2>/dev/null 8>&- &
+	same_pid=$!
+}
+same_pid=
+
+# What it has said is the answer, or $shared.
+end_same_wal() {
+	[ -n "$same_pid" ] || return 0
+	tell_while "$same_pid" recovery || {
+		same_pid=
+		reply=$(cat "$real.regent-rewind-same")
+		rewind_stop
+		printf '%s\n' "$reply"
+		exit 1
+	}
+	same_pid= shared=" $(cat "$real.regent-rewind-same") "
+	rm -f -- "$real.regent-rewind-same"
+}
+
+# pg_rewind, which by itself would sync every file of the directory, changed or not.
+# Its question for the source's files looks expensive to the planner: to compile it
+# would take longer than all the rest.
+#
+# There is no dry run before.  It looks at all that it can know before it says what
+# it needs to copy and writes its first byte; what it refuses until then has
+# changed nothing.
+#
+# The source does not show it the WAL that is not needed (extension/rewind_list.c).
 run_rewind() {
-	rewind_phase=$1
-	shift
-	run_watched "$rewind_phase" 1200 "$bin_directory/pg_rewind" --target-pgdata="$real" --source-server="$conninfo dbname=$source_database options=-cjit=off" --no-ensure-shutdown --progress "$@"
-}
-
-# pg_rewind's own opinion, before anything is written.
-try_rewind() {
-	run_rewind recovery --dry-run
+	set -- -cjit=off
+	[ "$source_hides" != t ] || set -- "$@" "-cregent.rewind_wal_from=$wal_from"
+	run_watched rewind 1200 "$bin_directory/pg_rewind" --target-pgdata="$real" --source-server="$conninfo dbname=$source_database options='$*'" \
+		--no-ensure-shutdown --no-sync --progress
+	[ $status != 0 ] || return 0
 	reply=$(cat "$log")
-	[ $status = 0 ] || give_up not_possible "pg_rewind --dry-run: $(last_error "$log")" "regent rebuild $node"
 	case $reply in
-	*'no rewind required'*) give_up not_possible 'pg_rewind says that no rewind is required' "regent rebuild $node" ;;
-	*"diverged at WAL location $fork_text on timeline $fork_timeline"*) ;;
-	*) give_up not_possible "pg_rewind does not see the fork at $fork_text on timeline $fork_timeline that the histories tell" "regent rebuild $node" ;;
+	*'need to copy'*) ;;
+	*"diverged at WAL location $fork_text on timeline $fork_timeline"* | *'error:'*) take_back not_possible "pg_rewind: $(last_error "$log")" ;;
+	*'servers diverged'*) take_back not_possible "pg_rewind does not see the fork at $fork_text on timeline $fork_timeline that the histories tell" ;;
 	esac
-	# need to copy 90 MB (total source directory size is 123 MB)
-	reply=${reply##*directory size is }
-	reply=${reply%% MB*}
-	case $reply in '' | *[!0-9]*) return 0 ;; esac
-	check_rewind_space $((reply * 1048576))
+	give_up rewind_failed "pg_rewind: $(last_error "$log")" ''
 }
 
-# check_rewind_space SIZE: the directory grows to that of the source at most, both with
+# take_back ERROR DETAIL: the first run has changed nothing, so the mark goes.  Not when
+# there is a newer promise: a fence has left all else to the end of the rewind.
+take_back() {
+	require_node_lock 5
+	read_state "$store"
+	! $repeated && [ $state_file = ok ] && [ "$highest" -le "$term" ] || give_up rewind_failed "$2" ''
+	control=$store/global/pg_control
+	[ ! -e "$control.own" ] || control=$control.own
+	dd if="$control" of=global/pg_control bs=8192 count=1 conv=notrunc,fsync 2>/dev/null &&
+		put_wal_back && cp -a -- "$store/regent.state" regent.state.regent-tmp &&
+		sync regent.state.regent-tmp && mv -fT regent.state.regent-tmp regent.state && sync . || give_up rewind_failed "$2" ''
+	rm -f $rewind_mark
+	sync .
+	note_rewinding
+	middle=
+	unlock_node
+	give_up "$1" "$2" "regent rebuild $node"
+}
+
+# The files that were there, not their copies.
+put_wal_back() {
+	for file in "$store"/wal/*; do
+		name=pg_wal/${file##*/}
+		[ "$name" -ef "$file" ] || ln -f -- "$file" "$name" 2>/dev/null ||
+			{ cp --remove-destination -- "$file" "$name" && sync "$name"; } || return 1
+	done
+	sync pg_wal
+}
+
+# check_rewind_space: the directory grows to the size of the source at most, both with
 # what lies elsewhere
 check_rewind_space() {
 	own_size=$(du -sbL . 2>/dev/null | {
@@ -388,124 +388,8 @@ check_rewind_space() {
 	})
 	disk=$(stat -f -c '%S %a' .) || return 0
 	disk=$((${disk% *} * ${disk#* }))
-	needed=$(($1 - own_size + 2 * segment_size * (last_segment - first_segment + 1) + 67108864))
+	needed=$((source_size - own_size + 2 * segment_size * (last_segment - first_segment + 1) + 67108864))
 	[ $needed -le $disk ] || give_up no_space "a rewind needs up to $needed bytes more in $real, $disk are free" 'free some space'
-}
-
-# ---- the mark and what lies beside -------------------------------------------
-
-# Segments that the source has, too, under the same name: pg_rewind overwrites
-# these in place.  Those that it lacks are unlinked, so a link keeps them.
-find_shared_segments() {
-	segment_name $first_segment
-	shared_segments=$segment
-	segment_name $last_segment
-	shared_segments=$(source_psql "dbname=$source_database" "SELECT string_agg(name, ' ') FROM pg_ls_dir('pg_wal', true, false) AS name
- WHERE name COLLATE \"C\" BETWEEN '$shared_segments' AND '$segment'") ||
-		give_up not_possible "the WAL of $leader can't be listed: $shared_segments" 'regent init'
-}
-
-# save_segment SEGMENT: a copy up to the fork, a link beyond
-save_segment() {
-	[ "$segment_number" -le $((fork / segment_size)) ] || case " $shared_segments " in
-	*" $1 "*) ;;
-	*) ln -- "pg_wal/$1" "$store/wal/$1" 2>/dev/null && return 0 ;;
-	esac
-	cp --reflink=auto -- "pg_wal/$1" "$store/wal/$1"
-}
-
-# Own settings, control file, histories and WAL.
-save_files() {
-	own_files . "$store/own"
-	cp -a -- global/pg_control "$store/global/" || return 1
-	for file in pg_wal/*.history; do
-		[ ! -e "$file" ] || cp -a -- "$file" "$store/wal/" || return 1
-	done
-	segment_number=$first_segment
-	while [ $segment_number -le $last_segment ]; do
-		segment_name $segment_number
-		save_segment "$segment" || return 1
-		segment_number=$((segment_number + 1))
-	done
-	sync_tree "$store"
-}
-
-# Before anything is changed, and beside what else is done meanwhile.
-start_saving() {
-	find_shared_segments
-	disk=$(stat -f -c '%S %a' "${real%/*}") && disk=$((${disk% *} * ${disk#* })) || disk=
-	needed=$((segment_size * (last_segment - first_segment + 1) + 67108864))
-	[ -z "$disk" ] || [ $needed -le "$disk" ] || give_up no_space "a rewind needs up to $needed bytes more beside $real, $disk are free" 'free some space'
-	remove_tree "$store"
-	mkdir -p -- "$store/own" "$store/global" "$store/wal" || give_up no_space "can't make $store" "free some space, and let $(id -un) write in ${real%/*}"
-	(
-		trap - EXIT
-		save_files
-	) >/dev/null 2>&1 8>&- &
-	saving_pid=$!
-}
-saving_pid=
-
-end_saving() {
-	tell_while "$saving_pid" keep || {
-		saving_pid=
-		give_up no_space "can't write in $store" 'free some space'
-	}
-	saving_pid= saved_wal=$store/wal
-}
-
-write_mark() {
-	printf '%s\n' 'pg_regent rewind 1' "inode $(stat -c '%d:%i' .)" "term $term" "leader $leader" "timeline $source_now" \
-		"phase $1" "fork $fork_text" "from $fork" "to $diverged_to" "bytes $diverged_bytes" "transactions ${diverged_transactions:--}" \
-		"kept ${kept:--}" >"$store/mark.regent-tmp" && sync "$store/mark.regent-tmp" && mv -T "$store/mark.regent-tmp" "$store/mark" && sync "$store" ||
-		give_up no_space "can't write in $store" 'free some space'
-}
-
-# read_mark: false when it is not there, or not this directory's
-read_mark() {
-	mark_timeline= mark_phase= mark_inode=
-	[ -r "$store/mark" ] || return 1
-	while read -r key value; do
-		case $key in
-		inode) mark_inode=$value ;;
-		timeline) mark_timeline=$value ;;
-		phase) mark_phase=$value ;;
-		fork) fork_text=$value ;;
-		from) fork=$value ;;
-		to) diverged_to=$value ;;
-		bytes) diverged_bytes=$value ;;
-		transactions) diverged_transactions=${value#-} ;;
-		kept) kept=${value#-} ;;
-		esac
-	done <"$store/mark"
-	[ "$mark_inode" = "$(stat -c '%d:%i' .)" ]
-}
-
-# From here on nothing starts in the directory.  Under the node's lock, so that no
-# promise falls between the state that is saved and the mark.
-set_mark() {
-	require_node_lock 5
-	read_state .
-	check_term "$term"
-	[ ! -e regent.state ] || cp -a regent.state "$store/regent.state" || give_up no_space "can't write in $store" 'free some space'
-	write_mark rewinding
-	[ ! -e "$store/regent.state" ] || sync "$store/regent.state"
-	mkfifo -m 600 $rewind_mark || give_up no_space "can't write in $real" 'free some space'
-	rewinding=true own_state=$store middle=fail_half
-	sync .
-	unlock_node
-	# a service manager may have started it a moment before
-	killed=0 killed_pids=' '
-	kill_server
-	[ "$left" = 0 ] || give_up not_dead "$left processes of the server in $real do not die" 'look at them, or restart the host'
-}
-
-# A repeat: pg_rewind finds what it found the first time.
-put_back() {
-	rm -f backup_label tablespace_map
-	put_own_files
-	cp --reflink=auto --remove-destination -- "$store"/wal/* pg_wal/ && cp -a -- "$store/global/pg_control" global/pg_control ||
-		give_up no_space "can't write in $real" 'free some space'
 }
 
 # ---- the end of it -----------------------------------------------------------
@@ -528,7 +412,7 @@ put_own_files() {
 # All that pg_rewind and we have written, by one call for each file system: pg_rewind
 # by itself opens and syncs every file of the directory, changed or not.
 sync_rewound() {
-	set -- . pg_wal
+	set -- . pg_wal ${kept:+"$kept"}
 	for space in pg_tblspc/*; do
 		[ ! -d "$space" ] || set -- "$@" "$space"
 	done
@@ -572,6 +456,8 @@ check_repeat() {
 	read_mark || fail half_rewound "$real is half rewound, and what is needed to go on is not in $store" "regent rebuild $node --method copy"
 	[ "$mark_timeline" = "$source_now" ] ||
 		fail half_rewound "$real was half rewound from timeline $mark_timeline, and $leader is on timeline $source_now: a repeat can't mend that" "regent rebuild $node --method copy"
+	control_field 'Bytes per WAL segment:'
+	segment_size=$field saved_wal=$store/wal
 }
 
 # The first time: all that comes before the mark.
@@ -581,23 +467,32 @@ begin_rewind() {
 	log=$real.regent-rewind-log
 	check_rewindable
 	check_wal
-	check_same_wal
+	find_wal_from
+	mkdir -p -- "$store/own" "$store/global" "$store/wal" "$store/part" || give_up no_space "can't make $store" "free some space, and let $(id -un) write in ${real%/*}"
+	start_same_wal
 	source_checkpoint
 	stop_for_exchange
-	start_listing
-	recover
-	read_own_wal || give_up not_possible "pg_controldata fails on $real" 'see its message'
-	[ "$listing_timeline" = "$own_timeline" ] || stop_listing
+	is_clean || find_end || {
+		end_same_wal
+		recover
+	}
+	$pretended || find_clean_end || give_up not_possible "pg_controldata fails on $real" 'see its message'
 	need_all_segments || give_up not_possible "WAL segment $segment is not there" "regent rebuild $node"
-	start_saving
-	try_rewind
+	check_rewind_space
+	start_part
+	save_beside
+	! $pretended || pretend_shut_down || give_up not_possible "the control file of $real can't be prepared" "regent rebuild $node"
+	end_same_wal
 	progress keep 0 0
-	end_saving
-	keep_diverged "$term" "$source_now" || keep_failed
-	log=$store/log
+	keep_first "$term" "$source_now" || keep_failed
+	kept_first=$kept
 	set_mark
 	rm -f -- "$real.regent-rewind-log"
+	log=$store/log
+	part_from_store
+	! $pretended || cp -- "$store/global/pg_control" global/pg_control || give_up no_space "can't write in $real" 'free some space'
 }
+pretended=false kept_first=
 
 verb_rewind() {
 	term=$1
@@ -609,7 +504,7 @@ verb_rewind() {
 	read_state "$own_state"
 	check_term "$term"
 	check_not_primary
-	child= fetched= status=0 bytes=0 log=$store/log mark_phase=
+	child= fetched= status=0 bytes=0 log=$store/log repeated=false shared=
 	read_control "$own_state"
 	check_source_system
 	check_source_server
@@ -619,20 +514,18 @@ verb_rewind() {
 	trap rewind_stop EXIT
 	if $rewinding; then
 		check_repeat
-		middle=fail_half
+		repeated=true middle=fail_half
 	else
 		begin_rewind
 	fi
-	if [ "$mark_phase" != done ]; then
-		[ "$mark_phase" != rewinding ] || put_back
-		run_rewind rewind --no-sync
-		[ $status = 0 ] || give_up rewind_failed "pg_rewind: $(last_error "$log")" ''
-		part_kept
-		put_own_files
-		settle_archive
-		sync_rewound
-		write_mark done
-	fi
+	! $repeated || put_back
+	run_rewind
+	restore_common
+	part_kept
+	put_own_files
+	settle_archive
+	keep_rest
+	sync_rewound
 	rewound=$bytes
 	trap '' HUP INT PIPE
 	trap - EXIT

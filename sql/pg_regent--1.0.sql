@@ -388,6 +388,13 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 
 COMMENT ON FUNCTION regent.copy_compare(pg_catalog.bytea) IS 'the blocks of files that differ from those whose hashes the asker sends';
 
+CREATE FUNCTION regent.rewind_ls_dir(dirname pg_catalog.text, missing_ok pg_catalog.bool, include_dot_dirs pg_catalog.bool)
+RETURNS SETOF pg_catalog.text
+AS 'MODULE_PATHNAME', 'regent_rewind_ls_dir'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION regent.rewind_ls_dir(pg_catalog.text, pg_catalog.bool, pg_catalog.bool)
+IS 'what pg_rewind sees instead of pg_ls_dir: in pg_wal only the segments that a rewind needs (regent.rewind_wal_from)';
+
 --
 -- Rights: nothing for PUBLIC.
 --

@@ -26,19 +26,20 @@ sub dir { return $c->node($_[0])->{dir} }
 sub write_rule
 {
 	my ($leader, $term) = @_;
-	return $c->sql($leader, "SELECT regent.write_rule('$w', 1, $term, 0, '$leader', '{n1,n2}', 'async', 0, '{}', '1 min', NULL, 'test')->>'timeline'");
+	return $c->sql($leader, "SELECT regent.write_rule('$w', 1, $term, 0, '$leader', '{n1,n2}', 'async', 0, '{}', '10 min', NULL, 'test')->>'timeline'");
 }
 
 sub open_gate
 {
 	my ($leader) = @_;
 	my $a = JSON::PP->new->decode($c->sql($leader, "SELECT to_json(h) FROM regent.heartbeat('$w', 1, NULL, NULL, NULL, NULL) h"));
-	my $until = $a->{boottime_ms} + 60_000;
+	my $until = $a->{boottime_ms} + 600_000;
 	$c->sql($leader, "SELECT FROM regent.heartbeat('$w', 1, '$a->{boot_id}', '$a->{started_at}', $a->{rule}{term}, $until)");
 }
 
 # n2 leads in term 5 from a position that n1 has left behind.  Beside n1's directory
-# lie its states: killed, with an older control file, and stopped cleanly.
+# lie its states: killed, with an older control file, with one from before the last
+# common checkpoint, and stopped cleanly.
 sub diverge
 {
 	my ($kind) = @_;
@@ -52,6 +53,7 @@ sub diverge
 	wait_until(sub { ($c->sql('n2', 'SELECT term FROM regent.node_status()') || 0) == 1 }, 20, 'n2 holds the rule');
 	open_gate('n1');
 	$c->sql('n1', "CREATE TABLE t AS SELECT i AS id, 'common' AS who FROM generate_series(1, 1000) i");
+	spew($c->dir . '/pg_control_old', slurp(dir('n1') . '/global/pg_control'));
 	$c->sql('n1', 'CHECKPOINT');
 	$c->sql('n1', "UPDATE t SET who = 'both' WHERE id <= 100");
 	$c->wait_caught_up('n1', 'n2');
@@ -83,6 +85,8 @@ sub diverge
 	RegentCluster::must([ 'cp', '-a', dir('n1'), $c->dir . '/kill' ]);
 	RegentCluster::must([ 'cp', '-a', dir('n1'), $c->dir . '/power' ]);
 	spew($c->dir . '/power/global/pg_control', slurp($c->dir . '/pg_control'), 0600);
+	RegentCluster::must([ 'cp', '-a', dir('n1'), $c->dir . '/old' ]);
+	spew($c->dir . '/old/global/pg_control', slurp($c->dir . '/pg_control_old'), 0600);
 	$c->start_server('n1');
 	$c->stop_server('n1');
 	rename dir('n1'), $c->dir . '/clean';
@@ -180,6 +184,9 @@ sub cannot_start
 	spew(dir('n1') . '/global/pg_control', slurp($c->dir . '/control'), 0600);
 }
 
+# How often the server of n1 has been started so far
+sub starts { return scalar(() = (slurp($c->node('n1')->{log}) // '') =~ /LOG:  starting PostgreSQL/g) }
+
 # Runs a rewind and calls the code when pg_rewind has begun to write, stopped there.  One
 # that was over before it could be stopped is begun again, with a fresh directory.
 sub in_the_middle
@@ -251,8 +258,10 @@ sub cell
 		cannot_start($what);
 	}
 	my $begin = time;
+	my $before = starts();
 	my $a = helper('rewind', source());
 	ok($a->{ok}, "$what: rewound") or diag($a->{all});
+	is(starts() - $before, $stop eq 'old' ? 2 : 1, $stop eq 'old' ? 'its WAL was replayed before' : 'without a recovery before') unless $restart;
 	diag(sprintf '%s: %.1f s, %d bytes', $what, time - $begin, $a->{bytes} // 0);
 	is_kept($a, $what);
 	is_back($what);
@@ -336,6 +345,7 @@ is($running->{error}, undef, 'is stopped and rewound') or diag($running->{all});
 is_back('a running standby');
 cell('power', 'recycled', $no_wal);
 cell('kill', 'there', undef, 1);
+cell('old', 'there');
 if ($all)
 {
 	cell('clean', 'recycled', $no_wal);
@@ -362,7 +372,40 @@ subtest 'a disk that is too small' => sub {
 		$words rewind @{[ join ' ', source() ]}; ls $small; $words probe' 2>&1`;
 	like($out, qr/"verb":"rewind".*"error":"no_space".*bytes more/, 'is told before anything is changed') or diag($out);
 	unlike($out, qr/regent-(new|rewind)/, 'and nothing lies beside');
-	like($out, qr/"state":"shut down in recovery".*"fenced":true.*"rewinding":false/, 'the node is fenced as it was');
+	like($out, qr/"state":"in production".*"fenced":true.*"rewinding":false/, 'the node is fenced as it was');
+};
+
+# A pg_rewind that ends before it writes anything, and one that ends after that.
+subtest 'pg_rewind refuses' => sub {
+	my $bin = $c->dir . '/bin';
+	mkdir $bin;
+	symlink $_, "$bin/" . ($_ =~ s{.*/}{}r) for grep { !m{/pg_rewind$} } glob("$RegentCluster::bindir/*");
+	spew($c->dir . '/refuses.conf', "[n1]\ndata_directory = @{[ dir('n1') ]}\nbin_directory = $bin\nlog_file = @{[ $c->node('n1')->{log} ]}\n");
+	my $run = sub {
+		my ($line) = @_;
+		prepare('kill', 'there');
+		my $before = fingerprint(dir('n1'));
+		spew("$bin/pg_rewind", "#!/bin/sh\n[ \$1 = --version ] && exec $RegentCluster::bindir/pg_rewind --version\n$line\n", 0755);
+		my ($rc, $out) = run_command([ $RegentCluster::top . '/scripts/regent-node', '-c', $c->dir . '/refuses.conf', 'n1', 'rewind', source() ], timeout => 120);
+		return (JSON::PP->new->decode((split /\n/, $out)[-1]), $before);
+	};
+	my ($a, $before) = $run->('echo "pg_rewind: error: it does not like this" >&2; exit 1');
+	is($a->{error}, 'not_possible', 'before it writes: not possible') or diag(explain($a));
+	like($a->{detail}, qr/does not like this/, 'with its reason');
+	is_deeply(fingerprint(dir('n1')), $before, 'the directory is as it was');
+	is_deeply([ grep { !/-diverged$/ } glob(dir('n1') . '.regent-*') ], [ dir('n1') . '.regent-lock' ], 'and nothing lies beside');
+	is_deeply([ glob(dir('n1') . '.regent-diverged/*') ], [], 'nothing is kept, since nothing is given up');
+	ok(!$c->processes('n1'), 'and nothing runs');
+	($a) = $run->('echo "pg_rewind: servers diverged at WAL location 0/1000000 on timeline 1" >&2; sleep 5; exit 1');
+	is($a->{error}, 'not_possible', 'another fork than the histories tell: not possible') or diag(explain($a));
+	like($a->{detail}, qr/does not see the fork/, 'with the reason');
+	($a) = $run->('echo "pg_rewind: need to copy 5 MB (total source directory size is 9 MB)" >&2; exit 1');
+	is($a->{error}, 'half_rewound', 'once it has begun to write: half rewound') or diag(explain($a));
+	ok(-p dir('n1') . '/regent.rewinding', 'and marked');
+	$a = helper('rewind', source());
+	ok($a->{ok}, 'a repeat with a better one') or diag($a->{all});
+	is_kept($a, 'after a repeat');
+	is_back('after a repeat');
 };
 
 subtest 'killed at any point' => sub {
@@ -372,7 +415,7 @@ subtest 'killed at any point' => sub {
 	my $replays = sub { $c->postmaster('n1') && !-e dir('n1') . '/regent.rewinding' };
 	until ($pid || ++$tries > 20)
 	{
-		prepare('kill', 'there');
+		prepare('old', 'there');
 		my $dead = slurp(dir('n1') . '/postmaster.pid');
 		$pid = $c->spawn([ "$RegentCluster::top/scripts/regent-node", '-c', $c->dir . '/node.conf', 'n1', 'rewind', source() ], $c->dir . '/background');
 		my $until = time + 30;

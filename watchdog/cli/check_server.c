@@ -28,7 +28,7 @@ static const char facts_sql[] =
 	" (SELECT rolcanlogin AND rolreplication FROM pg_roles WHERE rolname = $1) AS may_replicate,"
 	" (SELECT bool_and(has_function_privilege(r.oid, f.oid, 'EXECUTE'))"
 	"  FROM pg_roles r, pg_proc f, pg_namespace n WHERE r.rolname = $1 AND n.oid = f.pronamespace"
-	"  AND (n.nspname = 'regent' AND f.proname IN ('copy_files', 'copy_compare') OR n.nspname = 'pg_catalog'"
+	"  AND (n.nspname = 'regent' AND f.proname IN ('copy_files', 'copy_compare', 'rewind_ls_dir') OR n.nspname = 'pg_catalog'"
 	"  AND f.oid::regprocedure::text IN ('pg_ls_dir(text,boolean,boolean)', 'pg_stat_file(text,boolean)',"
 	"   'pg_backup_start(text,boolean)', 'pg_backup_stop(boolean)',"
 	"   'pg_read_binary_file(text)', 'pg_read_binary_file(text,bigint,bigint,boolean)'))) AS may_rewind,"

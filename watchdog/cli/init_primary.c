@@ -187,6 +187,7 @@ ensure_copy_rights(RgInit *init, RgError *err)
 		"pg_catalog.pg_backup_stop(boolean)",
 		"regent.copy_files()",
 		"regent.copy_compare(bytea)",
+		"regent.rewind_ls_dir(text, boolean, boolean)",
 	};
 	const char *name = init->config->nodes[init->primary].name;
 	const char *role = init->config->replication_user;

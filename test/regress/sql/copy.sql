@@ -50,6 +50,34 @@ SELECT ask('PG_VERSION', '', 8192, 1);
 SELECT ask('PG_VERSION', '', 1073741824);
 SELECT regent.copy_compare(NULL) IS NULL AS nothing;
 
+-- a session that rewinds sees the WAL from where it needs it, through pg_ls_dir itself
+\set VERBOSITY default
+SELECT pg_walfile_name(pg_current_wal_lsn()) AS first \gset
+SELECT pg_switch_wal() > '0/0' AS switched;
+CREATE TABLE more ();
+SET regent.rewind_wal_from = 'here';
+SELECT set_config('regent.rewind_wal_from', substr(pg_walfile_name(pg_current_wal_lsn()), 9), false) > '' AS is_set;
+SET search_path = '';
+SELECT count(*) FILTER (WHERE name = :'first') AS before, count(*) FILTER (WHERE name ~ '^[0-9A-F]{24}$') AS segments,
+	   count(*) FILTER (WHERE name = 'archive_status') AS others
+FROM (WITH RECURSIVE list (dir, name) AS (SELECT '', pg_ls_dir('pg_wal', true, false)
+	UNION ALL SELECT 'pg_wal/' || list.name, below FROM list, pg_ls_dir('pg_wal/' || list.name, true, false) AS below WHERE list.name = 'archive_status')
+	SELECT name FROM list WHERE dir = '') AS l;
+RESET search_path;
+RESET regent.rewind_wal_from;
+SELECT count(*) FROM pg_ls_dir('pg_wal', true, false) AS name WHERE name = :'first';
+-- nothing is exchanged for a role that may not execute it
+CREATE ROLE regress_rewinder;
+GRANT EXECUTE ON FUNCTION pg_ls_dir(text, boolean, boolean) TO regress_rewinder;
+SET ROLE regress_rewinder;
+SET regent.rewind_wal_from = 'FFFFFFFFFFFFFFFF';
+SELECT count(*) > 0 AS all_of_it FROM pg_ls_dir('pg_wal', true, false) AS name WHERE name ~ '^[0-9A-F]{24}$';
+RESET ROLE;
+RESET regent.rewind_wal_from;
+REVOKE EXECUTE ON FUNCTION pg_ls_dir(text, boolean, boolean) FROM regress_rewinder;
+DROP ROLE regress_rewinder;
+DROP TABLE more;
+
 DROP FUNCTION ask;
 DROP TABLE kept, unlogged, in_space, unlogged_in_space;
 DROP TABLESPACE regress_copy;
