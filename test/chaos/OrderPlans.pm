@@ -43,6 +43,15 @@ sub lose_other
 # regentd dies once or twice; how long it is away at most
 sub lose_regentd { my ($r, $at, $away) = @_; return ([ $at, 'kill', 'w', 'regentd', $r->between(0.1, $away) ], [ $at + $r->between(0.3, 1.5), 'kill', 'w', 'regentd', 0.1 ]) }
 
+# An order, and something that befalls the cluster while it is carried out: at any time from
+# when it was typed on, or right after regentd has taken it.
+sub during
+{
+	my ($r, $order, $lose) = @_;
+	return ([ 0, @$order ], $lose->($r->between(0, 0.8))) if $r->chance(0.5);
+	return ([ 0, @$order, '--no-wait' ], [ 'until', 'ordered' ], $lose->($r->between(0, 0.25)));
+}
+
 # The leader writes what nobody else gets, and is lost, for less than a lease.
 sub leave_behind
 {
@@ -65,21 +74,21 @@ our @rows = (
 			((map { my $x = $d = other($r, $d); ([ $r->between(0, 1), 'set', 'durability', $x ], [ 'until', 'ordered' ]) } 1 .. 3),
 				[ $r->between(0, 0.5), 'set', 'quorum', 2 ], [ 'until', 'ordered' ], [ $r->between(0, 0.5), 'set', 'durability', other($r, $d) ], [ 'until', 'ordered' ]) } },
 	{ name => 'change_and_lose_leader', class => 'rule_broken', failover => 'must', loses => 1,
-		plan => sub { my ($r, $l, $d) = @_; ([ 0, 'set', 'durability', other($r, $d) ], lose_leader($r, $r->between(0, 0.8))) } },
+		plan => sub { my ($r, $l, $d) = @_; during($r, [ 'set', 'durability', other($r, $d) ], sub { lose_leader($r, @_) }) } },
 	{ name => 'changed_and_lose_leader', class => 'rule_broken', failover => 'must', loses => 1,
 		plan => sub { my ($r, $l, $d) = @_; ([ 0, 'set', 'durability', other($r, $d) ], [ 'until', 'ordered' ], lose_leader($r, $r->between(0, 0.3))) } },
 	{ name => 'change_twice_and_lose_leader', class => 'rule_broken', failover => 'must', loses => 1,
 		plan => sub { my ($r, $l, $d) = @_; my $x = other($r, $d);
 			([ 0, 'set', 'durability', $x, '--no-wait' ], [ $r->between(0.02, 0.5), 'set', 'durability', other($r, $x) ], lose_leader($r, $r->between(0.1, 1.2))) } },
 	{ name => 'change_and_lose_regentd', class => 'rule_broken', failover => 'never', calm => 1,
-		plan => sub { my ($r, $l, $d) = @_; ([ 0, 'set', 'durability', other($r, $d) ], lose_regentd($r, $r->between(0, 0.6), $l)) } },
+		plan => sub { my ($r, $l, $d) = @_; during($r, [ 'set', 'durability', other($r, $d) ], sub { lose_regentd($r, @_, $l) }) } },
 	{ name => 'change_and_freeze_regentd', class => 'rule_broken', failover => 'never', calm => 1,
-		plan => sub { my ($r, $l, $d) = @_; my $t = $r->between(0, 0.5); ([ 0, 'set', 'durability', other($r, $d) ], [ $t, 'freeze', 'w', 'regentd' ],
-			[ $t + $l * $r->between(0.3, 2), 'wake', 'w' ]) } },
+		plan => sub { my ($r, $l, $d) = @_; during($r, [ 'set', 'durability', other($r, $d) ],
+			sub { my ($t) = @_; ([ $t, 'freeze', 'w', 'regentd' ], [ $t + $l * $r->between(0.3, 2), 'wake', 'w' ]) }) } },
 	# all fall back to async, and who is lost then has what nobody else has
 	{ name => 'change_and_lose_all', class => 'rule_broken', failover => 'may', loses => 1, halts => 1,
-		plan => sub { my ($r, $l, $d) = @_; my $t = $r->between(0, 0.8); ([ 0, 'set', 'durability', other($r, $d) ], (map { [ $t + $r->between(0, 0.2), 'off', $_ ] } qw(L A B w)),
-			map { [ $t + 1 + $r->between(0, 3), 'on', $_, $r->below(2) ] } $r->shuffle(qw(L A B w))) } },
+		plan => sub { my ($r, $l, $d) = @_; during($r, [ 'set', 'durability', other($r, $d) ], sub { my ($t) = @_; ((map { [ $t + $r->between(0, 0.2), 'off', $_ ] } qw(L A B w)),
+			map { [ $t + 1 + $r->between(0, 3), 'on', $_, $r->below(2) ] } $r->shuffle(qw(L A B w))) }) } },
 	# the rule has been written, and nobody has it
 	{ name => 'change_unheard', class => 'rule_broken', failover => 'may', loses => 1, halts => 1,
 		plan => sub { my ($r, $l, $d) = @_; my $s = style($r); my $t = $l * $r->between(0.2, 0.9); ([ 0, 'cut', 'L', 'A', 'both', $s ], [ 0, 'cut', 'L', 'B', 'both', $s ],
@@ -121,11 +130,11 @@ our @rows = (
 	{ name => 'removed_node_and_lose_leader', class => 'nodes_broken', failover => 'must', loses => 1,
 		plan => sub { my ($r) = @_; ([ 0, 'remove', 'A' ], [ 'until', 'ordered' ], lose_leader($r, $r->between(0, 0.5))) } },
 	{ name => 'remove_node_and_lose_leader', class => 'nodes_broken', failover => 'must', loses => 1,
-		plan => sub { my ($r) = @_; ([ 0, 'remove', 'A' ], lose_leader($r, $r->between(0, 0.8))) } },
+		plan => sub { my ($r) = @_; during($r, [ 'remove', 'A' ], sub { lose_leader($r, @_) }) } },
 	{ name => 'remove_node_and_lose_it', class => 'nodes_broken', failover => 'never', calm => 1,
-		plan => sub { my ($r) = @_; ([ 0, 'remove', 'A' ], lose_other($r, $r->between(0, 0.8), 'A')) } },
+		plan => sub { my ($r) = @_; during($r, [ 'remove', 'A' ], sub { lose_other($r, @_, 'A') }) } },
 	{ name => 'remove_node_and_lose_regentd', class => 'nodes_broken', failover => 'never', calm => 1,
-		plan => sub { my ($r, $l) = @_; ([ 0, 'remove', 'A' ], lose_regentd($r, $r->between(0, 0.8), $l)) } },
+		plan => sub { my ($r, $l) = @_; during($r, [ 'remove', 'A' ], sub { lose_regentd($r, @_, $l) }) } },
 	{ name => 'exchange_nodes', class => 'nodes', failover => 'never', calm => 1, grows => 1, obeys => 1,
 		plan => sub { my ($r) = @_; my @two = $r->shuffle([ 'remove', 'A' ], [ 'add', 'D' ]); map { ([ 0, @$_ ], [ 'until', 'ordered' ]) } @two } },
 

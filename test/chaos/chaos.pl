@@ -93,12 +93,13 @@ sub tick_while_not
 	return undef;
 }
 
-# What ['until', …] may wait for; each is asked with what regentd says.
+# What ['until', …] may wait for, and whether regentd has to be asked.
 my %comes = (
-	ordered => sub { !$orders->under_way },
-	rebuilding => sub { my ($s, $role) = @_; my $name = $faults->host($role)->name; scalar grep { $_->{node} eq $name && $_->{kind} eq 'rebuild' && $_->{state} eq 'running' } @{ $s->{jobs} } },
-	left_out => sub { my ($s, $n) = @_; @{ $s->{left_out} || [] } >= $n },
-	led => sub { my ($s) = @_; my $a = $load->{last_ack}; $a && $a->{term} > $faults->{term} },
+	ordered => { so => sub { !$orders->under_way } },
+	led => { so => sub { my $a = $load->{last_ack}; $a && $a->{term} > $faults->{term} } },
+	left_out => { asks => 1, so => sub { my ($s, $n) = @_; @{ $s->{left_out} || [] } >= $n } },
+	rebuilding => { asks => 1, so => sub { my ($s, $role) = @_; my $name = $faults->host($role)->name;
+			scalar grep { $_->{node} eq $name && $_->{kind} eq 'rebuild' && $_->{state} eq 'running' } @{ $s->{jobs} } } },
 );
 my $until_s = 20;
 
@@ -106,13 +107,15 @@ my $until_s = 20;
 sub wait_for
 {
 	my ($what, @args) = @_;
+	my $row = $comes{$what} or die "nothing is called $what\n";
 	my $asked = 0;
 	$faults->{term} = ($load->{last_ack} || {})->{term} // 0;
 	my $took = tick_while_not(sub {
+		return $row->{so}->() unless $row->{asks};
 		return 0 if Util::now() < $asked + 0.2;
 		$faults->{status} = $cluster->status // {};
 		$asked = Util::now();
-		return $comes{$what}->($faults->{status}, @args);
+		return $row->{so}->($faults->{status}, @args);
 	}, $until_s);
 	push @{ $faults->{acts} }, [ Util::now(), "until @{[ $what, @args ]}", defined $took ? 'came' : 'did not come' ];
 }
