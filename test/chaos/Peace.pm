@@ -24,6 +24,9 @@ sub new
 
 sub voters { my ($s) = @_; return map { $_->{name} } grep { $_->{voter} } @{ $s->{nodes} } }
 
+# In peace regentd answers, be it late on a busy machine.
+sub status { my ($self) = @_; return wait_until(sub { $self->{cluster}->status }, 30, 'regentd to answer') }
+
 sub wait_s { my ($self, $s) = @_; my $until = Util::now() + $s; $self->{tick}->() while Util::now() < $until }
 
 # ---- whole? ----
@@ -70,7 +73,7 @@ sub change
 {
 	my ($self) = @_;
 	my $c = $self->{cluster};
-	my $s = $c->status or return 'regentd does not answer';
+	my $s = eval { $self->status } or return 'regentd does not answer';
 	my $names = join ' ', sort map { $_->{name} } @{ $s->{nodes} };
 	return "the nodes are $names" if $names ne join(' ', @Cluster::first);
 	my $voters = $c->sql($s->{leader}, "SELECT string_agg(v, ' ' ORDER BY v) FROM (SELECT unnest(voters) AS v FROM regent.rule WHERE (term, seq) = (SELECT term, seq FROM regent.rule ORDER BY term DESC, seq DESC LIMIT 1)) x") // '';
@@ -140,7 +143,7 @@ sub same_rows
 {
 	my ($self) = @_;
 	my $c = $self->{cluster};
-	my $s = $c->status or return 'I4: regentd does not answer';
+	my $s = $self->status;
 	my $leader = $s->{leader};
 	my $query = "SELECT count(*) || ' ' || coalesce(sum(hashint8(id)::bigint), 0) || ' ' || (SELECT string_agg(r::text, ';' ORDER BY term, seq) FROM regent.rule r) FROM chaos_rows";
 	my @bad;
@@ -231,7 +234,7 @@ sub remove_spare
 	my @bad = $self->insist(sub { $_[0]{leader} ne $name }, "$name hands over", sub { ('switchover') });
 	push @bad, $self->insist(sub { !is_voter($_[0], $name) && !$c->has_section($name) }, "$name is removed", sub { ('node', 'remove', $name) }) unless @bad;
 	return @bad if @bad;
-	my @voters = voters($c->status || {});
+	my @voters = voters($self->status);
 	my $ok = eval { wait_until(sub { !grep { ($c->sql($_, "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'regent_$name'") // 1) != 0 } @voters }, 60, 'slots'); 1 };
 	$self->{observer}->forget($name);
 	$c->empty_host($name);
@@ -267,7 +270,7 @@ sub restore
 	my $c = $self->{cluster};
 	my @bad = $self->finish;
 	push @bad, $self->remove_spare if !@bad && ($self->was_ordered('node', 'add', $Cluster::spare) || $c->has_section($Cluster::spare));
-	my $s = $c->status or return (@bad, 'I4: regentd does not answer');
+	my $s = $self->status;
 	for my $name (grep { !is_voter($s, $_) } @Cluster::first)
 	{
 		push @bad, $self->take_back($name, $rng) unless @bad;

@@ -61,9 +61,12 @@ sub new_cluster
 	Util::note("a new cluster, $durability, lease $o{lease}");
 }
 
+# In peace regentd answers, be it late on a busy machine.
+sub patient_status { return wait_until(sub { $cluster->status }, 30, 'regentd to answer') }
+
 sub facts
 {
-	my $s = $cluster->status or return {};
+	my $s = patient_status();
 	my $start = $cluster->sql($s->{leader}, 'SELECT pg_postmaster_start_time()') // '';
 	return { leader => $s->{leader}, term => $s->{term}, start => $start };
 }
@@ -165,7 +168,7 @@ sub judge
 		periods => [ Guarantee::periods($r->{durability}, $orders->all) ]);
 	push @bad, Invariants::one_writer($load, $faults, $r);
 	push @bad, $peace->same_rows;
-	push @bad, $orders->complaints($nemesis->{obeys}), $orders->is_obeyed($cluster->status);
+	push @bad, $orders->complaints($nemesis->{obeys}), $orders->is_obeyed(patient_status());
 	if ($nemesis->{failover} eq 'never')
 	{
 		push @bad, "I6: needless failover from $r->{leader_before} to $leader" if $moved;
@@ -210,14 +213,14 @@ sub one_round
 	my @bad;
 	$orders->begin;
 	tick_free_wait(sub { $peace->not_whole eq '' }, $o{converge}) or return 'not whole before the round: ' . $peace->not_whole;
-	sweep($cluster->status->{leader});
+	sweep(patient_status()->{leader});
 	my $before = facts();
 	@{$r}{qw(leader_before term_before start_before)} = @{$before}{qw(leader term start)};
 	$r->{events_before} = { map { $json->encode($_) => 1 } $cluster->events };
 	$faults->begin($before->{leader}, $rng);
 	$load->begin(@Cluster::first, $nemesis->{grows} ? $Cluster::spare : ());
 	$observer->begin;
-	defined tick_while_not(sub { @{ $load->{acks} } > 100 }, 20) or return 'the load does not get going';
+	defined tick_while_not(sub { 50 < grep { $_->{source} eq 'load' } @{ $load->{acks} } }, 20) or return 'the load does not get going';
 	tick_until(Util::now() + 0.5);
 
 	push @bad, run_plan($nemesis, $r);
