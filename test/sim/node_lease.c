@@ -144,6 +144,8 @@ take_lease(World *w, int node)
 	int64_t until_ms;
 	int count = s->nmarkers;
 
+	if (rg_joint_is_alone(&s->joint))
+		return;
 	while (count > 0 && !rg_joint_gives_lease(&s->joint, flushed(w, node, s->markers[count - 1].pos)))
 		count--;
 	if (count == 0)
@@ -155,6 +157,20 @@ take_lease(World *w, int node)
 		return;
 	s->lease_until_ms = rg_rules_extend_lease(s->lease_until_ms, until_ms, now_ms, s->shm.rule.lease_ms);
 	w->marker_leases++;
+	check_open(w, node);
+}
+
+/* Nobody can be recruited: who has had a lease since its start goes on by itself. */
+static void
+renew_alone(World *w, int node)
+{
+	Server *s = w->server[node];
+	int64_t now_ms = clock_ms(w, node);
+
+	if (s->lease_until_ms == 0 || s->stale_since_ms != 0)
+		return;
+	s->lease_until_ms = rg_rules_extend_lease(s->lease_until_ms, now_ms + s->shm.rule.lease_ms, now_ms,
+											  s->shm.rule.lease_ms);
 	check_open(w, node);
 }
 
@@ -211,8 +227,10 @@ lease_work(World *w, int node)
 	take_lease(w, node);
 	if (now_ms - s->marker_at_ms >= interval_ms)
 	{
-		int pos = data_append(w, s->data, -1);
+		int pos = rg_joint_is_alone(&s->joint) ? 0 : data_append(w, s->data, -1);
 
+		if (rg_joint_is_alone(&s->joint))
+			renew_alone(w, node);
 		if (pos > 0)
 		{
 			if (s->nmarkers == MARKERS_MAX)
