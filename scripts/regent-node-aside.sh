@@ -62,9 +62,11 @@ part_from_store() {
 }
 
 write_mark() {
+	set -- "$store/mark.regent-tmp"
+	[ ! -e "$store/regent.state" ] || set -- "$@" "$store/regent.state"
 	printf '%s\n' 'pg_regent rewind 1' "inode $(stat -c '%d:%i' .)" "term $term" "leader $leader" "timeline $source_now" \
 		"fork $fork_text" "fork_timeline $fork_timeline" "from $fork" "to $diverged_to" "bytes $diverged_bytes" "transactions ${diverged_transactions:--}" \
-		"kept ${kept:--}" "listing $listing_from $listing_timeline" "wal_from $wal_from" >"$store/mark.regent-tmp" && sync "$store/mark.regent-tmp" && mv -T "$store/mark.regent-tmp" "$store/mark" && sync "$store" ||
+		"kept ${kept:--}" "listing $listing_from $listing_timeline" "wal_from $wal_from" >"$store/mark.regent-tmp" && sync "$@" && mv -T "$store/mark.regent-tmp" "$store/mark" && sync "$store" ||
 		give_up no_space "can't write in $store" 'free some space'
 }
 
@@ -93,14 +95,11 @@ read_mark() {
 # From here on nothing starts in the directory.  Under the node's lock, so that no
 # promise falls between the state that is saved and the mark.
 set_mark() {
-	for name in own global wal; do
-		sync_tree "$store/$name"
-	done
+	sync_tree "$store/own" "$store/global" "$store/wal"
 	require_node_lock 5
 	read_state .
 	check_term "$term"
 	[ ! -e regent.state ] || cp -a regent.state "$store/regent.state" || give_up no_space "can't write in $store" 'free some space'
-	[ ! -e "$store/regent.state" ] || sync "$store/regent.state"
 	write_mark
 	mkfifo -m 600 $rewind_mark || give_up no_space "can't write in $real" 'free some space'
 	rewinding=true own_state=$store middle=fail_half

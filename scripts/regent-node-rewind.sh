@@ -184,11 +184,11 @@ hide_control() {
 	reply=$(cat "$log")
 	case $stat_state:$reply in
 	*'updating control file'*) ;;
-	T:*"diverged at WAL location $fork_text on timeline $fork_timeline"*)
+	T:*"diverged at WAL location $fork_text on timeline $fork_timeline" | T:*"diverged at WAL location $fork_text on timeline $fork_timeline$nl"*)
 		dd if=/dev/zero of=global/pg_control bs=8192 count=1 conv=notrunc,fsync 2>/dev/null
 		hidden=true
 		;;
-	T:*'servers diverged'*) kill -s KILL -- "-$child" ;;
+	T:*'servers diverged at '*' on timeline '[0-9]*) kill -s KILL -- "-$child" ;;
 	esac
 	kill -s CONT -- "-$child"
 }
@@ -340,11 +340,12 @@ run_rewind() {
 	[ "$source_hides" != t ] || set -- "$@" "-cregent.rewind_wal_from=$wal_from"
 	run_watched rewind 1200 "$bin_directory/pg_rewind" --target-pgdata="$real" --source-server="$conninfo dbname=$source_database options='$*'" \
 		--no-ensure-shutdown --no-sync --progress
-	[ $status != 0 ] || return 0
 	reply=$(cat "$log")
-	case $reply in
+	case $status:$reply in
+	0:*'need to copy'*) return 0 ;;
+	0:*) take_back not_possible 'pg_rewind says that no rewind is required' ;;
 	*'need to copy'*) ;;
-	*"diverged at WAL location $fork_text on timeline $fork_timeline"* | *'error:'*) take_back not_possible "pg_rewind: $(last_error "$log")" ;;
+	*'error:'*) take_back not_possible "pg_rewind: $(last_error "$log")" ;;
 	*'servers diverged'*) take_back not_possible "pg_rewind does not see the fork at $fork_text on timeline $fork_timeline that the histories tell" ;;
 	esac
 	give_up rewind_failed "pg_rewind: $(last_error "$log")" ''

@@ -441,9 +441,9 @@ finish_files() {
 	sync_files= renames=
 }
 
-# sync_tree PATH: the files and directories in it; the whole file system may have much more to write
+# sync_tree PATH...: the files and directories in it; the whole file system may have much more to write
 sync_tree() {
-	find "$1" \( -type f -o -type d \) -exec sync -- {} + || fail not_synced "can't sync $1" 'see the kernel log for errors of the disk'
+	find "$@" \( -type f -o -type d \) -exec sync -- {} + || fail not_synced "can't sync $1" 'see the kernel log for errors of the disk'
 }
 
 # filter_auto_conf NAMES LINES: postgresql.auto.conf without the settings NAMES,

@@ -381,6 +381,7 @@ subtest 'pg_rewind refuses' => sub {
 	mkdir $bin;
 	symlink $_, "$bin/" . ($_ =~ s{.*/}{}r) for grep { !m{/pg_rewind$} } glob("$RegentCluster::bindir/*");
 	spew($c->dir . '/refuses.conf', "[n1]\ndata_directory = @{[ dir('n1') ]}\nbin_directory = $bin\nlog_file = @{[ $c->node('n1')->{log} ]}\n");
+	my ($fork) = slurp(dir('n2') . '/pg_wal/00000005.history') =~ m{^1\t(\S+)}m;
 	my $run = sub {
 		my ($line) = @_;
 		prepare('kill', 'there');
@@ -396,6 +397,9 @@ subtest 'pg_rewind refuses' => sub {
 	is_deeply([ grep { !/-diverged$/ } glob(dir('n1') . '.regent-*') ], [ dir('n1') . '.regent-lock' ], 'and nothing lies beside');
 	is_deeply([ glob(dir('n1') . '.regent-diverged/*') ], [], 'nothing is kept, since nothing is given up');
 	ok(!$c->processes('n1'), 'and nothing runs');
+	($a, $before) = $run->('echo "pg_rewind: servers diverged at WAL location ' . $fork . ' on timeline 1\npg_rewind: no rewind required" >&2; sleep 1; exit 0');
+	is($a->{error}, 'not_possible', 'where no rewind is required: not possible') or diag(explain($a));
+	is_deeply(fingerprint(dir('n1')), $before, 'the directory is as it was, with its control file');
 	($a) = $run->('echo "pg_rewind: servers diverged at WAL location 0/1000000 on timeline 1" >&2; sleep 5; exit 1');
 	is($a->{error}, 'not_possible', 'another fork than the histories tell: not possible') or diag(explain($a));
 	like($a->{detail}, qr/does not see the fork/, 'with the reason');
