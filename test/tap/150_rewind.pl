@@ -479,8 +479,10 @@ subtest 'one number, two histories' => sub {
 	RegentCluster::must([ @pg_ctl, '-o', "-p $port -c shared_preload_libraries=''", 'start' ]);
 	spew(sprintf('%s/pg_wal/%08X.history', $twin, $_), "# pg_regent: timeline not used\n") for 2 .. 4;
 	RegentCluster::must([ @pg_ctl, 'promote' ]);
+	# further than n2 has come on that timeline
+	my $rows = 5000 + int((RegentCluster::lsn_number($c->sql('n2', 'SELECT pg_current_wal_lsn()')) - RegentCluster::lsn_number($fork_of->($twin))) / 900);
 	RegentCluster::must([ "$RegentCluster::bindir/psql", '-Xq', '-h', '127.0.0.1', '-p', $port, '-U', 'postgres', '-d', 'postgres', '-c', 'CHECKPOINT', '-c',
-		"UPDATE t SET who = 'twin'", '-c', "CREATE TABLE twin AS SELECT i, repeat(md5(i::text), 30) AS pad FROM generate_series(1, 40000) i", '-c', 'CHECKPOINT' ]);
+		"UPDATE t SET who = 'twin'", '-c', "CREATE TABLE twin AS SELECT i, repeat(md5(i::text), 30) AS pad FROM generate_series(1, $rows) i", '-c', 'CHECKPOINT' ]);
 	RegentCluster::must([ @pg_ctl, '-m', 'fast', 'stop' ]);
 	is($fork_of->($twin), $fork_of->(dir('n2')), 'the twin began its timeline 5 where n2 did');
 
