@@ -69,6 +69,7 @@ rg_shmem_startup(void)
 {
 	bool		found;
 
+	rg_start_refuse_exchange();
 	rg_start_refuse_rewinding();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	rg_shared = ShmemInitStruct("pg_regent", sizeof(RgShared), &found);

@@ -14,10 +14,17 @@
  * goes on behind its torn part.
  *
  * And whether it may be started at all: a directory that pg_rewind has left in
- * the middle looks sound, replays some WAL, and holds rows of two histories.
+ * the middle looks sound, replays some WAL, and holds rows of two histories.  And
+ * one that regent-node is about to exchange for another: it holds the node's lock
+ * and has looked that no server runs there; a server that starts looks whether
+ * somebody has the lock.  So one of them sees the other, also when regent-node was
+ * frozen between its look and the exchange, and wakes an hour later.
  */
 #include "postgres.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "access/xlog.h"
@@ -27,13 +34,19 @@
 #include "catalog/pg_control.h"
 #include "common/controldata_utils.h"
 #include "miscadmin.h"
+#include "storage/fd.h"
 
 #include "pg_regent.h"
 #include "shmem.h"
 #include "start.h"
+#include "statefile.h"
 
 /* Set by regent-node before pg_rewind writes its first byte, removed when the directory is whole. */
 #define REWIND_MARK "regent.rewinding"
+
+/* So long a start waits for the lock: regent-node needs seconds with it, or hangs. */
+#define EXCHANGE_WAIT_MS 10000
+#define EXCHANGE_LOOK_MS 50
 
 /* A checkpoint's record: its header and one short piece of data. */
 #define CHECKPOINT_RECORD_SIZE \
@@ -50,6 +63,51 @@ rg_start_refuse_rewinding(void)
 			 errdetail("\"%s\" says that regent-node has begun to rewind it and has not finished.", REWIND_MARK),
 			 errhint("Finish the rewind or give the node a copy: regent rebuild %s.",
 					 rg_node_name[0] != '\0' ? rg_node_name : "NODE")));
+}
+
+/* Is the lock free, or does it become so? */
+static bool
+wait_for_lock(void)
+{
+	int			fd = OpenTransientFile(RG_LOCK_FILE, O_RDWR | O_CLOEXEC);
+	bool		is_free = fd < 0;
+
+	if (fd < 0 && errno != ENOENT)
+		ereport(FATAL,
+				(errcode_for_file_access(),
+				 errmsg("could not open file \"%s\": %m", RG_LOCK_FILE)));
+	for (int waited_ms = 0; !is_free && waited_ms <= EXCHANGE_WAIT_MS; waited_ms += EXCHANGE_LOOK_MS)
+	{
+		is_free = flock(fd, LOCK_EX | LOCK_NB) == 0;
+		if (!is_free)
+			pg_usleep(EXCHANGE_LOOK_MS * 1000L);
+	}
+	if (fd >= 0)
+		CloseTransientFile(fd);
+	return is_free;
+}
+
+void
+rg_start_refuse_exchange(void)
+{
+	const char *node = rg_node_name[0] != '\0' ? rg_node_name : "NODE";
+	struct stat here;
+	struct stat there;
+
+	if (IsUnderPostmaster)
+		return;
+	if (!wait_for_lock())
+		ereport(FATAL,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("regent-node is at work in this data directory"),
+				 errdetail("It has held \"%s\" for %d seconds.", RG_LOCK_FILE, EXCHANGE_WAIT_MS / 1000),
+				 errhint("Wait until it has ended; if it hangs: regent-node %s start ends it and starts the server.", node)));
+	/* it has had the lock meanwhile, and has given the name to another directory */
+	if (stat(".", &here) != 0 || stat(DataDir, &there) != 0 || here.st_ino != there.st_ino || here.st_dev != there.st_dev)
+		ereport(FATAL,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("data directory \"%s\" was exchanged while the server was starting", DataDir),
+				 errhint("Start it again: regent-node %s start.", node)));
 }
 
 void

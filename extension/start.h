@@ -12,6 +12,12 @@
 /* FATAL in a directory that is half rewound.  First in the shared memory startup hook. */
 extern void rg_start_refuse_rewinding(void);
 
+/*
+ * FATAL while regent-node is about to exchange the directory, after ten seconds,
+ * or when it has done so.  There as well, before anything is read or written.
+ */
+extern void rg_start_refuse_exchange(void);
+
 /* In the shared memory startup hook, in the postmaster. */
 extern void rg_start_init(void);
 

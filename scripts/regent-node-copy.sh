@@ -5,11 +5,11 @@
 #
 # Beside DIRECTORY there may be
 #	DIRECTORY.regent-new       the copy, or what is left of one
-#	DIRECTORY.regent-copy      the mark that the copy is complete; it names its inode
+#	DIRECTORY.regent-copy      the mark that the copy is complete, until "settle"; it names its inode
 #	DIRECTORY.regent-copy-log  what pg_basebackup says, while it runs
 #	DIRECTORY.regent-places    what the copy has filled elsewhere: tablespaces, pg_wal
 #	DIRECTORY.regent-old       the directory as it was before a swap, until "settle"
-#	DIRECTORY.regent-lock      the lock that keeps these verbs apart
+#	DIRECTORY.regent-lock      the lock that keeps these verbs apart, and the newest number
 #
 # A copy writes nothing else.  A swap stops a fenced or a standby server, dresses
 # the copy with the node's own settings and promise and exchanges two names; only
@@ -264,8 +264,9 @@ watch_copy() {
 complete_copy() {
 	check_copy
 	inode=$(stat -c '%d:%i' "$new")
+	note_start
 	# Beside, not inside: a base backup of a directory would take the mark along.
-	printf '%s\n' 'pg_regent copy 1' "inode $inode" "term $term" "leader $leader" >"$marker" ||
+	printf '%s\n' 'pg_regent copy 1' "inode $inode" "term $term" "leader $leader" "start $server_start" >"$marker" ||
 		copy_fail no_space "can't write $marker" 'free some space'
 	sync "$marker" "${real%/*}"
 	progress copying $bytes $total
@@ -281,6 +282,20 @@ complete_copy() {
 	put_raw timeline "$copied_timeline"
 	put leader "$leader"
 	put_diverged
+}
+
+# Which start of the server runs in the directory that we are in
+find_start() {
+	scan_server
+	find_postmaster
+	server_start=-
+	[ $postmaster = absent ] || server_start=$pidfile_pid:$pidfile_start
+}
+
+note_start() {
+	cd "$real" || copy_fail no_directory "can't enter $real" 'look at it'
+	find_start
+	cd /
 }
 
 verb_copy() {
@@ -313,14 +328,25 @@ keep_before_copy() {
 
 # ---- swap and back -----------------------------------------------------------
 
-check_marker() {
-	[ -e "$marker" ] && [ -d "$new" ] && [ ! -L "$new" ] || fail no_copy "there is no complete copy beside $real" "regent-node $node copy ..."
+read_marker() {
+	line= inode= copied_from= copied_start=
+	[ -e "$marker" ] || return 1
 	{
 		read -r line
 		read -r _ inode
 		read -r _ _
 		read -r _ copied_from
+		read -r _ copied_start
 	} <"$marker"
+}
+
+# The copy is in its place already: an earlier swap has come so far.
+is_swapped() {
+	[ -e "$old" ] && read_marker && [ "$copied_from" = "$1" ] && [ "$inode" = "$(stat -c '%d:%i' .)" ]
+}
+
+check_marker() {
+	read_marker && [ -d "$new" ] && [ ! -L "$new" ] || fail no_copy "there is no complete copy beside $real" "regent-node $node copy ..."
 	[ "$copied_from" = "$1" ] || fail no_copy "the copy was taken from $copied_from, not from $1" "regent-node $node discard, then copy"
 	[ "$line" = 'pg_regent copy 1' ] && [ "$inode" = "$(stat -c '%d:%i' "$new")" ] ||
 		fail no_copy "$new is not the directory that a copy has completed" "regent-node $node discard, then copy"
@@ -416,6 +442,49 @@ stop_for_exchange() {
 	[ "$left" = 0 ] || fail not_dead "$left processes of the server in $real do not die" 'look at them, or restart the host'
 }
 
+# A server that was started after the copy was complete may hold more than the copy
+# and what the job knows: somebody has brought the node back meanwhile.
+check_same_start() {
+	find_start
+	[ "$server_start" = - ] || [ "$server_start" = "$copied_start" ] ||
+		fail no_copy "the server in $real was started after the copy was complete, and may hold more" "regent-node $node discard, then copy"
+}
+
+# lock_for_exchange CHECK: from here on nothing starts in the directory, and nothing
+# runs there.  A hung server may hold the lock: then it is stopped first.
+lock_for_exchange() {
+	lock_node 5 || {
+		unlock_node
+		$1
+		stop_for_exchange
+		require_node_lock 5
+	}
+	[ . -ef "$data_directory" ] || fail busy "$real was exchanged meanwhile" 'try again'
+	read_state "$own_state"
+	check_job_rule
+	[ -z "$term" ] || check_term "$term"
+	$1
+	stop_for_exchange
+}
+
+check_nobody_runs() {
+	scan_server
+	[ -z "$procs" ] || fail still_running "a server was started in $real while it is locked: the extension is not loaded there" 'the old directory is as it was; stop the server'
+}
+
+# The copy is in its place: only its server may be missing.
+answer_swapped() {
+	rm -f -- "$real.regent-places"
+	already=true
+	scan_server
+	find_postmaster
+	if [ $postmaster = absent ]; then
+		already=false
+		start_server
+	fi
+	answer_running
+}
+
 verb_swap() {
 	term=$1
 	shift
@@ -423,6 +492,12 @@ verb_swap() {
 	open_own_directory
 	check_exchangeable
 	lock_siblings
+	if is_swapped "$leader"; then
+		read_state .
+		check_term "$term"
+		answer_swapped
+		return
+	fi
 	[ ! -e "$old" ] || fail unsettled "$old is still there from an earlier swap" "regent-node $node settle, or unswap"
 	check_marker "$leader"
 	read_control "$new"
@@ -433,10 +508,7 @@ verb_swap() {
 	read_state "$own_state"
 	check_term "$term"
 	trap '' HUP INT PIPE # half an exchange helps nobody
-	stop_for_exchange
-	require_node_lock 5
-	read_state "$own_state"
-	check_term "$term"
+	lock_for_exchange check_same_start
 	if $rewinding; then
 		own_files "$store/own" "$new"
 	else
@@ -448,9 +520,10 @@ verb_swap() {
 	dress_standby
 	sync -f .
 	cd "$real" || fail no_directory "can't enter $real" 'look at it'
+	check_nobody_runs
 	exchange "$new" .regent-old || fail not_swapped "can't exchange $real and $new" 'the old directory is as it was; see the permissions beside it'
 	unlock_node
-	rm -f -- "$marker" "$real.regent-places"
+	rm -f -- "$real.regent-places"
 	open_own_directory
 	kill_server # of the directory that is old now: somebody may have started it meanwhile
 	trap - HUP INT PIPE
@@ -487,6 +560,7 @@ verb_settle() {
 		remove_places "$old" "$real"
 		[ ! -e "$old/$rewind_mark" ] || remove_tree "$store"
 		remove_tree "$old" || fail not_removed "can't remove all of $old" 'see what is left there'
+		rm -f -- "$marker"
 		removed=true
 	fi
 	begin_answer true
@@ -520,12 +594,13 @@ verb_unswap() {
 	if [ -e "$old" ]; then
 		[ -e "$old/PG_VERSION" ] || fail not_a_data_directory "$old is not a data directory" 'look at it'
 		trap '' HUP INT PIPE
-		stop_for_exchange
-		require_node_lock 5
+		term=
+		lock_for_exchange :
 		find_catalog_directory
 		remove_copied_places
 		remove_tree "$new"
 		keep_promise
+		check_nobody_runs
 		exchange "$old" .regent-new || fail not_swapped "can't exchange $real and $old" 'see the permissions beside them'
 		unlock_node
 		restored=true

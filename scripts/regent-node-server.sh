@@ -71,17 +71,107 @@ put_back_half_swap() {
 	exec 8>&-
 }
 
-# One copy, swap or removal at a time.  Its lock file lies beside the directory,
-# since these verbs exchange the directory itself.  Children of a killed copy
-# hold it as long as they live.
+# One copy, rewind, swap or removal at a time.  Its lock file lies beside the
+# directory, since these verbs exchange the directory itself.  Children of a
+# killed verb hold it as long as they live.
+#
+# The file also says the highest number of a job that was let in: its rule's term
+# and seq, and its ticket.  A verb with a lower one was held up on its way, and is
+# refused.  A verb with a number ends whoever still holds the lock: what was frozen
+# in the middle never wakes to do the rest.  The number counts for this boot of the
+# host only: nothing that was held up comes through a boot, so it needs no sync.
 lock_siblings() {
-	{ command exec 8>>"$real.regent-lock"; } 2>/dev/null ||
-		fail no_permission "can't write beside $real" "let $(id -un) write in ${real%/*}, or move the data directory one level down"
-	flock -w 5 8 || fail busy "another copy, swap or removal of $node is at work" 'wait for it, or see: fuser -v '"$real.regent-lock"
+	lock_file=$real.regent-lock patience=5
+	[ -z "$job$ends_others" ] || patience=1
+	for lock_try in 1 2 3 4; do
+		! try_siblings || break
+		exec 8>&-
+		refuse_outdated
+		[ -n "$job$ends_others" ] && [ "$lock_try" != 4 ] && end_holders "$lock_file" || {
+			find_holders "$lock_file"
+			fail busy "another copy, rewind, swap or removal of $node is at work: process${holders:- unknown}" "wait for it; if it hangs: kill -KILL$holders"
+		}
+	done
+	[ -n "$job" ] || return 0
+	refuse_outdated
+	# in place: also on a full disk
+	{ printf '%-120s\n' "$boot_id $job_term $job_seq $job_ticket" 1<>"$lock_file"; } 2>/dev/null ||
+		fail no_space "can't write $lock_file" 'free some space'
+}
+
+try_siblings() {
+	while :; do
+		{ command exec 8>>"$lock_file"; } 2>/dev/null ||
+			fail no_permission "can't write beside $real" "let $(id -un) write in ${real%/*}, or move the data directory one level down"
+		flock -w $patience 8 || return 1
+		[ ! /proc/self/fd/8 -ef "$lock_file" ] || return 0
+	done
+}
+
+# check_job TERM.SEQ.TICKET
+check_job() {
+	job=$1
+	job_term=${job%%.*} job_ticket=${job##*.} job_seq=${job#*.}
+	job_seq=${job_seq%%.*}
+	[ "$job" = "$job_term.$job_seq.$job_ticket" ] || usage 'a job is TERM.SEQ.TICKET'
+	check_number 'term of the job' "$job_term"
+	case $job_seq in
+	'' | *[!0-9]* | ??????????*) usage 'seq of the job is no number' ;;
+	esac
+	check_number 'ticket of the job' "$job_ticket"
+	read -r boot_id </proc/sys/kernel/random/boot_id
+}
+
+refuse_outdated() {
+	[ -n "$job" ] || return 0
+	seen_boot= seen_term= seen_seq= seen_ticket=
+	{ read -r seen_boot seen_term seen_seq seen_ticket; } 2>/dev/null <"$lock_file"
+	[ "$seen_boot" = "$boot_id" ] || return 0
+	case $seen_term:$seen_seq:$seen_ticket in
+	:* | *: | *::* | *[!0-9:]*) return 0 ;;
+	esac
+	if [ "$job_term" -ne "$seen_term" ]; then
+		[ "$job_term" -lt "$seen_term" ] || return 0
+	elif [ "$job_seq" -ne "$seen_seq" ]; then
+		[ "$job_seq" -lt "$seen_seq" ] || return 0
+	elif [ "$job_ticket" -ge "$seen_ticket" ]; then
+		return 0
+	fi
+	fail outdated "this verb is of job $job, and $seen_term.$seen_seq.$seen_ticket was here already: it comes too late" 'nothing to do: a newer decision is in force'
+}
+
+# find_holders FILE: $holders, those of our verbs, and what they run, that have it
+# open: as 8 or 9, or above, where the shell puts these while a command runs without
+# them.  Nobody else opens that file; the server's processes are left out.
+find_holders() {
+	holders=
+	for proc in /proc/[0-9]*; do
+		[ -O "$proc" ] || continue
+		for fd in "$proc"/fd/*; do
+			case $fd in */[0-7]) continue ;; esac
+			[ "$fd" -ef "$1" ] || continue
+			is_server_process "${proc#/proc/}" || holders="$holders ${proc#/proc/}"
+			break
+		done
+	done
+}
+
+# end_holders FILE, which we have closed ourselves: true when nobody is left.
+end_holders() {
+	now
+	holders_until=$((now + 500))
+	while find_holders "$1" && [ -n "$holders" ]; do
+		# shellcheck disable=SC2086
+		kill -KILL $holders 2>/dev/null
+		now
+		[ "$now" -lt $holders_until ] || return 1
+		sleep 0.01
+	done
 }
 
 # lock_node SECONDS: the lock that promise, promote and follow take inside the
-# server.  pg_rewind may have removed the file that somebody has locked.
+# server.  While one of our verbs holds it, the server does not start (extension/start.c).
+# pg_rewind may have removed the file that somebody has locked.
 lock_node() {
 	while :; do
 		{ command exec 9>>regent.lock; } 2>/dev/null || return 2
@@ -95,8 +185,23 @@ unlock_node() {
 	exec 9>&-
 }
 
+# Verbs that are a later decision than whatever is at work there end it, when it
+# does not end by itself: it is frozen, or its disk is.
 require_node_lock() {
-	lock_node "$1" || fail busy "no lock on $real/regent.lock within $1 s" 'something holds it: fuser -v '"$real/regent.lock"
+	! lock_node "$1" || return 0
+	unlock_node
+	[ -n "$ends_others" ] && end_holders regent.lock && lock_node 1 || {
+		unlock_node
+		find_holders regent.lock
+		fail busy "no lock on $real/regent.lock within $1 s" "something holds it: fuser -v $real/regent.lock${holders:+; if it hangs: kill -KILL$holders}"
+	}
+}
+
+# Before a start: a swap that is at work comes first, one that is frozen is ended.
+wait_for_exchange() {
+	require_node_lock 5
+	unlock_node
+	[ . -ef "$data_directory" ] || open_own_directory
 }
 
 # ---- processes ---------------------------------------------------------------
@@ -400,6 +505,17 @@ raise_promise() {
 check_state_node() {
 	[ $state_file != ok ] || [ "$st_node" = "$node" ] ||
 		fail wrong_node "$real belongs to node $st_node" "correct data_directory of [$node] in $config"
+}
+
+# A newer rule than the one under which this verb was sent is a newer decision.
+check_job_rule() {
+	[ -n "$job" ] && [ $state_file = ok ] || return 0
+	rule_term "$st_rule"
+	rule_seq=${st_rule#*\"seq\":}
+	rule_seq=${rule_seq#"${rule_seq%%[! ]*}"}
+	rule_seq=${rule_seq%%[!0-9]*}
+	[ "$rule_term" -lt "$job_term" ] || { [ "$rule_term" = "$job_term" ] && [ "${rule_seq:-0}" -le "$job_seq" ]; } ||
+		fail outdated "this verb was sent under rule $job_term.$job_seq, and $node holds rule $rule_term.${rule_seq:-0} already" 'nothing to do: a newer decision is in force'
 }
 
 # check_term TERM: refused below what this node has promised or holds, and far above it

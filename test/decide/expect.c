@@ -51,7 +51,8 @@ is_option(const char *word)
 	static const char *const options[] = {"term=", "leader=", "source=", "job=", "attempt=", "pid=", "seq=",
 	"attempts=", "must_end=", "ended=", "fenced_term=", "rebuilds=", "automatic=",
 	"lease=", "stale=", "admitted=", "durability=", "quorum=", "left_out=", "voters=",
-	"method=", "from=", "force=", "rate=", "using=", "half=", "strayed=", NULL};
+	"method=", "from=", "force=", "rate=", "using=", "half=", "strayed=", "ticket=", "late=",
+	"owes=", NULL};
 
 	for (int i = 0; options[i] != NULL; i++)
 		if (strncmp(word, options[i], strlen(options[i])) == 0)
@@ -97,6 +98,8 @@ step_matches(const Scene *s, const Line *line, const RgStep *step, RgStepKind ki
 	}
 	if ((v = line_get(line, "rate")) != NULL && parse_int(line, v) != step->rate_kb)
 		return false;
+	if ((v = line_get(line, "ticket")) != NULL && parse_int(line, v) != step->ticket)
+		return false;
 	return true;
 }
 
@@ -123,10 +126,12 @@ describe_steps(const Scene *s, char *buf, size_t size)
 			len += (size_t) snprintf(buf + len, size - len, " leader=%s", s->view.nodes[step->leader].name);
 		if (step->source >= 0 && len < size)
 			len += (size_t) snprintf(buf + len, size - len, " source=%s", s->view.nodes[step->source].name);
+		if (step->ticket != 0 && len < size)
+			len += (size_t) snprintf(buf + len, size - len, " ticket=%lld", (long long) step->ticket);
 	}
 }
 
-/* expect step KIND NODE [term= leader= pid= seq=]; the steps named in a round are all of them */
+/* expect step KIND NODE [term= leader= pid= seq= ticket=]; the steps named in a round are all of them */
 static void
 expect_step(Scene *s, const Line *line)
 {
@@ -345,6 +350,10 @@ expect_memory(Scene *s, const Line *line)
 		same_number(s, line, "rebuilds", parse_int(line, v), m->rebuilds);
 	if ((v = line_get(line, "half")) != NULL)
 		same_number(s, line, "half", parse_int(line, v), m->half_rewound);
+	if ((v = line_get(line, "late")) != NULL)
+		same_number(s, line, "late", parse_bool(line, v), m->swap_term != 0);
+	if ((v = line_get(line, "owes")) != NULL)
+		same_number(s, line, "owes", parse_bool(line, v), m->owes_lsn != 0);
 	if ((v = line_get(line, "stale")) != NULL)
 		same_number(s, line, "stale", parse_bool(line, v), m->stale);
 	if ((v = line_get(line, "strayed")) != NULL)

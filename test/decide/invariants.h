@@ -170,6 +170,12 @@ invariant_of_step(const RgView *view, const RgDecision *d, const RgStep *step, c
 				return invariant_broken(buf, "%s on the leader %s", name, n->name);
 			if (step->job == 0)
 				return invariant_broken(buf, "%s on %s without a job", name, n->name);
+			if (step->kind != RG_STEP_ABORT && (step->ticket <= 0 || step->ticket > m->ticket))
+				return invariant_broken(buf, "%s on %s has ticket %lld, the newest is %lld", name, n->name,
+										(long long) step->ticket, (long long) m->ticket);
+			if ((step->kind == RG_STEP_SWAP || step->kind == RG_STEP_UNSWAP) &&
+				(mem->swap_term != step->term || mem->swap_seq != step->rule_seq || mem->owes_lsn == 0))
+				return invariant_broken(buf, "%s on %s, and a restart would not know that it may come late", name, n->name);
 			if ((step->kind == RG_STEP_COPY || step->kind == RG_STEP_SWAP || step->kind == RG_STEP_DELTA ||
 				 step->kind == RG_STEP_REWIND) && !rg_view_is_primary(view, rule_leader))
 				return invariant_broken(buf, "%s on %s without a primary", name, n->name);
@@ -180,6 +186,8 @@ invariant_of_step(const RgView *view, const RgDecision *d, const RgStep *step, c
 			for (int i = 0; step->kind == RG_STEP_SETTLE && i < RG_JOBS_MAX; i++)
 				if (m->jobs[i].id == step->job && m->jobs[i].term == m->rule.term && mem->owes_lsn != 0)
 					return invariant_broken(buf, "settle on %s, which owes", n->name);
+			if (step->kind == RG_STEP_SETTLE && mem->swap_term != 0)
+				return invariant_broken(buf, "settle on %s, whose swap may still come", n->name);
 			break;
 		case RG_STEP_WRITE_RULE:
 			if (!rg_rule_has_voter(&step->rule, step->rule.leader))
@@ -268,6 +276,9 @@ invariant_of_memory(const RgView *view, const RgMemory *before, const RgDecision
 	if (m->term < before->term && before->phase >= RG_PHASE_RECRUITING)
 		return invariant_broken(buf, "the term went back from %lld to %lld", (long long) before->term,
 								(long long) m->term);
+	if (m->ticket < before->ticket || (m->ticket != before->ticket && !d->must_record))
+		return invariant_broken(buf, "ticket %lld after %lld, %srecorded", (long long) m->ticket,
+								(long long) before->ticket, d->must_record ? "" : "not ");
 	if (m->highest_term < before->highest_term || m->highest_term < m->term)
 		return invariant_broken(buf, "highest_term went back from %lld to %lld (term %lld)",
 								(long long) before->highest_term, (long long) m->highest_term,

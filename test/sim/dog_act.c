@@ -176,6 +176,8 @@ static void
 fill_message(World *w, Dog *dog, const RgStep *step, Message *m)
 {
 	m->term = step->term;
+	m->ticket = step->ticket;
+	m->rule_seq = step->rule_seq;
 	m->leader = step->leader;
 	m->until_lsn = step->until_lsn;
 	w->fetches += step->kind == RG_STEP_FETCH;

@@ -164,7 +164,7 @@ void
 dog_send(World *w, Dog *dog, Message *m)
 {
 	if (!w->quiet && w->c.network_faults && m->verb != V_CONNECT && m->verb != V_SSH && m->verb != V_PROBE &&
-		chance(w, m->verb == V_HEARTBEAT ? 5 : 80) && m->verb != V_SWAP)
+		chance(w, m->verb == V_HEARTBEAT ? 5 : 80))
 		send_again(w, dog, m);
 	send_to(w, dog_host(w, dog->index), node_host(m->node), node_receive, BY_HOST, m);
 }

@@ -128,7 +128,11 @@ struct Server
 	bool has_old;
 	bool has_image;
 	int copied_from;
-	int64_t copy_term;
+	int copied_pid;				/* the postmaster that ran when the copy was complete; 0 = none */
+	bool is_swapped;			/* the copy is in its place */
+	int64_t job_term;			/* the highest number of a job's verb in this boot: rule, ticket */
+	int job_seq;
+	int64_t job_ticket;
 
 	Run run;
 	bool orphans;				/* no postmaster, but backends that go on */
@@ -270,6 +274,7 @@ extern int command_new(World *w, int node, Message *request);
 extern void command_end(World *w, int node, int command, Outcome outcome, const char *why);
 extern void command_fail_all(World *w, int node, bool helpers_too);
 extern void command_run(World *w, int node, Message *m);
+extern bool helper_exchanges(const Server *s);	/* a swap, or its undoing, holds the node's lock */
 extern void helper_run(World *w, int node, Message *m);
 extern void node_answer(World *w, int node, const Message *request, Outcome outcome, const char *why,
 						const Shown *shown);

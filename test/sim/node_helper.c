@@ -8,6 +8,7 @@
 #include "node.h"
 
 #define STOP_WAIT_MS 60000
+#define LOCK_WAIT_MS 5000
 
 static void on_helper(World *w, const Event *e);
 
@@ -53,6 +54,45 @@ end(World *w, int node, int index, Outcome outcome, const char *why)
 	node_answer(w, node, c->request, outcome, why, &shown);
 	message_free(w, c->request);
 	c->used = false;
+}
+
+/* ---- the lock of those that exchange directories ---- */
+
+bool
+helper_exchanges(const Server *s)
+{
+	const Command *c = s->lock >= 0 ? &s->commands[s->lock] : NULL;
+
+	return c != NULL && c->used && (c->request->verb == V_SWAP || c->request->verb == V_UNSWAP);
+}
+
+/* It is killed: its channel ends, and nothing more of it comes. */
+static void
+end_other(World *w, int node, int index)
+{
+	Server *s = w->server[node];
+	Command *c = &s->commands[index];
+
+	TRACE(w, "%s: a verb of ticket %lld is ended in its stage %d", node_name(node), (long long) c->request->ticket, c->stage);
+	if (s->lock == index)
+		s->lock = -1;
+	node_answer(w, node, c->request, OUT_CLOSED, NULL, NULL);
+	message_free(w, c->request);
+	c->used = false;
+}
+
+/* Does what stands before a start come to its end?  After five seconds it is ended. */
+static bool
+waits_for_exchange(World *w, int node, int index)
+{
+	Server *s = w->server[node];
+
+	if (!helper_exchanges(s))
+		return false;
+	if (clock_ms(w, node) < s->commands[index].began_ms + LOCK_WAIT_MS)
+		return true;
+	end_other(w, node, s->lock);
+	return false;
 }
 
 /* ---- fence ---- */
@@ -136,6 +176,8 @@ fence_stage(World *w, int node, int index)
 				server_kill_postmaster(w, node);
 			else
 				server_kill(w, node);
+			if (helper_exchanges(s))
+				end_other(w, node, s->lock);
 			s->lock = index;
 			return between(w, 500, 15 * MS);
 		case 3:
@@ -159,6 +201,11 @@ start_stage(World *w, int node, int index)
 
 	if (s->commands[index].stage == 1)
 	{
+		if (waits_for_exchange(w, node, index))
+		{
+			s->commands[index].stage = 0;
+			return 200 * MS;
+		}
 		server_start(w, node);
 		if (s->run == RUN_NO)
 		{
@@ -203,13 +250,39 @@ is_exclusive(Verb verb)
 		verb == V_UNSWAP || verb == V_DISCARD;
 }
 
-static bool
-is_busy(const Server *s, int index)
+/* The other one that is at work; -1 = none. */
+static int
+at_work(const Server *s, int index)
 {
 	for (int i = 0; i < COMMANDS_MAX; i++)
 		if (i != index && s->commands[i].used && s->commands[i].stage > 0 && is_exclusive(s->commands[i].request->verb))
-			return true;
-	return false;
+			return i;
+	return -1;
+}
+
+/* The verb is let in, and ends whoever is at work; NULL, or why not. */
+static const char *
+enter_job(World *w, int node, int index)
+{
+	Server *s = w->server[node];
+	const Message *m = s->commands[index].request;
+	int rule = rg_rules_compare(m->term, m->rule_seq, s->job_term, s->job_seq);
+	int other = at_work(s, index);
+
+	/* mutation 71: the number of a verb is not looked at */
+	if (RG_MUTANT(71))
+		return other >= 0 ? "busy: another verb is at work" : NULL;
+	if (rule < 0 || (rule == 0 && m->ticket < s->job_ticket))
+	{
+		TRACE(w, "%s: a verb of ticket %lld comes too late", node_name(node), (long long) m->ticket);
+		return "outdated: a later verb was here";
+	}
+	if (other >= 0)
+		end_other(w, node, other);
+	s->job_term = m->term;
+	s->job_seq = m->rule_seq;
+	s->job_ticket = m->ticket;
+	return NULL;
 }
 
 /* The source is the same server as when it began, and can be reached. */
@@ -265,6 +338,7 @@ copy_stage(World *w, int node, int index)
 	s->copy->pidfile = false;
 	s->has_copy = true;
 	s->copied_from = from;
+	s->copied_pid = s->run != RUN_NO ? s->id.pid : 0;
 	end(w, node, index, OUT_OK, NULL);
 	return -1;
 }
@@ -305,80 +379,159 @@ exchange(Data **a, Data **b)
 	*b = d;
 }
 
+/* What has to be so under the lock as well. */
+static const char *
+exchange_trouble(const World *w, const Server *s, const Message *m)
+{
+	const Data *d = s->data;
+
+	if (!d->standby_signal || (s->run != RUN_NO && !s->in_recovery))
+		return "not_fenced";
+	if (m->verb == V_SWAP && s->run != RUN_NO && s->id.pid != s->copied_pid && !RG_MUTANT(71))
+		return "no_copy: the server was started after it was complete";
+	if (d->state_file == STATE_OK && d->state.has_rule && !RG_MUTANT(71) &&
+		rg_rules_compare(d->state.rule.term, d->state.rule.seq, m->term, m->rule_seq) > 0)
+		return "outdated: the node holds a newer rule";
+	(void) w;
+	return check_term(s, m->term);
+}
+
+/*
+ * Takes the lock, and ends the server: from then on none starts.  0 while it waits,
+ * then 1; -1: it has been refused.
+ */
+static int
+lock_for_exchange(World *w, int node, int index)
+{
+	Server *s = w->server[node];
+	Command *c = &s->commands[index];
+	const char *why = exchange_trouble(w, s, c->request);
+
+	if (why == NULL && s->lock >= 0 && s->lock != index)
+	{
+		if (clock_ms(w, node) < c->began_ms + LOCK_WAIT_MS)
+			return 0;
+		/* a hung server may hold it */
+		server_kill(w, node);
+		if (s->lock >= 0)
+			why = "busy: something holds the lock";
+	}
+	if (why != NULL)
+	{
+		end(w, node, index, OUT_REFUSED, why);
+		return -1;
+	}
+	s->lock = index;
+	server_kill(w, node);
+	return 1;
+}
+
+/* Its two first stages; the result of a stage, or -2: the exchange is next. */
+static int64_t
+before_exchange(World *w, int node, int index)
+{
+	Command *c = &w->server[node]->commands[index];
+	const char *why;
+	int locked;
+
+	if (c->stage == 1)
+	{
+		why = exchange_trouble(w, w->server[node], c->request);
+		if (why == NULL)
+			return between(w, 20 * MS, 200 * MS);
+		end(w, node, index, OUT_REFUSED, why);
+		return -1;
+	}
+	if (c->stage > 2)
+		return -2;
+	locked = lock_for_exchange(w, node, index);
+	if (locked == 0)
+		c->stage = 1;
+	return locked < 0 ? -1 : locked == 0 ? 50 * MS : between(w, 30 * MS, 300 * MS);
+}
+
+static void
+swap_in(World *w, int node, const Message *m)
+{
+	Server *s = w->server[node];
+
+	s->copy->standby_signal = true;
+	s->copy->source = m->leader;
+	s->copy->flushed = s->copy->written = s->copy->len;
+	exchange(&s->data, &s->copy);
+	exchange(&s->copy, &s->old);
+	s->has_old = s->is_swapped = true;
+	s->has_copy = false;
+	TRACE(w, "%s has a fresh copy of %s: len %d", node_name(node), node_name(m->leader), s->data->len);
+}
+
 static int64_t
 swap_stage(World *w, int node, int index)
 {
 	Server *s = w->server[node];
 	Command *c = &s->commands[index];
+	const Message *m = c->request;
 	const char *why = NULL;
+	int64_t wait;
 
-	if (c->stage == 1)
+	if (c->stage == 1 && s->has_old && s->is_swapped && s->copied_from == m->leader && check_term(s, m->term) == NULL)
 	{
-		if (s->has_old)
-			why = "unsettled";
-		else if (!s->has_copy || s->copied_from != c->request->leader)
-			why = "no_copy: there is none";
-		else if (!s->data->standby_signal || (s->run != RUN_NO && !s->in_recovery))
-			why = "not fenced";
-		else
-			why = check_term(s, c->request->term);
-		if (why == NULL)
-			server_kill(w, node);
-		if (why == NULL)
-			return between(w, 50 * MS, 400 * MS);
-		end(w, node, index, OUT_REFUSED, why);
-		return -1;
+		c->stage = 3;			/* an earlier one has come so far */
+		return between(w, MS, 20 * MS);
 	}
-	if (c->stage == 2)
+	if (c->stage == 1 && s->has_old)
+		why = "unsettled";
+	else if (c->stage < 3 && (!s->has_copy || s->copied_from != m->leader))
+		why = "no_copy: there is none";
+	if (why == NULL && (wait = before_exchange(w, node, index)) != -2)
+		return wait;
+	if (c->stage == 3)
 	{
-		server_kill(w, node);
-		why = check_term(s, c->request->term);
+		server_kill(w, node);	/* mutation 72 only */
 		if (why == NULL)
-			why = take_state(w, node, s->copy, s->data->state_file == STATE_OK ? &s->data->state : NULL, c->request->term);
-		if (why != NULL)
+			why = take_state(w, node, s->copy, s->data->state_file == STATE_OK ? &s->data->state : NULL, m->term);
+		if (why == NULL)
 		{
-			end(w, node, index, OUT_REFUSED, why);
-			return -1;
+			swap_in(w, node, m);
+			s->lock = -1;
+			return between(w, 5 * MS, 50 * MS);
 		}
-		s->copy->standby_signal = true;
-		s->copy->source = c->request->leader;
-		s->copy->flushed = s->copy->written = s->copy->len;
-		exchange(&s->data, &s->copy);
-		exchange(&s->copy, &s->old);
-		s->has_old = true;
-		s->has_copy = false;
-		TRACE(w, "%s has a fresh copy of %s: len %d", node_name(node), node_name(c->request->leader), s->data->len);
-		return between(w, 5 * MS, 50 * MS);
 	}
-	server_start(w, node);
-	end(w, node, index, OUT_OK, NULL);
+	if (why == NULL)
+		server_start(w, node);
+	end(w, node, index, why == NULL ? OUT_OK : OUT_REFUSED, why);
 	return -1;
+}
+
+static void
+put_old_back(World *w, int node)
+{
+	Server *s = w->server[node];
+	const RgState *newer = &s->data->state;
+
+	if (s->data->state_file == STATE_OK && s->old->state_file == STATE_OK &&
+		newer->promise_term > s->old->state.promise_term)
+	{
+		s->old->state.promise_term = newer->promise_term;
+		memcpy(s->old->state.promise_watchdog, newer->promise_watchdog, sizeof(newer->promise_watchdog));
+		data_store_state(w, s->old);
+	}
+	exchange(&s->data, &s->old);
+	s->has_old = s->is_swapped = false;
 }
 
 static int64_t
 unswap_stage(World *w, int node, int index)
 {
 	Server *s = w->server[node];
+	int64_t wait;
 
 	if (s->has_old)
 	{
-		const RgState *newer = &s->data->state;
-
-		if (!s->data->standby_signal || (s->run != RUN_NO && !s->in_recovery))
-		{
-			end(w, node, index, OUT_REFUSED, "not fenced");
-			return -1;
-		}
-		server_kill(w, node);
-		if (s->data->state_file == STATE_OK && s->old->state_file == STATE_OK &&
-			newer->promise_term > s->old->state.promise_term)
-		{
-			s->old->state.promise_term = newer->promise_term;
-			memcpy(s->old->state.promise_watchdog, newer->promise_watchdog, sizeof(newer->promise_watchdog));
-			data_store_state(w, s->old);
-		}
-		exchange(&s->data, &s->old);
-		s->has_old = false;
+		if ((wait = before_exchange(w, node, index)) != -2)
+			return wait;
+		server_kill(w, node);	/* mutation 72 only */
+		put_old_back(w, node);
 	}
 	s->has_copy = false;
 	end(w, node, index, OUT_OK, NULL);
@@ -562,7 +715,7 @@ small_stage(World *w, int node, int index)
 	if (verb == V_SETTLE && s->has_old)
 		check_settle(w, node);
 	if (verb == V_SETTLE)
-		s->has_old = false;
+		s->has_old = s->is_swapped = false;
 	if (verb == V_DISCARD)
 		s->has_copy = false;
 	end(w, node, index, OUT_OK, NULL);
@@ -575,12 +728,14 @@ static int64_t
 run_stage(World *w, int node, int index)
 {
 	const Command *c = &w->server[node]->commands[index];
+	const char *why = c->stage == 1 && is_exclusive(c->request->verb) && !c->has_lock ? enter_job(w, node, index) : NULL;
 
-	if (c->stage == 1 && is_exclusive(c->request->verb) && is_busy(w->server[node], index))
+	if (why != NULL)
 	{
-		end(w, node, index, OUT_REFUSED, "busy: another verb is at work");
+		end(w, node, index, OUT_REFUSED, why);
 		return -1;
 	}
+	w->server[node]->commands[index].has_lock = true;
 	switch (c->request->verb)
 	{
 		case V_REWIND:
@@ -621,6 +776,9 @@ on_helper(World *w, const Event *e)
 		c->stage++;
 		wait = run_stage(w, e->host, e->a);
 	}
+	/* stopped in the middle: it wakes when its job may be over */
+	if (wait >= 0 && c->used && is_exclusive(c->request->verb) && w->c.freeze_faults && !w->quiet && chance(w, 40))
+		wait += between(w, SECOND, 30 * SECOND);
 	if (wait >= 0 && c->used)
 	{
 		Event *next = later(w, wait, on_helper, e->host, BY_HOST);

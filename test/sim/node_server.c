@@ -257,6 +257,14 @@ on_up(World *w, const Event *e)
 	}
 }
 
+/* The lock of a process that has ended; a helper's goes on. */
+static void
+release_lock(Server *s)
+{
+	if (s->lock >= 0 && !(s->commands[s->lock].used && s->commands[s->lock].by_helper))
+		s->lock = -1;
+}
+
 static void
 start_shared_memory(World *w, Server *s)
 {
@@ -284,7 +292,7 @@ start_shared_memory(World *w, Server *s)
 	s->last_wal_ms = s->last_message_ms = now_ms;
 	if (RG_MUTANT(14))			/* F4: a start is no receipt */
 		s->last_wal_ms = s->last_message_ms = now_ms - 1000000;
-	s->lock = -1;
+	release_lock(s);
 	memset(s->senders, 0, sizeof(s->senders));
 	s->received = 0;
 	s->receiver = RECEIVER_STOPPED;
@@ -305,6 +313,9 @@ server_start(World *w, int node)
 
 	s->restarts_at = 0;
 	if (w->host[node].down || s->run != RUN_NO || s->orphans || d->removed || d->half_rewound)
+		return;
+	/* mutation 72: it starts while its directory is about to be exchanged */
+	if (helper_exchanges(s) && !RG_MUTANT(72))
 		return;
 	s->run = RUN_STARTING;
 	s->by_hand = false;
@@ -359,7 +370,7 @@ end_processes(World *w, int node)
 	s->lease_until_ms = 0;
 	s->stuck = s->stuck_for_good = false;
 	s->replaying = false;
-	s->lock = -1;
+	release_lock(s);
 	release_held(w, node);		/* what belonged to it is dropped there */
 }
 
@@ -420,7 +431,7 @@ server_kill_postmaster(World *w, int node)
 	s->run = RUN_NO;
 	s->orphans = true;
 	s->receiver = RECEIVER_STOPPED;
-	s->lock = -1;
+	release_lock(s);
 	e = later(w, between(w, MS, chance(w, 300) ? 20 * SECOND : 300 * MS), on_orphans_gone, node, BY_BACKEND);
 	e->life = s->life;
 	e->orphans = true;
@@ -522,6 +533,7 @@ server_lose_power(World *w, int node)
 	s->data->pidfile = s->run != RUN_NO;
 	command_fail_all(w, node, true);
 	end_processes(w, node);
+	s->job_term = s->job_ticket = s->job_seq = 0;
 }
 
 void

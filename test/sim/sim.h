@@ -215,6 +215,8 @@ struct Message
 	int watchdog;				/* identity */
 	int64_t counter;
 	int64_t term;
+	int64_t ticket;				/* of a verb of a rebuild, with term and rule_seq */
+	int rule_seq;
 	int leader;
 	int old_watchdog;
 	bool names_start;

@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use Digest::MD5;
+use Fcntl qw(:flock);
 use File::Find ();
 use POSIX qw(:sys_wait_h);
 use RegentCluster qw(wait_until spew free_port run_command);
@@ -877,6 +878,168 @@ subtest 'a swap that is killed at any moment loses no directory' => sub {
 	rename $dir, "$dir.regent-old";
 	ok_helper('n1', 'fence', 6);
 	ok_helper('n1', 'start');
+};
+
+my $ticket = 0;
+sub job { return 'job=6.2.' . ++$ticket }
+
+subtest 'a verb with a lower number comes too late' => sub {
+	refused('usage', 'n1', 'discard', "job=$_") foreach '6', '6.1', '6.1.x', '0.1.1', '6.1.0', '6..1', '6.1.1.1', '';
+	refused('usage', 'n1', 'probe', 'job=6.1.1');
+	refused('usage', 'n1', 'start', 'job=6.1.1');
+	ok_helper('n1', 'discard', 'job=6.1.7');
+	refused('outdated', 'n1', 'discard', "job=$_") foreach '6.1.6', '6.0.9', '5.9.9';
+	ok_helper('n1', 'discard', "job=$_") foreach '6.1.7', '6.1.10', '6.2.1', '6.2.1';
+	refused('outdated', 'n1', $_, 'job=6.1.11', $_ eq 'swap' || $_ eq 'copy' ? source('n1', 6) : ())
+	  foreach qw(swap copy settle unswap discard);
+	ok_helper('n1', 'discard');    # by hand: no number
+	refused('outdated', 'n1', 'discard', 'job=6.1.11');
+	my $lock = dir('n1') . '.regent-lock';
+	spew($lock, slurp($lock) =~ s/^\S+/00000000-0000-0000-0000-000000000000/r);
+	ok_helper('n1', 'discard', 'job=6.1.1');    # numbers of an earlier boot: nothing has come through that
+	$ticket = 10;
+};
+
+# A swap in the background that is stopped in the middle, with all that it runs, as
+# soon as $when is true; returns its processes.
+sub frozen_swap
+{
+	my ($when, @words) = @_;
+	my ($pid, $file) = helper_in_background('n1', 'swap', @words, source('n1', 6));
+	wait_until($when, 20, 'the moment');
+	my @all;
+	# who was started meanwhile is stopped as well
+	foreach (1 .. 3)
+	{
+		@all = ($pid, descendants($pid));
+		kill 'STOP', @all;
+	}
+	return ($pid, $file, @all);
+}
+
+# They go on; no shell of the helper may be left to do so.
+sub thaw
+{
+	my ($pid, @all) = @_;
+	my @alive = grep { proc_state($_) =~ /^[^ZX]$/ && slurp("/proc/$_/cmdline") =~ m!^/bin/sh\0.*regent-node! } @all;
+	kill 'CONT', @all;
+	RegentCluster::reap($pid, 20);
+	return scalar @alive;
+}
+
+sub has_node_lock
+{
+	open(my $fh, '>>', dir('n1') . '/regent.lock') or return 0;
+	return !flock($fh, LOCK_EX | LOCK_NB);
+}
+
+subtest 'a later verb ends a frozen swap, wherever it was' => sub {
+	my $dir = dir('n1');
+	foreach my $round (1 .. 5)
+	{
+		ok_helper('n1', 'start');
+		ok_helper('n1', 'copy', job(), source('n1', 6));
+		my $old = (stat $dir)[1];
+		my $at = time + 0.18 * $round * $swap_seconds;
+		my ($pid, $file, @all) = frozen_swap(sub { time >= $at }, job());
+		my $swapped = -e "$dir.regent-old" && -e $dir;
+		ok_helper('n1', $round % 2 || $swapped ? 'unswap' : 'discard', job());
+		is(thaw($pid, @all), 0, "round $round: nothing of it is left") or diag(slurp($file));
+		is((stat $dir)[1], $old, "round $round: the old directory is in its place");
+		ok_helper('n1', 'discard', job());
+		is_deeply([ beside('n1') ], [ 'data.regent-lock' ], "round $round: and alone");
+	}
+};
+
+subtest 'a start ends a swap that is frozen with the lock' => sub {
+	my $dir = dir('n1');
+	my ($old, $pid, $file, @all);
+	ok_helper('n1', 'start');
+	foreach my $try (1 .. 10)
+	{
+		ok_helper('n1', 'copy', job(), source('n1', 6));
+		$old = (stat $dir)[1];
+		($pid, $file, @all) = frozen_swap(sub { has_node_lock() }, job());
+		last if (stat $dir)[1] == $old && has_node_lock();
+		thaw($pid, @all);
+		ok_helper('n1', 'unswap', job());
+		ok_helper('n1', 'start');
+	}
+	ok((stat $dir)[1] == $old && has_node_lock(), 'it is frozen with the lock');
+	ok_helper('n1', 'stop', 'immediate');
+	ok_helper('n1', 'start');
+	my $postmaster = $c->postmaster('n1');
+	is(thaw($pid, @all), 0, 'nothing of it is left') or diag(slurp($file));
+	is((stat $dir)[1], $old, 'the old directory is in its place');
+	is($c->postmaster('n1'), $postmaster, 'and its server runs');
+	ok(-d "$dir.regent-new", 'the copy is not in use');
+	ok_helper('n1', 'discard', job());
+};
+
+# The programs of the server, of which one waits at its first call.
+sub waiting_bindir
+{
+	my $wrapped = "$c->{dir}/wrapped";
+	mkdir $wrapped;
+	foreach my $program (glob("$bindir/*"))
+	{
+		my $name = $program =~ s!.*/!!r;
+		symlink $program, "$wrapped/$name" unless $name eq 'pg_controldata';
+	}
+	spew("$wrapped/pg_controldata", "#!/bin/sh\nmv '$wrapped/wait' '$wrapped/waits' 2>/dev/null && kill -STOP \$\$\nexec $bindir/pg_controldata \"\$\@\"\n");
+	chmod 0755, "$wrapped/pg_controldata";
+	return $wrapped;
+}
+
+subtest 'a swap that wakes when the node is back, or obeys a newer rule, does nothing' => sub {
+	my $dir = dir('n1');
+	my $conf = slurp("$c->{dir}/node.conf");
+	my $wrapped = waiting_bindir();
+	my $state = slurp("$dir/regent.state");
+	my %cases = (
+		'was started' => [ 'no_copy', sub { ok_helper('n1', 'stop', 'fast'); ok_helper('n1', 'start') } ],
+		'was started by hand' => [ 'no_copy', sub { $c->stop_server('n1'); $c->start_server('n1') } ],
+		'holds a newer rule' => [ 'outdated', sub { write_state($dir, node => 'n1', rule => '{"term": 6, "seq": 3, "leader": "n2"}', followed => '1:1,6:6') } ],
+		'has promised a newer term' => [ 'stale_term', sub { write_state($dir, node => 'n1', promise => "7 $uuid") } ]);
+	foreach my $case (sort keys %cases)
+	{
+		my ($error, $act) = @{ $cases{$case} };
+		ok_helper('n1', 'start');
+		ok_helper('n1', 'copy', job(), source('n1', 6));
+		my $old = (stat $dir)[1];
+		unlink "$wrapped/waits";
+		spew("$wrapped/wait", '');
+		spew("$c->{dir}/node.conf", $conf =~ s/\Q$bindir\E/$wrapped/gr);
+		my ($pid, $file) = helper_in_background('n1', 'swap', job(), source('n1', 6));
+		wait_until(sub { -e "$wrapped/waits" }, 20, 'swap has begun');
+		spew("$c->{dir}/node.conf", $conf);
+		$act->();
+		my $postmaster = $c->postmaster('n1');
+		kill 'CONT', descendants($pid), $pid;
+		RegentCluster::reap($pid, 60);
+		is(last_json(slurp($file))->{error}, $error, "one that $case") or diag(slurp($file));
+		is((stat $dir)[1], $old, 'the old directory is in its place');
+		is($c->postmaster('n1'), $postmaster, 'and its server was left alone');
+		ok_helper('n1', 'discard', job());
+		spew("$dir/regent.state", $state);
+	}
+};
+
+subtest 'a swap that was done is not done again' => sub {
+	my $dir = dir('n1');
+	ok_helper('n1', 'copy', job(), source('n1', 6));
+	my $s = ok_helper('n1', 'swap', job(), source('n1', 6));
+	my $inode = (stat $dir)[1];
+	$s = ok_helper('n1', 'swap', job(), source('n1', 6));
+	ok($s->{already}, 'it says so');
+	is((stat $dir)[1], $inode, 'the copy is in its place');
+	ok_helper('n1', 'stop', 'fast');
+	ok(!ok_helper('n1', 'swap', job(), source('n1', 6))->{already}, 'only the start was missing');
+	is((stat $dir)[1], $inode, 'it is still there');
+	refused('unsettled', 'n1', 'copy', job(), source('n1', 6));
+	ok_helper('n1', 'settle', job());
+	is_deeply([ beside('n1') ], [ 'data.regent-lock' ], 'settled');
+	refused('no_copy', 'n1', 'swap', job(), source('n1', 6));
 };
 
 subtest 'names with spaces' => sub {

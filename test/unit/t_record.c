@@ -27,6 +27,7 @@ fill(void)
 	before.diagnosis = RG_DIAG_HEALTHY;
 	before.term = 9;
 	before.highest_term = 11;
+	before.ticket = 44;
 	before.rule = (RgRule) {.term = 8, .seq = 2, .leader = "n1", .nvoters = 2, .voters = {"n1", "n2"}, .durability = "sync",
 	.quorum = 1, .lease_ms = 5000, .watchdog = BOOT, .reason = "why"};
 	before.rule.left_out = 2;
@@ -53,6 +54,8 @@ fill(void)
 	n->fenced_term = 5;
 	n->must_end = n->ended = n->ungated = n->stale = n->removed = n->joined = true;
 	n->owes_lsn = 0x5000028;
+	n->swap_term = 8;
+	n->swap_seq = 3;
 	n->rebuilds = 2;
 	n->half_rewound = RG_REWOUND_HALF;
 	n->purpose_ms = 800;
@@ -123,6 +126,7 @@ test_all_comes_back(void **state)
 	assert_int_equal(system_identifier, 987654321);
 	assert_int_equal(after.term, 9);
 	assert_int_equal(after.highest_term, 11);
+	assert_int_equal(after.ticket, 44);
 	assert_int_equal(after.rule.lease_ms, 5000);
 	assert_string_equal(after.rule.voters[1], "n2");
 	assert_int_equal(after.rule.left_out, 2);
@@ -156,6 +160,7 @@ test_all_comes_back(void **state)
 	assert_int_equal(n->fenced_term, 5);
 	assert_true(n->must_end && n->ended && n->ungated && n->stale && n->removed && n->joined);
 	assert_true(n->owes_lsn == 0x5000028);
+	assert_true(n->swap_term == 8 && n->swap_seq == 3);
 	assert_int_equal(n->rebuilds, 2);
 	assert_int_equal(n->half_rewound, RG_REWOUND_HALF);
 	assert_int_equal(n->purpose_ms, 800);

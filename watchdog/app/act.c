@@ -381,6 +381,12 @@ on_command(void *arg, RgSshEnd end, int exit_status, const char *errors)
 	}
 	else if (exit_status == 126 || exit_status == 127)
 		ended(p, RG_OP_REFUSED, "regent-node is not installed there, or may not be run");
+	else if (exit_status > 128)
+	{
+		/* in the middle of whatever it did: a later verb may have ended it */
+		(void) snprintf(text, sizeof(text), "the helper was killed by signal %d: outcome unknown", exit_status - 128);
+		ended(p, RG_OP_LOST, text);
+	}
 	else
 	{
 		(void) snprintf(text, sizeof(text), "exit status %d without an answer%s%.100s", exit_status,
@@ -395,6 +401,7 @@ act_ssh(RgPending *p, const StepWay *way)
 	RgCluster  *c = p->node->cluster;
 	const RgNodeConfig *n = &c->config.nodes[p->node->index];
 	const char *words[WORDS_MAX];
+	char		job[72];
 	char		term[24];
 	char		port[16];
 	char		own_port[16];
@@ -405,6 +412,13 @@ act_ssh(RgPending *p, const StepWay *way)
 
 	(void) snprintf(term, sizeof(term), "%lld", (long long) p->step.term);
 	words[k++] = way->verb;
+	if (p->step.ticket > 0)
+	{
+		/* the rule under which it is sent, and its number: the node knows by it what is over */
+		(void) snprintf(job, sizeof(job), "job=%lld.%d.%lld", (long long) p->step.term, p->step.rule_seq,
+						(long long) p->step.ticket);
+		words[k++] = job;
+	}
 	if (way->with_term)
 		words[k++] = term;
 	if (p->step.kind == RG_STEP_STOP)

@@ -138,11 +138,12 @@ record_crashes(const RgNodeMemory *n)
 static json_t *
 record_node(const RgNodeMemory *n)
 {
-	return json_pack("{s:s,s:o,s:I,s:b,s:b,s:i,s:o,s:I,s:I,s:b,s:b,s:b,s:i,s:s,s:b,s:b,s:b,s:o,s:o}", "name", n->name, "shown", record_start(&n->shown),
+	return json_pack("{s:s,s:o,s:I,s:b,s:b,s:i,s:o,s:I,s:I,s:I,s:i,s:b,s:b,s:b,s:i,s:s,s:b,s:b,s:b,s:o,s:o}", "name", n->name, "shown", record_start(&n->shown),
 					 "fenced_term", (json_int_t) n->fenced_term, "must_end", n->must_end ? 1 : 0,
 					 "ended", n->ended ? 1 : 0, "rebuilds", n->rebuilds,
 					 "admitted", record_start(&n->admitted), "purpose_ms", (json_int_t) n->purpose_ms,
-					 "owes_lsn", (json_int_t) n->owes_lsn, "ungated", n->ungated ? 1 : 0, "stale", n->stale ? 1 : 0, "strayed",
+					 "owes_lsn", (json_int_t) n->owes_lsn, "swap_term", (json_int_t) n->swap_term, "swap_seq", n->swap_seq,
+					 "ungated", n->ungated ? 1 : 0, "stale", n->stale ? 1 : 0, "strayed",
 					 n->strayed ? 1 : 0, "half_rewound", (int) n->half_rewound, "intruder", n->intruder, "declared_lost", n->declared_lost ? 1 : 0,
 					 "joined", n->joined ? 1 : 0, "removed", n->removed ? 1 : 0,
 					 "left_out", n->left_out ? record_left_out(n) : json_null(),
@@ -265,9 +266,10 @@ rg_record_memory(const RgMemory *m, const RgView *view, const char *boot_id,
 	for (int i = 0; i < RG_JOBS_MAX; i++)
 		if (m->jobs[i].id != 0)
 			(void) json_array_append_new(jobs, record_job(&m->jobs[i]));
-	return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:o,s:o,s:o,s:b,s:s,s:I,s:s,s:I,s:I,s:o,s:s,s:s,s:b,s:b,s:o,s:o,s:o}",
+	return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:b,s:s,s:I,s:s,s:I,s:I,s:o,s:s,s:s,s:b,s:b,s:o,s:o,s:o}",
 					 "watchdog", view->watchdog, "boot_id", boot_id,
 					 "phase", rg_phase_name(m->phase), "phase_ms", (json_int_t) m->phase_ms,
+					 "ticket", (json_int_t) m->ticket,
 					 "term", (json_int_t) m->term, "highest_term", (json_int_t) m->highest_term,
 					 "rule", rg_record_rule(&m->rule), "asked", rg_record_rule(&m->asked),
 					 "wish", record_wish(&m->wish), "unsure", m->unsure ? 1 : 0, "candidate", m->candidate,
@@ -333,6 +335,8 @@ read_nodes(const json_t *json, RgMemory *m)
 		read_start(json_object_get(entry, "admitted"), &n->admitted);
 		n->purpose_ms = get_int(entry, "purpose_ms");
 		n->owes_lsn = (uint64_t) get_int(entry, "owes_lsn");
+		n->swap_term = get_int(entry, "swap_term");
+		n->swap_seq = (int) get_int(entry, "swap_seq");
 		n->ungated = json_is_true(json_object_get(entry, "ungated"));
 		n->stale = json_is_true(json_object_get(entry, "stale"));
 		n->strayed = json_is_true(json_object_get(entry, "strayed"));
@@ -440,6 +444,7 @@ rg_record_read(const json_t *line, const char *boot_id, int64_t now_ms, RgMemory
 	get_text(line, "phase", name, sizeof(name));
 	m.phase = rg_phase_find(name);
 	m.phase_ms = get_int(line, "phase_ms");
+	m.ticket = get_int(line, "ticket");
 	m.term = get_int(line, "term");
 	m.highest_term = get_int(line, "highest_term");
 	(void) rg_facts_rule(json_object_get(line, "rule"), &m.rule);

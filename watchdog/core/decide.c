@@ -376,7 +376,7 @@ wishes_differ(const RgWish *a, const RgWish *b)
 static bool
 differs(const RgMemory *a, const RgMemory *b)
 {
-	if (a->phase != b->phase || a->term != b->term || a->highest_term != b->highest_term ||
+	if (a->phase != b->phase || a->ticket != b->ticket || a->term != b->term || a->highest_term != b->highest_term ||
 		a->rule.term != b->rule.term || a->rule.seq != b->rule.seq || a->nnodes != b->nnodes ||
 		strcmp(a->candidate, b->candidate) != 0 || a->diagnosis != b->diagnosis ||
 		(a->lost_ms == 0) != (b->lost_ms == 0) ||
@@ -399,7 +399,7 @@ differs(const RgMemory *a, const RgMemory *b)
 			x->purpose_ms != y->purpose_ms || x->ungated != y->ungated ||
 			x->ncrashes != y->ncrashes ||
 			memcmp(x->crashes_ms, y->crashes_ms, sizeof(x->crashes_ms)) != 0 ||
-			x->owes_lsn != y->owes_lsn || x->stale != y->stale || x->strayed != y->strayed ||
+			x->owes_lsn != y->owes_lsn || x->swap_term != y->swap_term || x->swap_seq != y->swap_seq || x->stale != y->stale || x->strayed != y->strayed ||
 			x->left_out != y->left_out || x->out_term != y->out_term || x->out_seq != y->out_seq ||
 			x->declared_lost != y->declared_lost ||
 			x->half_rewound != y->half_rewound ||

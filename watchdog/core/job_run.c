@@ -4,12 +4,15 @@
  *
  * Each phase has one step on the node's helper.  A step that failed, or whose
  * outcome is unknown, is tried again as a new attempt; the helper's verbs are
- * safe to repeat.  Only a swap is not: after one whose outcome is unknown the
- * node is looked at instead.  A method that is not possible, or has failed for
- * good, gives way to the next one.  Whatever happens, the old directory is either
- * in its place or beside it until the new one streams and has what the old one may
- * have acknowledged.  A rewind alone works in place: from its first moment until
- * its good end the directory counts as half rewound and is never started.
+ * safe to repeat.  Each has a ticket, and the node lets none in after one with a
+ * higher number.  So what was held up on its way, or in the middle, is over as soon
+ * as a later verb has done its work; until then a swap that was asked for may still
+ * come, and the node's word counts for nothing (C21).  A method that is not
+ * possible, or has failed for good, gives way to the next one.  Whatever happens,
+ * the old directory is either in its place or beside it until the new one streams
+ * and has what the old one may have acknowledged.  A rewind alone works in place:
+ * from its first moment until its good end the directory counts as half rewound
+ * and is never started.
  */
 #include "job_run.h"
 
@@ -115,6 +118,13 @@ static bool
 is_copying(const RgJob *job)
 {
 	return job->phase == RG_JOBPHASE_COPY || job->phase == RG_JOBPHASE_DELTA;
+}
+
+/* After an unknown outcome of this phase only the host itself can tell which directory is in place. */
+static bool
+exchanges(const RgJob *job)
+{
+	return job->phase == RG_JOBPHASE_SWAP || job->phase == RG_JOBPHASE_UNDO;
 }
 
 static void
@@ -389,6 +399,8 @@ judge(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *row
 	Verdict		verdict = verdict_of(op);
 
 	job->serial++;				/* this try is over */
+	if (op->state == RG_OP_OK)
+		d->memory.nodes[node].swap_term = 0;	/* the node lets no earlier one in any more */
 	if (row->step == RG_STEP_REWIND)
 		learn_rewound(d, op, node);
 	if (op->state == RG_OP_OK && (is_copying(job) || row->step == RG_STEP_REWIND))
@@ -406,9 +418,8 @@ judge(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *row
 		job->resumed = false;
 		enter(job, phase_of(job->using), view->now_ms);
 	}
-	else if (op->state == RG_OP_LOST && job->phase == RG_JOBPHASE_SWAP)
-		step_done(view, d, job, node, row); /* it may have been done: look */
-	else if (verdict == WAIT && view->now_ms - job->phase_ms < RG_JOB_BUSY_MS)
+	else if ((op->state == RG_OP_LOST && exchanges(job)) ||
+			 (verdict == WAIT && view->now_ms - job->phase_ms < RG_JOB_BUSY_MS))
 	{
 		rg_text(job->message, sizeof(job->message), "%s", op->text);
 		job->busy_ms = view->now_ms;
@@ -466,8 +477,7 @@ is_held_back(const RgView *view, RgDecision *d, RgJob *job, int node, const JobR
 {
 	const RgNodeMemory *mem = &d->memory.nodes[node];
 
-	if (((job->phase == RG_JOBPHASE_SWAP && job->attempts > 1) || job->phase == RG_JOBPHASE_REWIND) &&
-		streams(view, d, job, node))
+	if (job->phase == RG_JOBPHASE_REWIND && streams(view, d, job, node))
 	{
 		/* the try before was done after all, only its answer said something else */
 		step_done(view, d, job, node, row);
@@ -520,8 +530,13 @@ send(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *row,
 	}
 	else if (job->phase == RG_JOBPHASE_SWAP && rg_view_find(view, job->source) >= 0)
 		source = rg_view_find(view, job->source);
-	if (job->phase == RG_JOBPHASE_SWAP || job->phase == RG_JOBPHASE_REWIND)
+	if (exchanges(job) || job->phase == RG_JOBPHASE_REWIND)
 		mem->owes_lsn = OWES_ALL;
+	if (exchanges(job))
+	{
+		mem->swap_term = d->memory.rule.term;
+		mem->swap_seq = d->memory.rule.seq;
+	}
 	/* one that is sent again had an end that is not known */
 	if (job->phase == RG_JOBPHASE_REWIND)
 		mem->half_rewound = mem->half_rewound == RG_REWOUND_WHOLE ? RG_REWOUND_UNDER_WAY : RG_REWOUND_HALF;
@@ -530,6 +545,8 @@ send(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *row,
 		return;
 	step->key = key;
 	step->job = job->id;
+	step->ticket = ++d->memory.ticket;
+	step->rule_seq = d->memory.rule.seq;
 	step->rate_kb = job->rate_kb;
 }
 
@@ -600,7 +617,11 @@ rg_job_learn_owed(const RgView *view, RgDecision *d)
 		/* it was chosen with all that was acknowledged */
 		if (i == d->leader)
 			mem->owes_lsn = 0;
-		if (mem->owes_lsn == 0 || (job != NULL && job->state == RG_JOB_RUNNING && !rg_job_is_in_place(job)))
+		/* its helper refuses what was sent under an older rule than the node itself holds */
+		if (i == d->leader ||
+			rg_rules_compare(f->rule.term, f->rule.seq, mem->swap_term, mem->swap_seq) > 0)
+			mem->swap_term = 0;
+		if (mem->owes_lsn == 0 || mem->swap_term != 0 || (job != NULL && job->state == RG_JOB_RUNNING && !rg_job_is_in_place(job)))
 			continue;
 		if (mem->owes_lsn == OWES_ALL)
 		{

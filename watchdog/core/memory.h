@@ -114,6 +114,8 @@ typedef struct RgNodeMemory
 	RgServerStart admitted;		/* this start may have leases: it is not behind (F10) */
 	int64_t		purpose_ms;		/* when it said that it is being stopped, until it answers again; 0 = no */
 	uint64_t	owes_lsn;		/* swapped in a copy: proves nothing before it holds this (attack V2) */
+	int64_t		swap_term;		/* a swap, or its undoing, was asked for under this rule and may still come; 0 = none */
+	int			swap_seq;
 	bool		ungated;		/* its gate was off or overridden when it last answered */
 	bool		strayed;		/* its newest WAL may not be the leader's, whatever the numbers say: it ran beside it, or that was given up (F10) */
 	RgRewound	half_rewound;	/* else it must not be started */
@@ -166,6 +168,7 @@ typedef struct RgMemory
 	RgPhase		phase;
 	int64_t		phase_ms;		/* when it began */
 	RgDiagnosis diagnosis;
+	int64_t		ticket;			/* of the newest verb of a rebuild: each has its own, and they only grow */
 	int64_t		term;			/* of the failover at hand, or of the rule in force */
 	int64_t		highest_term;	/* ever seen or used */
 	RgRule		rule;			/* newest one known */
@@ -213,6 +216,8 @@ typedef struct RgStep
 	int64_t		term;
 	int64_t		key;			/* tells tries apart: the term, or job + attempt */
 	int64_t		job;			/* 0 = none */
+	int64_t		ticket;			/* verbs of a rebuild: the node lets none in after one with a higher number; 0 = no such verb */
+	int			rule_seq;		/* beside the ticket: of the rule, with term, under which it is sent */
 	RgServerStart expect;		/* the server start that it is meant for; pid 0 = any */
 	uint64_t	until_lsn;		/* FETCH only: what leader, the source, has */
 	RgRule		rule;			/* WRITE_RULE only */
