@@ -614,12 +614,23 @@ dog_voters(const World *w, int index)
 }
 
 /* Somebody wants a node anew: whichever, however, from wherever; healthy ones, too. */
+static void
+ask_rebuild(World *w, Dog *dog, const RgRebuild *rebuild)
+{
+	RgMemory m = dog->memory;
+	char why[RG_TEXT_MAX];
+
+	if (!dog->up || rg_job_refusal(&dog->view, &m, rebuild, why) != NULL || !rg_job_add(&m, &dog->view, rebuild))
+		return;
+	TRACE(w, "somebody types: regent rebuild %s --method %s --from %s", rebuild->node, rg_method_name(rebuild->method),
+		  rebuild->from != NULL ? rebuild->from : "leader");
+	set_memory(w, dog, &m);
+}
+
 void
 dog_order_rebuild(World *w, int index, int node)
 {
 	Dog *dog = w->dog[index];
-	RgMemory m = dog->memory;
-	char why[RG_TEXT_MAX];
 	RgRebuild rebuild = {.node = dog->view.nodes[node].name, .method = (RgMethod) pick(w, RG_METHOD_COUNT),
 		.force = chance(w, 700)};
 
@@ -627,12 +638,16 @@ dog_order_rebuild(World *w, int index, int node)
 		return;
 	if (chance(w, 400))
 		rebuild.from = dog->view.nodes[pick(w, (uint32_t) w->c.nodes)].name;
-	if (rg_job_refusal(&dog->view, &m, &rebuild, why) == NULL && rg_job_add(&m, &dog->view, &rebuild))
-	{
-		TRACE(w, "somebody types: regent rebuild %s --method %s --from %s", rebuild.node, rg_method_name(rebuild.method),
-			  rebuild.from != NULL ? rebuild.from : "leader");
-		set_memory(w, dog, &m);
-	}
+	ask_rebuild(w, dog, &rebuild);
+}
+
+void
+dog_order_copy(World *w, int index, int node)
+{
+	Dog *dog = w->dog[index];
+	RgRebuild rebuild = {.node = dog->view.nodes[node].name, .method = RG_METHOD_COPY, .force = true};
+
+	ask_rebuild(w, dog, &rebuild);
 }
 
 void

@@ -163,6 +163,7 @@ send_again(World *w, Dog *dog, const Message *m)
 void
 dog_send(World *w, Dog *dog, Message *m)
 {
+	story_swap_sees(w, m);
 	if (!w->quiet && w->c.network_faults && m->verb != V_CONNECT && m->verb != V_SSH && m->verb != V_PROBE &&
 		chance(w, m->verb == V_HEARTBEAT ? 5 : 80))
 		send_again(w, dog, m);

@@ -692,6 +692,13 @@ faults_init(World *w)
 		w->c.faults_us = 45 * SECOND + 5 * w->c.lease_ms * MS;
 		return;
 	}
+	if (w->c.plan == SWAP_PLAN)
+	{
+		story_swap_begin(w);
+		later(w, 70 * SECOND + 5 * w->c.lease_ms * MS, on_fault, 0, BY_WORLD);
+		w->c.faults_us = 80 * SECOND + 5 * w->c.lease_ms * MS;
+		return;
+	}
 	/* nothing else happens until somebody leads who is better off, or should (on_moved) */
 	if (w->c.plan >= 5)
 	{

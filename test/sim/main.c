@@ -130,6 +130,22 @@ choose_changes(World *w)
 	c->from_standbys = true;
 }
 
+/* One in forty, without a draw: a copy and its swap that come again. */
+static void
+choose_late_swap(World *w)
+{
+	Config *c = &w->c;
+
+	if (c->plan != 0 || w->seed % 40 != 7 || c->second_dog || c->clone || c->long_lease)
+		return;
+	c->plan = SWAP_PLAN;
+	c->changes = c->old_helpers = false;
+	c->nodes = c->voters = 3;
+	c->durability = w->seed % 80 == 7 ? D_SYNC : D_STRICT;
+	c->quorum = 1;
+	c->from_standbys = true;
+}
+
 static void
 make_hosts(World *w)
 {
@@ -323,6 +339,7 @@ run_seed(World *w, uint64_t seed, bool trace)
 	world_init(w, seed, trace);
 	choose_config(w);
 	choose_changes(w);
+	choose_late_swap(w);
 	TRACE(w, "seed %llu: %d nodes, %d voters, durability %d quorum %d, lease %lld ms", (unsigned long long) seed,
 		  w->c.nodes, w->c.voters, w->c.durability, w->c.quorum, (long long) w->c.lease_ms);
 	make_hosts(w);

@@ -269,7 +269,7 @@ enter_job(World *w, int node, int index)
 	int rule = rg_rules_compare(m->term, m->rule_seq, s->job_term, s->job_seq);
 	int other = at_work(s, index);
 
-	/* mutation 71: the number of a verb is not looked at */
+	/* mutation 71: a verb that comes too late is let in */
 	if (RG_MUTANT(71))
 		return other >= 0 ? "busy: another verb is at work" : NULL;
 	if (rule < 0 || (rule == 0 && m->ticket < s->job_ticket))
@@ -487,7 +487,6 @@ swap_stage(World *w, int node, int index)
 		return wait;
 	if (c->stage == 3)
 	{
-		server_kill(w, node);	/* mutation 72 only */
 		if (why == NULL)
 			why = take_state(w, node, s->copy, s->data->state_file == STATE_OK ? &s->data->state : NULL, m->term);
 		if (why == NULL)
@@ -530,7 +529,6 @@ unswap_stage(World *w, int node, int index)
 	{
 		if ((wait = before_exchange(w, node, index)) != -2)
 			return wait;
-		server_kill(w, node);	/* mutation 72 only */
 		put_old_back(w, node);
 	}
 	s->has_copy = false;

@@ -468,6 +468,7 @@ extern void dog_order_set(World *w, int dog, int durability, int quorum);	/* -1,
 extern void dog_order_voters(World *w, int dog, uint32_t voters);
 extern uint32_t dog_voters(const World *w, int dog);
 extern void dog_order_rebuild(World *w, int dog, int node);
+extern void dog_order_copy(World *w, int dog, int node);	/* of a healthy node, too */
 extern void dog_order_cancel(World *w, int dog);
 extern void dog_restore_journal(World *w, int dog);
 extern void dog_keep_image(World *w, int dog);
@@ -492,6 +493,9 @@ extern void faults_init(World *w);
 extern void change_rule(World *w);	/* somebody asks for another one */
 #define STORY_PLAN 20
 extern void story_begin(World *w);	/* story.c */
+#define SWAP_PLAN 21
+extern void story_swap_begin(World *w);	/* story_swap.c */
+extern void story_swap_sees(const World *w, const Message *m);
 extern void faults_stop(World *w);
 extern bool node_has_the_mark(const World *w, int node);	/* rewound by half: it can't be started */
 extern bool node_is_half_rewound(const World *w, int node);
