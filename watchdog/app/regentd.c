@@ -8,6 +8,7 @@
 
 #include "config.h"
 #include "daemon.h"
+#include "watchdog/base/args.h"
 
 static const char default_file[] = "/etc/regent/regent.conf";
 
@@ -62,11 +63,8 @@ main(int argc, char **argv)
 				return 2;
 		}
 	}
-	if (optind < argc)
-	{
-		(void) fprintf(stderr, "regentd: unexpected argument \"%s\"\n", argv[optind]);
+	if (!rg_args_end("regentd", argc, argv))
 		return 2;
-	}
 	if (rg_config_read(file, &config, stderr, &err) < 0)
 	{
 		(void) fprintf(stderr, "regentd: %s%s%s\n", err.message, err.hint[0] ? "\nHINT:  " : "",

@@ -32,6 +32,32 @@ rg_cli_bad_option(const RgCli *cli, char **argv)
 }
 
 RgExit
+rg_cli_order_options(const RgCli *cli, int argc, char **argv, bool *ret_is_dry, bool *ret_is_waiting)
+{
+	static const struct option options[] = {
+		{"dry-run", no_argument, NULL, 'd'},
+		{"no-wait", no_argument, NULL, 'n'},
+		{NULL, 0, NULL, 0}
+	};
+	bool		is_dry = false;
+	bool		is_waiting = true;
+	int			option;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
+	{
+		if (option == 'd')
+			is_dry = true;
+		else if (option == 'n')
+			is_waiting = false;
+		else
+			return rg_cli_bad_option(cli, argv);
+	}
+	*ret_is_dry = is_dry;
+	*ret_is_waiting = is_waiting;
+	return RG_EXIT_DONE;
+}
+
+RgExit
 rg_cli_fail(const RgCli *cli, const RgError *err)
 {
 	(void) cli;

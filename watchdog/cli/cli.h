@@ -59,6 +59,12 @@ extern RgExit rg_cli_usage(const RgCli *cli, const char *fmt,...)
 /* For getopt_long's '?': names the option that is unknown or lacks its value. */
 extern RgExit rg_cli_bad_option(const RgCli *cli, char **argv);
 
+/*
+ * Reads --dry-run and --no-wait, the options of an order that is waited for; the
+ * words are left for the caller, from argv[optind] on.  RG_EXIT_USAGE after a message.
+ */
+extern RgExit rg_cli_order_options(const RgCli *cli, int argc, char **argv, bool *ret_is_dry, bool *ret_is_waiting);
+
 /* Prints an error with detail and hint on standard error; returns RG_EXIT_FAILED. */
 extern RgExit rg_cli_fail(const RgCli *cli, const RgError *err);
 

@@ -47,26 +47,12 @@ read_value(const RgCli *cli, const char *what, const char *value, Wish *ret)
 }
 
 static RgExit
-read_options(const RgCli *cli, int argc, char **argv, Wish *ret)
+read_words(const RgCli *cli, int argc, char **argv, Wish *ret)
 {
-	static const struct option options[] = {
-		{"dry-run", no_argument, NULL, 'd'},
-		{"no-wait", no_argument, NULL, 'n'},
-		{NULL, 0, NULL, 0}
-	};
-	RgExit		code;
-	int			option;
+	RgExit		code = rg_cli_order_options(cli, argc, argv, &ret->is_dry, &ret->is_waiting);
 
-	ret->is_waiting = true;
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
-	{
-		if (option == 'd')
-			ret->is_dry = true;
-		else if (option == 'n')
-			ret->is_waiting = false;
-		else
-			return rg_cli_bad_option(cli, argv);
-	}
+	if (code != RG_EXIT_DONE)
+		return code;
 	if (argc - optind < 2)
 		return rg_cli_usage(cli, "set durability async|sync|strict, or set quorum NUMBER");
 	code = read_value(cli, argv[optind], argv[optind + 1], ret);
@@ -136,7 +122,7 @@ rg_cmd_set(RgCli *cli, int argc, char **argv)
 	Wish		wish = {0};
 	json_t	   *answer = NULL;
 	json_t	   *body;
-	RgExit		code = read_options(cli, argc, argv, &wish);
+	RgExit		code = read_words(cli, argc, argv, &wish);
 
 	if (code != RG_EXIT_DONE)
 		return code;

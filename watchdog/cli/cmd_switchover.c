@@ -21,25 +21,12 @@ typedef struct Wish
 } Wish;
 
 static RgExit
-read_options(const RgCli *cli, int argc, char **argv, Wish *ret)
+read_words(const RgCli *cli, int argc, char **argv, Wish *ret)
 {
-	static const struct option options[] = {
-		{"dry-run", no_argument, NULL, 'd'},
-		{"no-wait", no_argument, NULL, 'n'},
-		{NULL, 0, NULL, 0}
-	};
-	int			option;
+	RgExit		code = rg_cli_order_options(cli, argc, argv, &ret->is_dry, &ret->is_waiting);
 
-	ret->is_waiting = true;
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1)
-	{
-		if (option == 'd')
-			ret->is_dry = true;
-		else if (option == 'n')
-			ret->is_waiting = false;
-		else
-			return rg_cli_bad_option(cli, argv);
-	}
+	if (code != RG_EXIT_DONE)
+		return code;
 	if (optind < argc)
 		ret->node = argv[optind++];
 	return rg_cli_no_more(cli, argc, argv, optind);
@@ -88,7 +75,7 @@ rg_cmd_switchover(RgCli *cli, int argc, char **argv)
 	Wish		wish = {0};
 	json_t	   *answer = NULL;
 	int64_t		id;
-	RgExit		code = read_options(cli, argc, argv, &wish);
+	RgExit		code = read_words(cli, argc, argv, &wish);
 
 	if (code != RG_EXIT_DONE)
 		return code;

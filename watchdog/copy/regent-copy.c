@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/args.h"
 #include "base/clock.h"
 #include "copy/engine.h"
 
@@ -398,7 +399,9 @@ main(int argc, char **argv)
 	while ((opt = getopt_long(argc, argv, "Vh", options, NULL)) != -1)
 		if ((status = parse_option(&copy, opt)) >= 0)
 			return status;
-	if (optind < argc || copy.source_conninfo == NULL || copy.old_path == NULL || copy.target.places.all[0].path == NULL)
+	if (!rg_args_end("regent-copy", argc, argv))
+		return 2;
+	if (copy.source_conninfo == NULL || copy.old_path == NULL || copy.target.places.all[0].path == NULL)
 	{
 		help(stderr);
 		return 2;
