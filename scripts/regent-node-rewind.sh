@@ -6,8 +6,9 @@
 # Everything that can be known is looked at first, and where it does not fit the
 # answer is not_possible and nothing was touched.  Then, in this order:
 #
-# 1. The server is stopped.  If the control file does not say "shut down", where its
-#    WAL ends is read from that, or it is recovered first (regent-node-recovery.sh).
+# 1. The server is stopped, and started again if it is not rewound after all.  If the
+#    control file does not say "shut down", where its WAL ends is read from that, or
+#    it is recovered first (regent-node-recovery.sh).
 # 2. What pg_rewind would destroy is put into DIRECTORY.regent-rewind: the
 #    node's settings and state, the control file, all WAL from the last common
 #    checkpoint on.  The WAL beyond the fork is kept (regent-node-wal.sh).
@@ -148,6 +149,27 @@ rewind_stop() {
 		[ -z "$kept_first" ] || rm -rf --one-file-system -- "$kept_first"
 	}
 	rm -f -- .s.PGSQL.* "$real.regent-rewind-log" "$real.regent-rewind-same"
+	start_again
+}
+
+# Before it is stopped: does a standby run, which can go on if it is not rewound after all?
+note_running() {
+	scan_server
+	find_postmaster
+	read_fenced
+	ran=false was_fenced=$fenced
+	[ $postmaster != alive ] || ran=true
+}
+
+# It serves as before, unless it was fenced meanwhile.
+start_again() {
+	${ran-false} && ! $rewinding || return 0
+	ran=false
+	read_state .
+	read_fenced
+	[ $state_file != ok ] || [ "$highest" -le "$term" ] && [ "$fenced" = "$was_fenced" ] || return 0
+	trap - HUP INT TERM PIPE
+	(start_server) >/dev/null 2>&1 || :
 }
 
 give_up() {
@@ -472,6 +494,7 @@ begin_rewind() {
 	mkdir -p -- "$store/own" "$store/global" "$store/wal" "$store/part" || give_up no_space "can't make $store" "free some space, and let $(id -un) write in ${real%/*}"
 	start_same_wal
 	source_checkpoint
+	note_running
 	stop_for_exchange
 	is_clean || find_end || {
 		end_same_wal

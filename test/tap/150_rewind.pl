@@ -327,6 +327,14 @@ subtest 'the same numbers, other WAL' => sub {
 	};
 	$flip->();
 	cell('clean', 'there', qr/n1 and n2 have different WAL before the fork at \Q$fork\E/);
+
+	# that is known only when it is stopped: a standby that ran goes on
+	ok(helper('start')->{ok}, 'as a standby that runs');
+	my $before = $c->postmaster('n1');
+	my $a = helper('rewind', source());
+	is($a->{error}, 'not_possible', 'not possible') or diag($a->{all});
+	ok(defined $c->postmaster('n1') && $c->postmaster('n1') != $before, 'it was stopped, and runs again');
+	is($c->sql('n1', 'SELECT pg_is_in_recovery()'), 't', 'as a standby');
 	$flip->();
 	my @same = glob(dir('n2') . '/pg_wal/????????' . substr($file, -16));
 	rename $_, "$_.away" for @same;
