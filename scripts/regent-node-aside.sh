@@ -42,7 +42,7 @@ start_part() {
 			segment_number=$((segment_number + 1))
 			cp --reflink=auto -- "pg_wal/$segment" "$store/part/" || exit 1
 		done
-	) >/dev/null 2>&1 8>&- &
+	) >/dev/null 2>&1 & # with the lock, so that whoever ends us ends it
 	part_pid=$!
 }
 part_pid=
