@@ -286,10 +286,11 @@ check_wal() {
 # byte, as far back as both have it; the segment of the fork has to be there.
 check_same_wal() {
 	compared=0 segment_number=$(((fork - 1) / segment_size))
-	while [ $segment_number -ge "$first_segment" ]; do
+	while [ $segment_number -ge "$first_segment" ] || [ $compared -lt 65536 ]; do
 		part=$((fork - segment_number * segment_size))
 		[ $part -le "$segment_size" ] || part=$segment_size
 		segment_name $segment_number
+		[ -e "pg_wal/$segment" ] || break
 		mine=$(head -c $part "pg_wal/$segment" | sha256sum)
 		source_hash "${segment#????????}" $part || cannot "the WAL of $leader can't be read: $theirs" 'regent init'
 		[ -n "$theirs" ] || break

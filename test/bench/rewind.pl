@@ -1,9 +1,9 @@
 # rewind.pl
-#    A crashed leader of about 2 GB, 50 MB of WAL beyond the fork, comes back:
-#    "regent-node copy" and "swap", and then, put back to where it was,
-#    "regent-node rewind".  Timed from the command to streaming, with the phases that
-#    the helper tells of.  In the next round the two nodes have changed places.  The
-#    ratio of the medians is what counts.
+#    A crashed leader of about 2 GB, 50 MB of WAL beyond the fork, comes back, in turns
+#    by "regent-node copy" and "swap" and by "regent-node rewind".  Timed from the
+#    command to streaming, with the phases that the helper tells of (once a second, so a
+#    copy's are rough).  Each time the two nodes change places.  The ratio of the
+#    medians is what counts.
 use strict;
 use warnings;
 use Getopt::Long;
@@ -17,7 +17,7 @@ GetOptions('rounds=i' => \$rounds, 'scale=i' => \$scale, 'mb=i' => \$mb) or exit
 my $json = JSON::PP->new->canonical;
 my $w = '11111111-2222-3333-4444-555555555555';
 my $c = RegentCluster->new(nodes => 2, no_sshd => 1, servers => 0,
-	conf => "regent.gate = off\nwal_log_hints = on\nshared_buffers = 256MB\nmax_wal_size = 4GB\nautovacuum = off\n");
+	conf => "regent.gate = off\nwal_log_hints = on\nshared_buffers = 256MB\nmax_wal_size = 4GB\nwal_keep_size = 128MB\nautovacuum = off\n");
 chomp(my $bin = qx($ENV{PG_CONFIG} --bindir));
 
 sub median { my @s = sort { $a <=> $b } @_; return @s % 2 ? $s[ $#s / 2 ] : ($s[ @s / 2 - 1 ] + $s[ @s / 2 ]) / 2 }
@@ -81,9 +81,12 @@ wait_until(sub { ($c->sql('n2', 'SELECT term FROM regent.node_status()') || 0) =
 
 my %times;
 my ($leader, $other, $term) = ('n1', 'n2', 1);
-for my $round (1 .. $rounds)
+
+# The other one leads, from a position that the leader leaves behind and writes on from;
+# then the leader crashes, for whoever finds its directory, and is fenced.
+sub diverge
 {
-	# the other one leads, from a position that the leader leaves behind
+	my ($n) = @_;
 	$term += 4;
 	$c->wait_caught_up($leader, $other);
 	$c->sql($other, "SELECT regent.promise('$w', 1, $term, 30000)", timeout => 60);
@@ -93,23 +96,26 @@ for my $round (1 .. $rounds)
 	my $fork = lsn_number($c->sql($leader, 'SELECT pg_current_wal_lsn()'));
 	until (lsn_number($c->sql($leader, 'SELECT pg_current_wal_lsn()')) - $fork > $mb * 1048576)
 	{
-		$c->sql($leader, "UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid % 97 = $round AND aid < 200000", timeout => 300);
+		$c->sql($leader, "UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid % 97 = $n AND aid < 200000", timeout => 300);
 	}
-	$c->stop_server($leader, 'immediate');    # a crash, to whoever finds the directory
-	my @source = ($term, $other, '127.0.0.1', $c->node($other)->{port}, 'postgres', '-', "regent_$leader");
+	$c->stop_server($leader, 'immediate');
 	verb($leader, 'fence', $term);
-	my %ways = (
-		copy => sub { my $answer = verb($leader, 'copy', @source); begin_phase('swap'); verb($leader, 'swap', @source); return $answer },
-		rewind => sub { return verb($leader, 'rewind', @source) });
-	for my $way ('copy', 'rewind')
-	{
-		my $answer;
-		my $seconds = timed($other, sub { $answer = $ways{$way}->(); begin_phase('stream'); streams($leader, $other) });
-		push @{ $times{$way} }, $seconds;
-		print $json->encode({ scenario => 'rewind', way => $way, round => $round, seconds => sprintf('%.2f', $seconds) + 0,
-			ms => join(', ', map { "$_->[0] $_->[1]" } @phases), bytes => $answer->{bytes}, diverged_bytes => $answer->{diverged_bytes} }), "\n";
-		verb($leader, 'unswap') if $way eq 'copy';
-	}
+	return ($term, $other, '127.0.0.1', $c->node($other)->{port}, 'postgres', '-', "regent_$leader");
+}
+
+my %ways = (
+	copy => sub { my $answer = verb($leader, 'copy', @_); begin_phase('swap'); verb($leader, 'swap', @_); return $answer },
+	rewind => sub { return verb($leader, 'rewind', @_) });
+for my $n (0 .. 2 * $rounds - 1)
+{
+	my $way = ('copy', 'rewind')[ $n % 2 ];
+	my @source = diverge($n);
+	my $answer;
+	my $seconds = timed($other, sub { $answer = $ways{$way}->(@source); begin_phase('stream'); streams($leader, $other) });
+	push @{ $times{$way} }, $seconds;
+	print $json->encode({ scenario => 'rewind', way => $way, round => 1 + int($n / 2), seconds => sprintf('%.2f', $seconds) + 0,
+		ms => join(', ', map { "$_->[0] $_->[1]" } @phases), bytes => $answer->{bytes}, diverged_bytes => $answer->{diverged_bytes} }), "\n";
+	verb($leader, 'settle') if $way eq 'copy';
 	($leader, $other) = ($other, $leader);
 }
 my %m = map { $_ => median(@{ $times{$_} }) } keys %times;
