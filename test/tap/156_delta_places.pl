@@ -127,9 +127,10 @@ for my $percent (10, 50, 99)
 	for my $who ('regent-copy', 'the helper')
 	{
 		my $log = "$d/delta.out";
-		unlink $log;
+		unlink $log, "$old.regent-copy-log";    # one that was killed has left its own
 		my $pid = $c->spawn([ split / /, "$command 8000" ], $log);
-		# WAL that takes two seconds to copy
+		# the backup has begun: WAL from here on has to be copied, and that much takes two seconds
+		wait_until(sub { reached(0) }, 60, 'the comparison to begin', sub { slurp($log) });
 		$c->sql('n1', "SELECT pg_logical_emit_message(false, 'bulk', repeat('x', 1000000)) FROM generate_series(1, 16)") if $percent == 99;
 		wait_until(sub { reached($percent) }, 60, "$percent percent", sub { slurp($log) });
 		ok(-e "$space.regent-b/$version" && -l "$old.regent-new/pg_tblspc/$oid", "$percent percent: the tablespace is being copied");
