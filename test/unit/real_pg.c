@@ -287,6 +287,24 @@ test_ends(void)
 	rg_pg_connect(other, 2000);
 	wait_for(NULL, 500);
 	check("both back", rg_pg_is_open(pg) && rg_pg_is_open(other), NULL);
+
+	/* an immediate stop says so, too, as a warning: or it would look like a crash */
+	s.calls = spare.calls = 0;
+	memset(&r, 0, sizeof(r));
+	rg_pg_exec(other, "SELECT pg_sleep(5)", 0, NULL, 9000, on_result, &r);
+	wait_for(NULL, 100);
+	run("-m immediate stop");
+	if (s.calls == 0)
+		wait_for(&s, 2000);
+	check("immediate stop, idle: 57P01", s.failure.why == RG_PG_CLOSED && strcmp(s.failure.sqlstate, "57P01") == 0, &s);
+	if (spare.calls == 0)
+		wait_for(&spare, 2000);
+	check("immediate stop, busy: 57P01", spare.failure.why == RG_PG_CLOSED && strcmp(spare.failure.sqlstate, "57P01") == 0, &spare);
+	run("-w start");
+	rg_pg_connect(pg, 2000);
+	rg_pg_connect(other, 2000);
+	wait_for(NULL, 500);
+	check("both back again", rg_pg_is_open(pg) && rg_pg_is_open(other), NULL);
 	memset(&r, 0, sizeof(r));
 	rg_pg_exec(other, "SELECT pg_sleep(5)", 0, NULL, 9000, on_result, &r);
 	wait_for(NULL, 100);

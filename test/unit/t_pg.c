@@ -139,10 +139,11 @@ accept_login(void)
 	return fd;
 }
 
+/* E: an error, N: a notice */
 static void
-put_error(int fd, const char *severity, const char *sqlstate, const char *file, const char *message)
+put_message(int fd, char type, const char *severity, const char *sqlstate, const char *file, const char *message)
 {
-	char		body[512] = {'E'};
+	char		body[512] = {type};
 	size_t		len = 5;
 
 #define FIELD(code, text) len += (size_t) sprintf(body + len, "%c%s", (code), (text)) + 1
@@ -160,6 +161,12 @@ put_error(int fd, const char *severity, const char *sqlstate, const char *file, 
 
 	/* at once, as a server does: a second part would be lost if our end comes by a reset */
 	put(fd, body, len);
+}
+
+static void
+put_error(int fd, const char *severity, const char *sqlstate, const char *file, const char *message)
+{
+	put_message(fd, 'E', severity, sqlstate, file, message);
 }
 
 /* The answer to SELECT 1. */
@@ -543,6 +550,35 @@ test_queue_is_limited_and_close_tells_all(void **state)
 	close(fd);
 }
 
+/* The last word of an immediate stop is a warning, as that of another process's crash; no other warning is one. */
+static void
+test_last_words_that_are_warnings(void **state)
+{
+	static const char *const states[][2] = {{"57P01", "57P01"}, {"57P02", "57P02"}, {"01000", ""}};
+
+	(void) state;
+	for (int i = 0; i < 6; i++)
+	{
+		Seen		s;
+		Seen		r = {0};
+		RgPg	   *pg = start(&s, port, 1000);
+		int			fd = accept_login();
+		int			busy = i % 2;
+
+		assert_true(loop_until(base, &s.calls, 1, PATIENCE_MS));
+		if (busy)
+			rg_pg_exec(pg, "SELECT 1", 0, NULL, 5000, on_result, &r);
+		loop_for(base, 20);
+		put_message(fd, 'N', "WARNING", states[i / 2][0], "postgres.c", "terminating connection due to immediate shutdown command");
+		close(fd);
+		assert_true(loop_until(base, &s.calls, 2, PATIENCE_MS));
+		assert_int_equal(s.failure.why, RG_PG_CLOSED);
+		assert_string_equal(s.failure.sqlstate, states[i / 2][1]);
+		assert_int_equal(r.calls, busy);
+		rg_pg_free(pg);
+	}
+}
+
 /* Whatever a callback does, nothing is told twice and nothing freed is touched (run under ASan). */
 static void
 test_callbacks_may_do_anything(void **state)
@@ -605,6 +641,7 @@ main(void)
 		WITH_LOOP(test_refused_by_the_server),
 		WITH_LOOP(test_answer_error_and_end),
 		WITH_LOOP(test_end_while_a_statement_runs),
+		WITH_LOOP(test_last_words_that_are_warnings),
 		WITH_LOOP(test_deadline_of_a_statement_closes_the_session),
 		WITH_LOOP(test_queue_is_limited_and_close_tells_all),
 		WITH_LOOP(test_callbacks_may_do_anything),

@@ -161,9 +161,9 @@ rg_pg_receive_notice(void *arg, const PGresult *res)
 	const char *severity = PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED);
 	const char *sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 
-	/* the crash of another server process (57P02) comes as a warning, and the end after it */
+	/* an immediate stop (57P01) and the crash of another server process (57P02) come as warnings, and the end after them */
 	if (severity != NULL && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0 ||
-							 (sqlstate != NULL && strcmp(sqlstate, "57P02") == 0)))
+							 (sqlstate != NULL && (strcmp(sqlstate, "57P01") == 0 || strcmp(sqlstate, "57P02") == 0))))
 		rg_pg_failure_result(&pg->last_fatal, res);
 }
 
