@@ -24,6 +24,9 @@
 #define WORKERS 6
 #define WRITERS 4				/* of them at a time, so that the source never waits for the disk here */
 #define PRESIZE_MIN (1024 * 1024)
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23	/* Linux 5.14 */
+#endif
 #define ALIGNMENT (2 * 1024 * 1024)	/* of a huge page: the kernel pins one, not 512, for a direct write */
 
 typedef enum ChunkState
@@ -58,6 +61,7 @@ struct RgEngine
 	pthread_cond_t work;
 	ChunkState	states[CHUNKS];
 	int			writers;
+	int			populated;		/* chunks whose buffer has its memory */
 	bool		is_ending;
 	int			rc;				/* of the worker that failed first */
 	RgError		err;
@@ -121,6 +125,23 @@ work_on(RgEngine *engine, int number, bool writes)
 	(void) eventfd_write(engine->wake_fd, 1);
 }
 
+/*
+ * Memory is had and cleared while the source makes its checkpoint, not when the
+ * first blocks are read into it.  Where the kernel can't do that, it is had later.
+ */
+static void
+populate_buffers(RgEngine *engine)
+{
+	while (engine->populated < CHUNKS)
+	{
+		RgChunk    *chunk = &engine->chunks[engine->populated++];
+
+		(void) pthread_mutex_unlock(&engine->mutex);
+		(void) madvise(chunk->buffer, RG_PLAN_REQUEST_MAX, MADV_POPULATE_WRITE);
+		(void) pthread_mutex_lock(&engine->mutex);
+	}
+}
+
 /* Writing comes first: it makes room.  But the source must not run out of requests meanwhile. */
 static void *
 worker_main(void *arg)
@@ -128,6 +149,7 @@ worker_main(void *arg)
 	RgEngine   *engine = arg;
 
 	(void) pthread_mutex_lock(&engine->mutex);
+	populate_buffers(engine);
 	while (!engine->is_ending)
 	{
 		int			number = engine->writers < WRITERS ? find_chunk(engine, CHUNK_TO_WRITE) : -1;
