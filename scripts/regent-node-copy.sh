@@ -355,12 +355,16 @@ check_marker() {
 # own_files FROM TO: the node's own settings stay the node's own, which is
 # everything at the top that is no data.  A copy's are the leader's.
 own_files() {
-	for file in "$1"/*.conf "$1"/*.crt "$1"/*.key "$1"/*.crl "$1"/*.pem "$1"/conf.d; do
+	from=$1 to=$2
+	set --
+	for file in "$from"/*.conf "$from"/*.crt "$from"/*.key "$from"/*.crl "$from"/*.pem "$from"/conf.d; do
 		[ -e "$file" ] || [ -L "$file" ] || continue
-		rm -rf --one-file-system -- "${2:?}/${file##*/}"
-		cp -a -- "$file" "$2/" || fail not_written "can't copy $file to $2" 'see space and permissions there'
+		set -- "$@" "$file"
+		file=$to/${file##*/}
+		[ ! -e "$file" ] && [ ! -L "$file" ] || rm -rf --one-file-system -- "${file:?}"
 	done
-	[ -e "$1/postgresql.auto.conf" ] || printf '' >"$2/postgresql.auto.conf"
+	[ $# = 0 ] || cp -a -- "$@" "$to/" || fail not_written "can't copy $* to $to" 'see space and permissions there'
+	[ -e "$from/postgresql.auto.conf" ] || printf '' >"$to/postgresql.auto.conf"
 }
 
 # take_state TERM FROM: the state that came with the data in FROM, under this

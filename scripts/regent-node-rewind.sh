@@ -427,9 +427,11 @@ settle_archive() {
 
 # The source's settings go, ours come back.
 put_own_files() {
+	set --
 	for file in *.conf *.crt *.key *.crl *.pem conf.d; do
-		[ ! -e "$file" ] && [ ! -L "$file" ] || rm -rf --one-file-system -- "$file"
+		[ ! -e "$file" ] && [ ! -L "$file" ] || set -- "$@" "$file"
 	done
+	[ $# = 0 ] || rm -rf --one-file-system -- "$@"
 	own_files "$store/own" .
 }
 
