@@ -77,7 +77,7 @@ RegentCluster::must([ "$bin/pgbench", '-i', '-q', '-s', $scale, $c->conninfo('n1
 $c->sql('n1', 'CREATE EXTENSION pg_regent');
 rule('n1', 1);
 $c->make_standby('n2');
-wait_until(sub { ($c->sql('n2', 'SELECT term FROM regent.node_status()') || 0) == 1 }, 60, 'n2 holds the rule');
+wait_until(sub { ($c->sql('n2', 'SELECT term FROM regent.node_status()', may_fail => 1) || 0) == 1 }, 60, 'n2 holds the rule');
 
 my %times;
 my ($leader, $other, $term) = ('n1', 'n2', 1);

@@ -50,7 +50,7 @@ sub diverge
 	mkdir $archive;
 	$c->sql('n1', 'CREATE EXTENSION pg_regent');
 	write_rule('n1', 1);
-	wait_until(sub { ($c->sql('n2', 'SELECT term FROM regent.node_status()') || 0) == 1 }, 20, 'n2 holds the rule');
+	wait_until(sub { ($c->sql('n2', 'SELECT term FROM regent.node_status()', may_fail => 1) || 0) == 1 }, 20, 'n2 holds the rule');
 	open_gate('n1');
 	$c->sql('n1', "CREATE TABLE t AS SELECT i AS id, 'common' AS who FROM generate_series(1, 1000) i");
 	spew($c->dir . '/pg_control_old', slurp(dir('n1') . '/global/pg_control'));
