@@ -92,7 +92,7 @@ our @rows = (
 	# the rule has been written, and nobody has it
 	{ name => 'change_unheard', class => 'rule_broken', failover => 'may', loses => 1, halts => 1,
 		plan => sub { my ($r, $l, $d) = @_; my $s = style($r); my $t = $l * $r->between(0.2, 0.9); ([ 0, 'cut', 'L', 'A', 'both', $s ], [ 0, 'cut', 'L', 'B', 'both', $s ],
-			[ $r->between(0, 0.3), 'set', 'durability', other($r, $d), '--no-wait' ], [ $t, $r->pick('off', 'heal'), 'L' ], [ $t + $l * $r->between(1, 3), 'heal' ],
+			[ $r->between(0, 0.3), 'set', 'durability', other($r, $d), $r->pick([], ['--no-wait']) ], [ $t, $r->pick('off', 'heal'), 'L' ], [ $t + $l * $r->between(1, 3), 'heal' ],
 			[ $t + 6, 'on', 'L', 1 ]) } },
 	# what was acknowledged in sync while all were left out is on the leader alone; then async lets others lead
 	{ name => 'left_out_then_async', class => 'rule_broken', failover => 'may', loses => 1, halts => 1,
