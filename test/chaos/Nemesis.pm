@@ -184,7 +184,9 @@ sub make
 		push @parts, [] if waits($act);
 	}
 	@$_ = ((sort { $a->[0] <=> $b->[0] } grep { !waits($_) } @$_), grep { waits($_) } @$_) for @parts;
-	return { %$row, acts => [ map { @$_ } @parts ] };
+	@acts = map { @$_ } @parts;
+	return { %$row, acts => \@acts } unless $row->{strict_waits} && $durability eq 'strict';
+	return { %$row, failover => 'may', halts => 1, acts => [ map { $_->[0] eq 'moved' ? [ 'until', 'led' ] : $_ } @acts ] };
 }
 
 # The acts of a plan without waiting: what comes after ['moved'] comes two leases later, after ['until'] one.

@@ -6,6 +6,7 @@
 # Marks beside those of Nemesis.pm:
 #   grows     D, an empty host, becomes a node: clients look for the primary there, too
 #   obeys     nothing speaks against the orders: each has to succeed
+#   strict_waits  in strict too few are left: commits wait for who is away, by design
 # ['until', what, arguments...] waits as ['moved'] does, but nobody complains when it
 # does not come (chaos.pl has what can be waited for).
 package OrderPlans;
@@ -127,9 +128,9 @@ our @rows = (
 	# ---- nodes that go ----
 	{ name => 'remove_node', class => 'nodes', failover => 'never', calm => 1, obeys => 1,
 		plan => sub { ([ 0, 'remove', 'A' ], [ 'until', 'ordered' ]) } },
-	{ name => 'removed_node_and_lose_leader', class => 'nodes_broken', failover => 'must', loses => 1,
+	{ name => 'removed_node_and_lose_leader', class => 'nodes_broken', failover => 'must', loses => 1, strict_waits => 1,
 		plan => sub { my ($r) = @_; ([ 0, 'remove', 'A' ], [ 'until', 'ordered' ], lose_leader($r, $r->between(0, 0.5))) } },
-	{ name => 'remove_node_and_lose_leader', class => 'nodes_broken', failover => 'must', loses => 1,
+	{ name => 'remove_node_and_lose_leader', class => 'nodes_broken', failover => 'must', loses => 1, strict_waits => 1,
 		plan => sub { my ($r) = @_; during($r, [ 'remove', 'A' ], sub { lose_leader($r, @_) }) } },
 	{ name => 'remove_node_and_lose_it', class => 'nodes_broken', failover => 'never', calm => 1,
 		plan => sub { my ($r) = @_; during($r, [ 'remove', 'A' ], sub { lose_other($r, @_, 'A') }) } },
@@ -143,7 +144,7 @@ our @rows = (
 		plan => sub { my ($r) = @_; (rebuild($r, '--wait', $r->pick([], [ '--from', 'B' ])->@*), [ 'until', 'ordered' ]) } },
 	{ name => 'rebuild_and_cancel', class => 'rebuild_broken', failover => 'never', calm => 1,
 		plan => sub { my ($r) = @_; (rebuild($r), [ $r->between(0.2, 5), 'cancel_job', 'A' ]) } },
-	{ name => 'rebuild_and_lose_leader', class => 'rebuild_broken', failover => 'must', loses => 1,
+	{ name => 'rebuild_and_lose_leader', class => 'rebuild_broken', failover => 'must', loses => 1, strict_waits => 1,
 		plan => sub { my ($r) = @_; (rebuild($r, $r->pick([], [ '--from', 'B' ])->@*), lose_leader($r, $r->between(0, 6))) } },
 	{ name => 'rebuild_and_lose_source', class => 'rebuild_broken', failover => 'never', halts => 1,
 		plan => sub { my ($r) = @_; (rebuild($r, '--from', 'B'), lose_other($r, $r->between(0, 5), 'B')) } },
@@ -153,7 +154,7 @@ our @rows = (
 		plan => sub { my ($r, $l) = @_; (rebuild($r), lose_regentd($r, $r->between(0, 6), $l)) } },
 	{ name => 'rebuild_and_switchover', class => 'rebuild_broken', failover => 'may', halts => 1,
 		plan => sub { my ($r) = @_; (rebuild($r), [ $r->between(0, 6), 'switchover', $r->pick('A', 'B') ]) } },
-	{ name => 'rebuild_cancel_and_lose_leader', class => 'rebuild_broken', failover => 'must', loses => 1,
+	{ name => 'rebuild_cancel_and_lose_leader', class => 'rebuild_broken', failover => 'must', loses => 1, strict_waits => 1,
 		plan => sub { my ($r) = @_; my $t = $r->between(0.2, 4); (rebuild($r), [ $t, 'cancel_job', 'A' ], lose_leader($r, $t + $r->between(0, 0.5))) } },
 
 	# ---- the way back of a leader that wrote what nobody else has ----
