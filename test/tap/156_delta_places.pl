@@ -172,6 +172,12 @@ ok(helper('unswap')->{ok}, 'and back');
 is(fingerprint(), $print, 'all is as it was');
 is(join(' ', left_behind()), '', 'nothing is left of the copy');
 
+# One that is new on the leader goes where node.conf says.
+mkdir "$d/n1/third", 0700;
+$c->sql('n1', "CREATE TABLESPACE third LOCATION '$d/n1/third'");
+$c->sql('n1', 'CREATE TABLE in_third TABLESPACE third AS SELECT generate_series(1, 1000) AS id');
+spew("$d/node.conf", slurp("$d/node.conf") =~ s{^\[n2\]$}{[n2]\ntablespace = third=$d/n2/disk/third}mr);
+
 # Again, for good; then with the standby running, back to the first names.
 for my $round (1, 2)
 {
@@ -187,6 +193,8 @@ for my $round (1, 2)
 	is(readlink("$old/pg_tblspc/$oid"), "$space$here", "the tablespace has one name");
 	ok(!-e "$space$away/$version" && !-e "$wal$away", 'what was under the other one is gone');
 	is(far_rows('n2'), far_rows('n1'), 'the same rows');
+	is($c->sql('n2', "SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = 'third'"), "$d/n2/disk/third", 'and the new tablespace is where node.conf put it') if $round == 1;
+	is($c->sql('n2', 'SELECT count(*) FROM in_third'), '1000', 'with its rows');
 }
 $c->sql('n2', 'SELECT pg_promote()');
 is($c->sql('n2', 'SELECT count(*) FROM unlogged'), '0', 'promoted: its unlogged table is there, and empty');
