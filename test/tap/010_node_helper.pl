@@ -315,7 +315,8 @@ subtest 'a zombie is dead, whatever its name looks like' => sub {
 	is(ok_helper('n2', 'probe')->{postmaster}, 'frozen');
 	kill 'KILL', $pid;
 	wait_until(sub { proc_state($pid) eq 'Z' }, 10, 'a zombie');
-	wait_until(sub { !$c->processes('n2') }, 10, 'its children have ended');
+	# by where they work: they have its name, not the server's
+	wait_until(sub { !grep { (readlink($_) // '') eq dir('n2') } glob('/proc/[0-9]*/cwd') }, 20, 'its children have ended');
 	my $p = ok_helper('n2', 'probe');
 	is($p->{postmaster}, 'absent');
 	is($p->{processes}, 0);
@@ -356,7 +357,9 @@ subtest 'fence ends backends that outlive their postmaster' => sub {
 	my ($backend) = split /\n/, $c->sql('n1', q{SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)'
 		AND pid <> pg_backend_pid()});
 	freeze($backend);
+	my $postmaster = $c->postmaster('n1');
 	$c->kill_primary('n1');
+	wait_until(sub { proc_state($postmaster) =~ /^[ZX]?$/ }, 20, 'the postmaster has ended');
 	my $p = ok_helper('n1', 'probe');
 	is($p->{postmaster}, 'absent', 'no postmaster');
 	cmp_ok($p->{processes}, '>=', 1, 'but processes');
