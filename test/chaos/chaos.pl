@@ -220,7 +220,7 @@ sub one_round
 	$faults->begin($before->{leader}, $rng);
 	$load->begin(@Cluster::first, $nemesis->{grows} ? $Cluster::spare : ());
 	$observer->begin;
-	defined tick_while_not(sub { 50 < grep { $_->{source} eq 'load' } @{ $load->{acks} } }, 20) or return 'the load does not get going';
+	defined tick_while_not(sub { 50 < grep { $_->{source} eq 'load' } @{ $load->{acks} } }, 60) or return 'the load does not get going';
 	tick_until(Util::now() + 0.5);
 
 	push @bad, run_plan($nemesis, $r);
