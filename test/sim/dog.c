@@ -8,6 +8,8 @@
  */
 #include "dog.h"
 
+#include <stddef.h>
+
 #include "watchdog/core/choose.h"
 #include "watchdog/core/phase.h"
 
@@ -74,14 +76,23 @@ must_be_durable(const Dog *dog)
 		changes_grants(&dog->memory, &d->memory);
 }
 
+/* Most of it is room for jobs that are not there: who copies that each round does little else. */
+static void
+copy_memory(RgMemory *to, const RgMemory *from)
+{
+	memcpy(to, from, offsetof(RgMemory, jobs));
+	for (int i = 0; i < RG_JOBS_MAX; i++)
+		if (to->jobs[i].id != 0 || from->jobs[i].id != 0)
+			to->jobs[i] = from->jobs[i];
+}
+
 /* What rg_record_memory() keeps; the rest is found again by looking. */
 static void
 record(World *w, Dog *dog, const RgMemory *memory, bool sync)
 {
 	RgMemory *m = &dog->written.memory;
 
-	*m = *memory;
-	m->phase_ms = memory->phase_ms;
+	copy_memory(m, memory);
 	m->refusal[0] = '\0';
 	m->newest_ms = m->closed_ms = m->behind_ms = 0;
 	memset(&m->behind_at, 0, sizeof(m->behind_at));
@@ -286,7 +297,7 @@ run_round(World *w, Dog *dog)
 	if (dies_here(w, dog))
 		return;
 	w->bounds += d->memory.failover.bound_ms != 0 && dog->memory.failover.bound_ms == 0;
-	dog->memory = d->memory;
+	copy_memory(&dog->memory, &d->memory);
 	count_notes(w, dog->index, d);
 	for (int i = 0; i < d->nsteps; i++)
 	{

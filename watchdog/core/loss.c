@@ -61,7 +61,7 @@ rg_loss_give_up(const RgView *view, RgMemory *m, int leader)
 	bool		lacks = rg_rules_compare_position(&m->newest, &has) > 0;
 
 	/* what a standby holds it has received; a leader has written WAL of its own */
-	if (strcmp(m->rule.leader, view->nodes[leader].name) != 0 || RG_MUTANT(71))
+	if (strcmp(m->rule.leader, view->nodes[leader].name) != 0 || RG_MUTANT(74))
 		return;
 	for (int i = 0; i < view->nnodes; i++)
 	{
