@@ -444,6 +444,9 @@ stop_for_exchange() {
 	killed=0 killed_pids=' '
 	kill_server
 	[ "$left" = 0 ] || fail not_dead "$left processes of the server in $real do not die" 'look at them, or restart the host'
+	# a pg_ctl that was stopped may keep it as a zombie, and its file goes away with the directory
+	find_postmaster
+	remove_stale_pidfile
 }
 
 # A server that was started after the copy was complete may hold more than the copy
