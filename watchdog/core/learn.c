@@ -245,7 +245,8 @@ rg_learn_waits_for_a_word(const RgView *view, const RgMemory *m, int node)
 
 	return strcmp(m->rule.leader, view->nodes[node].name) == 0 && rg_view_is_primary(view, node) &&
 		(!rg_start_equal(&m->nodes[node].admitted, &f->start) ||
-		 (f->ahead[0] != '\0' && rg_choose_is_behind(view, m, node)));
+		 (f->ahead[0] != '\0' && rg_choose_is_behind(view, m, node)) ||
+		 (f->gate != RG_GATEV_OPEN && !rg_learn_knows_enough(view, m)));
 }
 
 bool

@@ -25,7 +25,8 @@ extern bool rg_learn_is_surely_behind(const RgView *view, const RgMemory *m, int
 
 /*
  * This one leads by rule and answers, but gets no lease: it is not known yet that it
- * lacks nothing, or others show more.  An operator may say that it goes on all the same.
+ * lacks nothing, others show more, or nobody can say whether it still leads.  An operator
+ * may say that it goes on all the same.
  */
 extern bool rg_learn_waits_for_a_word(const RgView *view, const RgMemory *m, int node);
 
