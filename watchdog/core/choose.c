@@ -278,7 +278,9 @@ take_promises(const RgView *view, int64_t term, RgContender *c, RgChoice *choice
 			c[i].present = true;
 			c[i].stuck = !n->promise.complete;
 			c[i].position = n->promise.position;
-			leave_unruled(&c[i].position, n->promise.terms, n->promise.nterms);
+			/* the rule of that timeline may stand in what is not replayed */
+			if (!c[i].stuck || n->promise.held_lsn <= c[i].position.lsn)
+				leave_unruled(&c[i].position, n->promise.terms, n->promise.nterms);
 			c[i].held = c[i].position.lsn == n->promise.position.lsn && n->promise.held_lsn > c[i].position.lsn
 				? n->promise.held_lsn : c[i].position.lsn;
 		}
