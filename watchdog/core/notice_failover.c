@@ -89,14 +89,16 @@ authorities_have_ended(const RgView *view, RgDecision *d)
 /*
  * It answers as a primary that could go on: its newest session, too (old ones of a
  * hung server still answer), and in a start that lacks nothing that others show.  One
- * that is closed, by the rule of another watchdog, need not be the last who led.
+ * that is closed, by the rule of another watchdog, need not be the last who led; and one
+ * whose rule is not the newest surely is not, unless it was promoted later.
  */
 static bool
 could_go_on(const RgView *view, const RgMemory *m, int node)
 {
 	const RgNodeView *n = &view->nodes[node];
 
-	return rg_view_is_primary(view, node) && n->facts_ms > m->phase_ms && n->fresh != RG_SQL_SILENT &&
+	return (strcmp(m->rule.leader, n->name) == 0 || n->facts.promoting_term > m->rule.term) &&
+		rg_view_is_primary(view, node) && n->facts_ms > m->phase_ms && n->fresh != RG_SQL_SILENT &&
 		(m->failover.diagnosis != RG_DIAG_HUNG || n->fresh == RG_SQL_OK) &&
 		(!rg_trouble_is_given_up(view, m, node) || RG_MUTANT(63)) &&
 		n->ops[RG_STEP_FENCE].state != RG_OP_RUNNING && !fence_holds(view, m, node) &&
