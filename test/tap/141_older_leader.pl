@@ -70,7 +70,9 @@ my $s = $c->wait_status(sub { RegentCluster::node_of($_[0], 'n1')->{reason} =~ /
 is($c->sql('n1', 'INSERT INTO t (said) VALUES (0)', may_fail => 1), undef, 'n1 takes no write: it has lost some');
 my $term = $s->{term};
 
-my ($rc, $out, $err) = $c->regent('failover', 'n1', '--accept-loss', '--yes');
+# refused before its helper has shown the server
+my ($rc, $out, $err);
+wait_until(sub { ($rc, $out, $err) = $c->regent('failover', 'n1', '--accept-loss', '--yes'); $rc == 0 || $err !~ /has to be ended/ }, 20, 'an answer to the order');
 is($rc, 0, 'by order it goes on') or diag("$out$err" . $c->regentd_log_tail);
 $s = $c->wait_status(sub { $_[0]{leader} eq 'n1' && RegentCluster::node_of($_[0], 'n1')->{writable} }, 60 * $RegentCluster::slow, 'n1 to lead');
 cmp_ok($s->{term}, '>', $term, 'in a new term');
