@@ -12,6 +12,11 @@
 # alternates; the ratio is taken pair by pair, and the median is printed with its 95 %
 # interval (order statistics).
 #
+# Where a server's memory happens to lie is worth one or two percent, in all of its
+# slices alike.  So both servers are started anew for each block of pairs, and
+# --control compares two servers without the extension: what it prints is the error
+# of this way of measuring.
+#
 # Before that the instructions of an insert are counted, in user mode, by valgrind: the
 # number does not care what else the machine does (--no-count leaves it out).
 use strict;
@@ -24,12 +29,14 @@ use RegentCluster qw(wait_until);
 use Time::HiRes qw(time sleep);
 
 $| = 1;
-my ($pairs, $slice_ms, $clients, $count) = (400, 250, 2, 1);
-GetOptions('pairs=i' => \$pairs, 'slice-ms=i' => \$slice_ms, 'clients=i' => \$clients, 'count!' => \$count) or exit 2;
+my ($pairs, $blocks, $slice_ms, $clients, $count, $control) = (400, 10, 250, 2, 1, 0);
+GetOptions('pairs=i' => \$pairs, 'blocks=i' => \$blocks, 'slice-ms=i' => \$slice_ms, 'clients=i' => \$clients,
+	'count!' => \$count, 'control' => \$control) or exit 2;
+die "gate: --pairs must be a multiple of --blocks ($blocks)\n" if $blocks < 1 || $pairs < $blocks || $pairs % $blocks;
 my $json = JSON::PP->new->canonical;
 
 my %conf = (
-	with => '',
+	with => $control ? "shared_preload_libraries = ''\n" : '',
 	without => "shared_preload_libraries = ''\n",
 );
 my $common = "synchronous_commit = off\nautovacuum = off\nshared_buffers = 256MB\nmax_wal_size = 16GB\ncheckpoint_timeout = 1h\n";
@@ -57,12 +64,26 @@ sub grant
 	die "the gate is $gate, not open\n" unless $gate eq 'open';
 }
 
-# One backend inserts so many rows, one transaction each: its instructions
+# One transaction of each load, for counting.  TPC-B's updates go to rows of their own,
+# all in one table: in a row that is updated again and again the work depends on when its
+# old versions are removed, which differs from run to run.
+my $row = 0;
+my %transaction = (
+	insert => sub { 'INSERT INTO bench_row (v) VALUES (1);' },
+	tpcb => sub {
+		return join "\n", 'BEGIN;',
+			(map { 'UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid = ' . ($row + $_) . ';' } 1 .. 3),
+			"SELECT abalance FROM pgbench_accounts WHERE aid = $row + 1;",
+			'INSERT INTO pgbench_history (tid, bid, aid, delta, mtime) VALUES (1, 1, 1, 1, CURRENT_TIMESTAMP);', 'END;';
+	},
+);
+
+# One backend does so many transactions: its instructions
 sub instructions_of
 {
-	my ($c, $rows) = @_;
-	my $pid = $c->sql('n1', join("\n", 'SELECT pg_backend_pid();', ('INSERT INTO bench_row (v) VALUES (1);') x $rows),
-		timeout => 300);
+	my ($c, $load, $n) = @_;
+	my @statements = map { $row += 3; $transaction{$load}->() } 1 .. $n;
+	my ($pid) = $c->sql('n1', join("\n", 'SELECT pg_backend_pid();', @statements), timeout => 300) =~ /^(\d+)/;
 	my $count;
 
 	wait_until(sub { ($count) = (RegentCluster::slurp($c->dir . "/callgrind.$pid") // '') =~ /^summary: (\d+)/m }, 60,
@@ -70,22 +91,29 @@ sub instructions_of
 	return $count;
 }
 
+# Of a transaction of each load
 sub count_instructions
 {
 	my ($c, $with) = @_;
+	my %n;
 	my $log = $c->dir . '/valgrind.log';
 
+	$row = 0;
 	$c->stop_server('n1');
 	my $pid = $c->spawn([ 'valgrind', '--tool=callgrind', '--trace-children=yes', '--callgrind-out-file=' . $c->dir . '/callgrind.%p',
 		"$bin/postgres", '-D', $c->node('n1')->{dir} ], $log);
 	wait_until(sub { defined $c->sql('n1', 'SELECT 1', may_fail => 1) }, 120, 'the server to run under valgrind');
 	grant($c) if $with;
-	my ($few, $many) = map { instructions_of($c, $_) } 500, 4500;
+	for my $load (sort keys %transaction)
+	{
+		my ($few, $many) = map { instructions_of($c, $load, $_) } 200, 1700;
+		$n{$load} = ($many - $few) / 1500;
+	}
 	kill INT => $pid;
 	RegentCluster::reap($pid, 120);
 	$c->start_server('n1');
 	grant($c) if $with;
-	return ($many - $few) / 4000;
+	return \%n;
 }
 
 # A session that answers one question again and again: how many xids are used?
@@ -181,51 +209,90 @@ sub interval
 	return sprintf '%.4f (%.4f to %.4f)', median(@s), $s[$low], $s[$high];
 }
 
+sub is_gated { return $_[0] eq 'with' && !$control }
+
+# Both servers, started anew: their memory lies elsewhere, and the load begins again.
+sub start_block
+{
+	my ($load) = @_;
+	my (%bench, %counter);
+
+	for my $name (sort keys %cluster)
+	{
+		my $c = $cluster{$name};
+		$c->stop_server('n1');
+		$c->start_server('n1');
+		grant($c) if is_gated($name);
+		$c->sql('n1', $_) for 'TRUNCATE bench_row, pgbench_history', 'VACUUM FULL pgbench_branches',
+			'VACUUM FULL pgbench_tellers', 'VACUUM FULL pgbench_accounts', 'CHECKPOINT';
+		$counter{$name} = counter($c);
+		$bench{$name} = start_pgbench($c, $load);
+	}
+	return (\%bench, \%counter);
+}
+
+sub end_block
+{
+	my ($bench, $counter) = @_;
+
+	kill KILL => splice @children;
+	waitpid $_->{pid}, 0 for values %$bench;
+	close $_->{in} for values %$counter;
+	waitpid $_->{pid}, 0 for values %$counter;
+}
+
+sub run_pair
+{
+	my ($i, $bench, $counter) = @_;
+	my %r;
+
+	$r{$_} = slice($bench->{$_}, $counter->{$_}) for $i % 2 ? ('with', 'without') : ('without', 'with');
+	return \%r;
+}
+
 for my $name (sort keys %conf)
 {
 	my $c = $cluster{$name} = RegentCluster->new(nodes => 1, conf => $conf{$name} . $common, no_sshd => 1);
 
 	RegentCluster::spew($c->dir . '/insert.sql', "INSERT INTO bench_row (v) VALUES (1);\n");
-	open_gate($c) if $name eq 'with';
+	open_gate($c) if is_gated($name);
 	RegentCluster::must([ "$bin/pgbench", '-i', '-q', '-s', 10, $c->conninfo('n1') ]);
 	$c->sql('n1', 'CREATE TABLE bench_row (id bigserial PRIMARY KEY, v int)');
 }
 
 if ($count)
 {
-	my %n = map { $_ => count_instructions($cluster{$_}, $_ eq 'with') } sort keys %cluster;
-	printf "instructions of an insert in user mode: without %.0f, with %.0f, ratio %.4f\n", $n{without}, $n{with}, $n{with} / $n{without};
+	my %n = map { $_ => count_instructions($cluster{$_}, is_gated($_)) } sort keys %cluster;
+	printf "instructions of a transaction in user mode, %s: without %.0f, with %.0f, ratio %.4f\n",
+		$_, $n{without}{$_}, $n{with}{$_}, $n{with}{$_} / $n{without}{$_} for sort keys %transaction;
 }
 
 my @table;
 for my $load ('tpcb', 'insert')
 {
-	my (%bench, %counter, %us, @time, @cpu);
+	my (%us, @time, @cpu);
 
-	for my $name (sort keys %cluster)
+	for my $block (1 .. $blocks)
 	{
-		$cluster{$name}->sql('n1', 'CHECKPOINT');
-		$counter{$name} = counter($cluster{$name});
-		$bench{$name} = start_pgbench($cluster{$name}, $load);
-	}
-	for my $i (1 .. $pairs)
-	{
-		my %r;
+		my (@block_time, @block_cpu);
+		my ($bench, $counter) = start_block($load);
 
-		$r{$_} = slice($bench{$_}, $counter{$_}) for $i % 2 ? ('with', 'without') : ('without', 'with');
-		push @time, $r{with}{us} / $r{without}{us};
-		push @cpu, $r{with}{cpu} / $r{without}{cpu};
-		push @{ $us{$_} }, $r{$_}{cpu} for keys %r;
-		print $json->encode({ load => $load, pair => $i, %r }), "\n" if $i % 20 == 0;
+		for my $i (1 .. $pairs / $blocks)
+		{
+			my $r = run_pair($i, $bench, $counter);
+			push @block_time, $r->{with}{us} / $r->{without}{us};
+			push @block_cpu, $r->{with}{cpu} / $r->{without}{cpu};
+			push @{ $us{$_} }, $r->{$_}{cpu} for keys %$r;
+		}
+		push @time, median(@block_time);
+		push @cpu, median(@block_cpu);
+		print $json->encode({ load => $load, block => $block, time => $time[-1], cpu => $cpu[-1] }), "\n";
+		end_block($bench, $counter);
 	}
 	push @table, sprintf('%-7s %5d   %-27s   %6.1f  %6.1f   %s', $load, $pairs, interval(@time),
 		median(@{ $us{without} }), median(@{ $us{with} }), interval(@cpu));
-	kill KILL => splice @children;
-	waitpid $_->{pid}, 0 for values %bench;
-	close $_->{in} for values %counter;
-	waitpid $_->{pid}, 0 for values %counter;
 }
 $_->finish for values %cluster;
-print "\nwith/without, median of the pairs (its 95 % interval)\n";
+print $control ? "\nwithout/without: the error of measuring" : "\nwith/without", ", median of $blocks blocks (its 95 % interval)\n";
 print "load    pairs   time per transaction          backends' CPU us: without  with   ratio\n";
 print "$_\n" for @table;
