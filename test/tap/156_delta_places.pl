@@ -4,8 +4,7 @@
 # the old tablespace as they were.
 use strict;
 use warnings;
-use RegentCluster qw(wait_until slurp spew run_command);
-use JSON::PP ();
+use RegentCluster qw(answer_of wait_until slurp spew run_command);
 use Test::More;
 use Time::HiRes qw(sleep);
 
@@ -19,15 +18,6 @@ my ($space, $wal) = ("$d/n2/disk/space", "$d/n2/disk/wal");
 my @ns = ('unshare', '--user', '--map-current-user', '--mount', '--keep-caps');
 my $has_ns = system("@ns true 2>/dev/null") == 0;
 my $command = join ' ', "$RegentCluster::top/scripts/regent-node", '-c', "$d/node.conf", 'n2', 'delta', 1, @source;
-
-sub answer_of
-{
-	my $text = join "", @_;
-	my @lines = grep { /^\{/ } split /\n/, $text;
-	my $answer = eval { JSON::PP::decode_json($lines[-1]) } // {};
-	$answer->{all} = $text;
-	return $answer;
-}
 
 sub helper
 {

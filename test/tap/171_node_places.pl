@@ -3,9 +3,8 @@
 # untouched, and a clone that is killed takes nothing along but what it has made.
 use strict;
 use warnings;
-use RegentCluster qw(wait_until slurp spew);
+use RegentCluster qw(answer_of wait_until slurp spew);
 use File::Find ();
-use JSON::PP ();
 use Test::More;
 use Time::HiRes qw(sleep);
 
@@ -40,15 +39,6 @@ sub configure
 	my (@lines) = @_;
 	$c->write_node_conf;
 	spew("$d/node.conf", slurp("$d/node.conf") =~ s/^\[n2\]$/join "\n", '[n2]', @lines/mer);
-}
-
-sub answer_of
-{
-	my $text = join "", @_;
-	my @lines = grep { /^\{/ } split /\n/, $text;
-	my $answer = eval { JSON::PP::decode_json($lines[-1]) } // {};
-	$answer->{all} = $text;
-	return $answer;
 }
 
 sub clone { my ($rc, $out, $err) = $c->helper('n2', @words); return answer_of($out . $err) }

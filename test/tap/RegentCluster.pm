@@ -27,7 +27,7 @@ use POSIX qw(:sys_wait_h);
 use Socket qw(SOCK_STREAM);
 use Time::HiRes qw(time sleep);
 
-our @EXPORT_OK = qw(slurp spew free_port wait_until run_command lsn_number);
+our @EXPORT_OK = qw(slurp spew free_port wait_until run_command lsn_number answer_of);
 
 our $top = abs_path(dirname(__FILE__) . '/../..');
 our $bindir = $ENV{PG_CONFIG} ? dirname($ENV{PG_CONFIG}) : (sort glob('/usr/lib/postgresql/*/bin'))[-1];
@@ -434,6 +434,16 @@ sub helper
 {
 	my ($self, $name, @words) = @_;
 	return run_command([ "$top/scripts/regent-node", '-c', "$self->{dir}/node.conf", $name, @words ], timeout => 120);
+}
+
+# answer_of(OUTPUT...): what the helper answered, its last line of JSON; {all}: every word
+sub answer_of
+{
+	my $text = join "", @_;
+	my @lines = grep { /^\{/ } split /\n/, $text;
+	my $answer = eval { JSON::PP::decode_json($lines[-1]) } // {};
+	$answer->{all} = $text;
+	return $answer;
 }
 
 # ---- configuration, regentd, regent ----

@@ -59,6 +59,18 @@ write_file(const char *path, const char *text, mode_t mode)
 	close(fd);
 }
 
+/* In dir: "old", a data directory as far as its PG_VERSION tells. */
+static UNUSED void
+make_old_directory(const char *dir)
+{
+	char		path[512];
+
+	snprintf(path, sizeof(path), "%s/old", dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	snprintf(path, sizeof(path), "%s/old/PG_VERSION", dir);
+	write_file(path, "15\n", 0600);
+}
+
 /* The whole file; to be freed. */
 static UNUSED char *
 read_file(const char *path)

@@ -348,10 +348,7 @@ case_begin(Case *c, const char *old_text, size_t old_length)
 
 	memset(c, 0, sizeof(*c));
 	make_directory(c->dir, sizeof(c->dir));
-	snprintf(path, sizeof(path), "%s/old", c->dir);
-	assert_int_equal(mkdir(path, 0700), 0);
-	snprintf(path, sizeof(path), "%s/old/PG_VERSION", c->dir);
-	write_file(path, "15\n", 0600);
+	make_old_directory(c->dir);
 	snprintf(path, sizeof(path), "%s/old/x", c->dir);
 	if (old_text != NULL)
 	{

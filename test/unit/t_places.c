@@ -130,10 +130,7 @@ case_begin(Case *c)
 
 	memset(c, 0, sizeof(*c));
 	make_directory(c->dir, sizeof(c->dir));
-	snprintf(path, sizeof(path), "%s/old", c->dir);
-	assert_int_equal(mkdir(path, 0700), 0);
-	snprintf(path, sizeof(path), "%s/old/PG_VERSION", c->dir);
-	write_file(path, "15\n", 0600);
+	make_old_directory(c->dir);
 	snprintf(path, sizeof(path), "%s/old", c->dir);
 	assert_int_equal(rg_target_open(&c->target, path, true, &err), 0);
 	snprintf(c->new_path, sizeof(c->new_path), "%s/new", c->dir);

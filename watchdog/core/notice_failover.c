@@ -304,7 +304,6 @@ static bool
 candidate_is_lost(const RgView *view, const RgMemory *m, int node)
 {
 	const RgNodeView *n = &view->nodes[node];
-
 	int64_t		deadline = RG_PROMOTE_DEADLINE_MS;
 
 	/* it has to be heard once, or nobody would know that it was promoted over SSH */
