@@ -299,9 +299,9 @@ survives_restore(World *w)
 	server_lose_power(w, leader);
 	server_restore_image(w, leader);
 	by_order = chance(w, 300);
-	lost = by_order ? lose_standby(w, leader) : -1;
 	/* while it is away somebody looks at the others: what nobody has seen nobody can miss */
 	run_until(w, w->now + (3 * w->c.heartbeat_ms + 500) * MS + between(w, 0, 2 * SECOND));
+	lost = by_order ? lose_standby(w, leader) : -1;
 	server_power_on(w, leader, true);
 	if (by_order)
 		order_restored(w, leader);

@@ -266,13 +266,14 @@ rg_record_memory(const RgMemory *m, const RgView *view, const char *boot_id,
 	for (int i = 0; i < RG_JOBS_MAX; i++)
 		if (m->jobs[i].id != 0)
 			(void) json_array_append_new(jobs, record_job(&m->jobs[i]));
-	return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:b,s:s,s:I,s:s,s:I,s:I,s:o,s:s,s:s,s:b,s:b,s:o,s:o,s:o}",
+	return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:b,s:b,s:s,s:I,s:s,s:I,s:I,s:o,s:s,s:s,s:b,s:b,s:o,s:o,s:o}",
 					 "watchdog", view->watchdog, "boot_id", boot_id,
 					 "phase", rg_phase_name(m->phase), "phase_ms", (json_int_t) m->phase_ms,
 					 "ticket", (json_int_t) m->ticket,
 					 "term", (json_int_t) m->term, "highest_term", (json_int_t) m->highest_term,
 					 "rule", rg_record_rule(&m->rule), "asked", rg_record_rule(&m->asked),
-					 "wish", record_wish(&m->wish), "unsure", m->unsure ? 1 : 0, "candidate", m->candidate,
+					 "wish", record_wish(&m->wish), "unsure", m->unsure ? 1 : 0,
+					 "sync_begun", m->sync_begun ? 1 : 0, "candidate", m->candidate,
 					 "lost_ms", (json_int_t) m->lost_ms,
 					 "diagnosis", rg_diagnosis_name(m->diagnosis),
 					 "system_identifier", (json_int_t) system_identifier,
@@ -450,6 +451,7 @@ rg_record_read(const json_t *line, const char *boot_id, int64_t now_ms, RgMemory
 	(void) rg_facts_rule(json_object_get(line, "rule"), &m.rule);
 	(void) rg_facts_rule(json_object_get(line, "asked"), &m.asked);
 	read_wish(json_object_get(line, "wish"), &m.wish);
+	m.sync_begun = !json_is_false(json_object_get(line, "sync_begun"));
 	m.unsure = json_is_true(json_object_get(line, "unsure"));
 	get_text(line, "candidate", m.candidate, sizeof(m.candidate));
 	m.lost_ms = get_int(line, "lost_ms");

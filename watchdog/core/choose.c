@@ -56,6 +56,17 @@ explain_stale(const RgView *view, const RgMemory *memory, const RgContender *c, 
 			memory->rule.leader, view->nodes[node].name);
 }
 
+/* What an operator can do when the most advanced one may not lead by itself. */
+static const char *
+way_out(const RgView *view, const RgMemory *memory, int best)
+{
+	if (!rg_rule_has_voter(&memory->rule, view->nodes[best].name))
+		return "; regent failover NODE --accept-loss takes a voter";
+	if (memory->nodes[best].left_out || memory->nodes[best].strayed)
+		return "; or regent failover NODE --accept-loss";
+	return "";
+}
+
 static void
 choose_among(const RgView *view, const RgMemory *memory, int leader, const RgContender *c,
 			 RgChoice *choice)
@@ -87,7 +98,7 @@ choose_among(const RgView *view, const RgMemory *memory, int leader, const RgCon
 		else
 		{
 			choice->eligible[i] = true;
-			if (chosen < 0 || rg_contender_compare_equals(view, leader, i, chosen) > 0)
+			if (chosen < 0 || rg_contender_compare_equals(view, memory, leader, i, chosen) > 0)
 				chosen = i;
 		}
 	}
@@ -97,6 +108,7 @@ choose_among(const RgView *view, const RgMemory *memory, int leader, const RgCon
 			rg_text(choice->reasons[i], RG_TEXT_MAX, "as advanced as %s, which comes first by %s",
 					view->nodes[chosen].name,
 					rg_contender_failed_before(view, i) ? "its earlier failure"
+					: memory->nodes[i].must_end && !memory->nodes[chosen].must_end ? "not having led"
 					: rg_trouble_of_disk(&view->nodes[i].facts) ? "its disk"
 					: view->nodes[i].priority != view->nodes[chosen].priority ? "priority"
 					: "synchronous state or name");
@@ -109,9 +121,8 @@ choose_among(const RgView *view, const RgMemory *memory, int leader, const RgCon
 				choice->reasons[chosen]);
 	}
 	else if (best >= 0)
-		rg_text(choice->summary, RG_TEXT_MAX, "nobody: %s has the most (up to " RG_LSN_FORMAT ") but %.185s%s",
-				view->nodes[best].name, RG_LSN_ARGS(c[best].held), choice->reasons[best],
-				rg_rule_has_voter(&memory->rule, view->nodes[best].name) ? "" : "; regent failover NODE --accept-loss takes a voter");
+		rg_text(choice->summary, RG_TEXT_MAX, "nobody: %s has the most (up to " RG_LSN_FORMAT ") but %.150s%s",
+				view->nodes[best].name, RG_LSN_ARGS(c[best].held), choice->reasons[best], way_out(view, memory, best));
 	else
 		rg_text(choice->summary, RG_TEXT_MAX, "nobody: no standby's position is known");
 }

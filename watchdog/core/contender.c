@@ -67,7 +67,7 @@ rg_contender_failed_before(const RgView *view, int node)
 }
 
 int
-rg_contender_compare_equals(const RgView *view, int leader, int a, int b)
+rg_contender_compare_equals(const RgView *view, const RgMemory *memory, int leader, int a, int b)
 {
 	uint32_t	sync = leader >= 0 ? view->nodes[leader].facts.sync_with_us : 0;
 	int			sa = (int) (sync >> a & 1);
@@ -76,6 +76,9 @@ rg_contender_compare_equals(const RgView *view, int leader, int a, int b)
 	/* after a promotion that failed, another one first; alone it is tried again */
 	if (rg_contender_failed_before(view, a) != rg_contender_failed_before(view, b))
 		return rg_contender_failed_before(view, a) ? -1 : 1;
+	/* who led may have been started once more from an older disk, and its end of WAL is its own then (F10) */
+	if (memory->nodes[a].must_end != memory->nodes[b].must_end)
+		return memory->nodes[a].must_end ? -1 : 1;
 	/* no room for WAL, no promotion */
 	if (rg_trouble_of_disk(&view->nodes[a].facts) != rg_trouble_of_disk(&view->nodes[b].facts))
 		return rg_trouble_of_disk(&view->nodes[a].facts) ? -1 : 1;

@@ -38,6 +38,6 @@ extern bool rg_contender_is_stale(const RgMemory *memory, int node, const RgPosi
 extern bool rg_contender_failed_before(const RgView *view, int node);
 
 /* Positive when a is the better candidate; positions are equal. */
-extern int	rg_contender_compare_equals(const RgView *view, int leader, int a, int b);
+extern int	rg_contender_compare_equals(const RgView *view, const RgMemory *memory, int leader, int a, int b);
 
 #endif							/* RG_CONTENDER_H */

@@ -381,7 +381,7 @@ differs(const RgMemory *a, const RgMemory *b)
 		strcmp(a->candidate, b->candidate) != 0 || a->diagnosis != b->diagnosis ||
 		(a->lost_ms == 0) != (b->lost_ms == 0) ||
 		a->lease_ms != b->lease_ms || a->takeover != b->takeover || a->confirmed != b->confirmed ||
-		a->unsure != b->unsure || a->asked.term != b->asked.term || a->asked.seq != b->asked.seq ||
+		a->unsure != b->unsure || a->sync_begun != b->sync_begun || a->asked.term != b->asked.term || a->asked.seq != b->asked.seq ||
 		wishes_differ(&a->wish, &b->wish) ||
 		strcmp(a->target, b->target) != 0 || strcmp(a->accept_loss, b->accept_loss) != 0 ||
 		strcmp(a->failover.given_up, b->failover.given_up) != 0 ||

@@ -87,7 +87,7 @@ rg_fetch_choose(const RgView *view, const RgMemory *memory, int leader, const Rg
 			is_given_up(view, memory, c, i, source, has_choice))
 			continue;
 		order = best < 0 ? 1 : rg_contender_compare(&c[i], &c[best]);
-		if (order > 0 || (order == 0 && rg_contender_compare_equals(view, leader, i, best) > 0))
+		if (order > 0 || (order == 0 && rg_contender_compare_equals(view, memory, leader, i, best) > 0))
 			best = i;
 	}
 	if (best < 0)

@@ -57,6 +57,8 @@ learn_rules(const RgView *view, RgMemory *m)
 			continue;
 		if (m->lease_ms != 0 && rule->lease_ms > m->lease_ms)
 			m->lease_ms = rule->lease_ms;
+		/* a journal that was lost does not know either */
+		m->sync_begun = rg_rule_is_sync(rule) && (m->sync_begun || !rg_rule_is_sync(&m->rule));
 		m->rule = *rule;
 	}
 	/* it is there, or was never written: a leader writes nothing below its newest rule */
@@ -64,14 +66,46 @@ learn_rules(const RgView *view, RgMemory *m)
 		memset(&m->asked, 0, sizeof(m->asked));
 }
 
-/* Whoever is open holds the newest rule of all, and it says who is left out. */
+/*
+ * Those who could be recruited alone once this leader is gone know that a count is asked
+ * for; its own leader does.
+ */
+static bool
+know_of_the_count(const RgView *view, const RgMemory *m)
+{
+	int			unknown = 0;
+
+	for (int i = 0; i < m->rule.nvoters; i++)
+	{
+		int			k = rg_view_find(view, m->rule.voters[i]);
+		const RgNodeView *n = k >= 0 ? &view->nodes[k] : NULL;
+
+		unknown += strcmp(m->rule.voters[i], m->rule.leader) != 0 &&
+			(n == NULL || ((!n->facts.valid || !rg_rule_is_sync(&n->facts.rule)) &&
+						   (!n->promise.complete || !rg_rule_is_sync(&n->promise.rule))));
+	}
+	return unknown < rg_rules_recruit_size(m->rule.nvoters - 1);
+}
+
+/* Not while a rule is being written that was made by it. */
+static void
+learn_sync_begun(const RgView *view, RgMemory *m, bool is_in_force)
+{
+	if (m->sync_begun && m->phase != RG_PHASE_RULING && m->phase != RG_PHASE_UNDOING)
+		m->sync_begun = rg_rule_is_sync(&m->rule) && !is_in_force && !know_of_the_count(view, m);
+}
+
+/* Whoever is open holds the newest rule of all, and it says who is left out; settled it is alone in force. */
 static void
 learn_sureness(const RgView *view, RgMemory *m, int leader)
 {
-	if (leader >= 0 && rg_view_is_primary(view, leader) && view->nodes[leader].facts_ms >= view->started_ms &&
-		view->nodes[leader].facts.gate == RG_GATEV_OPEN &&
-		rg_rules_compare(view->nodes[leader].facts.rule.term, view->nodes[leader].facts.rule.seq, m->rule.term,
-						 m->rule.seq) == 0)
+	const RgFacts *f = leader >= 0 ? &view->nodes[leader].facts : NULL;
+	bool		is_newest = f != NULL && rg_view_is_primary(view, leader) &&
+		view->nodes[leader].facts_ms >= view->started_ms && f->gate == RG_GATEV_OPEN &&
+		rg_rules_compare(f->rule.term, f->rule.seq, m->rule.term, m->rule.seq) == 0;
+
+	learn_sync_begun(view, m, is_newest && f->settled);
+	if (is_newest)
 		m->unsure = false;
 	else if (view->maybe_restored || (m->rule.term != 0 && strcmp(m->rule.watchdog, view->watchdog) != 0))
 		m->unsure = true;

@@ -183,6 +183,7 @@ typedef struct RgMemory
 	char		accept_loss[RG_CORE_NAME_MAX];	/* the operator wants this one, whatever it lacks */
 	bool		takeover;		/* the operator certified that the old watchdog is stopped */
 	bool		confirmed;		/* our journal was not old, or was found to be the newest all the same */
+	bool		sync_begun;		/* the rule asks for a count, and not all who could be recruited alone may know it yet */
 	bool		unsure;			/* another watchdog, or one of our later days, may have left out others than we know */
 	int64_t		newest_ms;		/* when newest was last set; not journalled */
 	int64_t		closed_ms;		/* since when the leader's gate is closed though granted; not journalled */

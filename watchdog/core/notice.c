@@ -137,7 +137,8 @@ rg_notice_death(const RgView *view, RgDecision *d)
 
 /*
  * Somebody has promised more than the rule in force, to a watchdog that is gone or
- * to a life of ours that no journal tells of: he would refuse to follow for ever.
+ * to a life of ours that no journal tells of: he would refuse to follow for ever.  Who
+ * is closed need not be the last who led: that term may have a leader.
  */
 static bool
 has_been_promised_above(const RgView *view, const RgMemory *m)
@@ -145,6 +146,7 @@ has_been_promised_above(const RgView *view, const RgMemory *m)
 	int			leader = rg_view_find(view, m->rule.leader);
 
 	if (leader < 0 || !m->confirmed || view->nodes[leader].facts.rule.term != m->rule.term ||
+		(view->nodes[leader].facts.gate != RG_GATEV_OPEN && !rg_learn_knows_enough(view, m)) ||
 		!rg_start_equal(&m->nodes[leader].admitted, &view->nodes[leader].facts.start))
 		return false;
 	for (int i = 0; i < view->nnodes; i++)

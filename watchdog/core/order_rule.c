@@ -32,6 +32,27 @@ cluster_trouble(const RgView *view, const RgMemory *m, char *why)
 	return why;
 }
 
+/* How many standbys vote once all that is under way has come true, at the least. */
+static int
+fewest_standbys(const RgMemory *m)
+{
+	int			voters = m->rule.nvoters;
+
+	if (m->asked.term == m->rule.term && m->asked.nvoters < voters)
+		voters = m->asked.nvoters;
+	if (m->wish.nvoters > 0 && m->wish.nvoters < voters)
+		voters = m->wish.nvoters;
+	return voters - 1;
+}
+
+/* Commits wait for standbys, or will once all that is under way has come true. */
+static bool
+will_be_strict(const RgMemory *m)
+{
+	return strcmp(m->rule.durability, "strict") == 0 || strcmp(m->wish.durability, "strict") == 0 ||
+		(m->asked.term == m->rule.term && strcmp(m->asked.durability, "strict") == 0);
+}
+
 /* ---- durability and quorum ---- */
 
 static void
@@ -49,7 +70,7 @@ tell_set(const RgMemory *m, const char *durability, int quorum, int standbys, ch
 const char *
 rg_order_set_refusal(const RgView *view, const RgMemory *m, const char *durability, int quorum, char *why)
 {
-	int			standbys = m->rule.nvoters - 1;
+	int			standbys = fewest_standbys(m);
 
 	why[0] = '\0';
 	if (cluster_trouble(view, m, why) != NULL)
@@ -63,8 +84,9 @@ rg_order_set_refusal(const RgView *view, const RgMemory *m, const char *durabili
 	else if (strcmp(durability, "async") == 0 ? quorum < 0 : quorum < 1)
 		rg_text(why, RG_TEXT_MAX, "the quorum is at least 1");
 	else if (strcmp(durability, "async") != 0 && quorum > standbys)
-		rg_text(why, RG_TEXT_MAX, "a quorum of %d is more than the %d standbys that vote by rule %lld: no commit could ever be told",
-				quorum, standbys, (long long) m->rule.term);
+		rg_text(why, RG_TEXT_MAX, "a quorum of %d is more than the %d standbys that vote by rule %lld%s: no commit could ever be told",
+				quorum, standbys, (long long) m->rule.term,
+				standbys < m->rule.nvoters - 1 ? " once others are removed, as was ordered" : "");
 	else
 	{
 		tell_set(m, durability, quorum, standbys, why);
@@ -170,7 +192,7 @@ rg_order_voters_refusal(const RgView *view, const RgMemory *m, char (*names)[RG_
 	if (count < 1 || count > RG_CORE_NODES_MAX || !is_among(names, count, m->rule.leader))
 		rg_text(why, RG_TEXT_MAX, "%s leads: it can't be removed from the voters. Switch over first: regent switchover",
 				m->rule.leader);
-	else if (strcmp(m->rule.durability, "strict") == 0 && quorum > count - 1)
+	else if (will_be_strict(m) && quorum > count - 1)
 		rg_text(why, RG_TEXT_MAX, "strict with quorum %d needs as many standbys, %d would be left: regent set quorum %d first, or set durability sync",
 				quorum, count - 1, count > 1 ? count - 1 : 1);
 	else if (unheard != NULL)

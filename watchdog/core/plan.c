@@ -13,6 +13,7 @@
 
 #include "choose.h"
 #include "decide.h"
+#include "extension/mutant.h"
 #include "learn.h"
 #include "recruit.h"
 #include "switch.h"
@@ -453,10 +454,23 @@ fit_leader(RgRule *rule)
 		rule->quorum = rg_sets_size(sets.counted);
 }
 
+/* What is still to come of the newest rule: from async to a count it goes once more, in the new term. */
+static void
+begin_in_async(RgMemory *m)
+{
+	if (m->wish.durability[0] == '\0')
+		rg_text(m->wish.durability, sizeof(m->wish.durability), "%s", m->rule.durability);
+	if (m->wish.quorum == 0)
+		m->wish.quorum = m->rule.quorum;
+}
+
 void
 rg_plan_rule(const RgView *view, const RgMemory *m, bool undone, RgRule *ret_rule)
 {
 	*ret_rule = m->rule;
+	/* those who could be recruited alone after this one may know of async only, and would give its commits away */
+	if (m->sync_begun && rg_rule_is_sync(&m->rule) && !RG_MUTANT(80))
+		rg_text(ret_rule->durability, sizeof(ret_rule->durability), "async");
 	ret_rule->term = m->term;
 	ret_rule->seq = 1;
 	rg_text(ret_rule->leader, sizeof(ret_rule->leader), "%s", m->candidate);
@@ -485,8 +499,11 @@ plan_rule_step(const RgView *view, RgDecision *d, int candidate)
 	if (!rg_view_answers(view, candidate) || !rg_op_may_try(op, d->memory.term, view->now_ms, MANY))
 		return;
 	step = rg_decision_step(d, RG_STEP_WRITE_RULE, candidate, -1, d->memory.term);
-	if (step != NULL)
-		rg_plan_rule(view, &d->memory, undone, &step->rule);
+	if (step == NULL)
+		return;
+	rg_plan_rule(view, &d->memory, undone, &step->rule);
+	if (!rg_rule_is_sync(&step->rule) && rg_rule_is_sync(&d->memory.rule))
+		begin_in_async(&d->memory);
 }
 
 void

@@ -260,13 +260,23 @@ meets_rule(const RgView *view, const RgMemory *memory, const RgRule *rule, const
 	return false;
 }
 
+/* It came back with less than it has shown, or others of its rule have: its disk is an older one (F10). */
+static bool
+has_lost_a_part(const RgView *view, const RgMemory *memory, const char *leader)
+{
+	int			node = rg_view_find(view, leader);
+
+	return (memory->failover.diagnosis == RG_DIAG_BEHIND && strcmp(memory->failover.from, leader) == 0) ||
+		(node >= 0 && rg_recruit_is_complete(view, memory, node) &&
+		 rg_rules_compare_position(&view->nodes[node].promise.position, &memory->newest) < 0);
+}
+
 /* By every rule under which this one led, or was to lead. */
 static bool
 meets_leader(const RgView *view, const RgMemory *memory, const char *leader, const bool *counted, char *why)
 {
 	int			node = rg_view_find(view, leader);
-	bool		was_behind = memory->failover.diagnosis == RG_DIAG_BEHIND &&
-		strcmp(memory->failover.from, leader) == 0;
+	bool		was_behind = has_lost_a_part(view, memory, leader);
 	Question	q;
 
 	/* a leader is a member of every set that acknowledged, unless it lost a part of what it had */
