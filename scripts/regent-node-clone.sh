@@ -114,8 +114,6 @@ find_catalog_directory() {
 
 # ---- places ------------------------------------------------------------------
 
-place_hint="look at it and move it away, or choose another place in node.conf: tablespace = NAME=PATH, wal_directory = PATH"
-
 # plan_space OID NAME PATH-ON-THE-SOURCE: nothing of the node's own is there yet
 plan_space() {
 	mapped_place "$2" "$3"
@@ -127,6 +125,7 @@ plan_space() {
 
 plan_wal() {
 	[ -n "$wal_directory" ] || return 0
+	choose_place 'wal_directory = '
 	place=$wal_directory
 	bare_place
 	plan_place pg_wal "$place" "$place" "--waldir=$place"
@@ -260,19 +259,28 @@ put_in_place() {
 	rm -f -- "$real.regent-copy-log" "$real.regent-places"
 }
 
-make_clone() {
+look_at_source() {
 	check_clone_directory
 	check_programs
 	ask_size
 	find_catalog_directory
-	remove_copied_places
-	remove_tree "$new"
-	rm -f -- "$marker" "$clone_mark"
+}
+
+# Each part has a place, and each disk has room.
+plan_clone() {
 	needs=
 	ask_sizes
 	need_space "$real" base
 	plan_places
 	check_needs
+}
+
+make_clone() {
+	look_at_source
+	remove_copied_places
+	remove_tree "$new"
+	rm -f -- "$marker" "$clone_mark"
+	plan_clone
 	reserve_slot
 	note_places
 	copy_pid= unchecked=$apart

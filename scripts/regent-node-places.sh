@@ -13,7 +13,12 @@
 # path.  Removed is only the subdirectory of this server's version in a tablespace, and
 # WAL; never what a data directory that stays has a link to.
 
-place_hint='look at it and move it away, or choose another place'
+# choose_place KEY: what people can do where node.conf has a say (KEY), and where it has none ('')
+choose_place() {
+	elsewhere=
+	[ -z "$1" ] || elsewhere="choose another place in section [$node] of $config: $1PATH"
+	place_hint="look at it and move it away${elsewhere:+, or $elsewhere}"
+}
 
 # other_place PATH: sets $place
 other_place() {
@@ -41,7 +46,7 @@ tablespace_word() {
 # check_free PATH WHAT: absent, or an empty directory of ours with room beside it
 check_free() {
 	[ ! -L "$1" ] || fail symlink "$1, where $2 would go, is a symbolic link to $(readlink "$1")" "$place_hint"
-	[ -d "${1%/*}/" ] && [ -w "${1%/*}/" ] || fail no_permission "$1 is needed for $2, and $(id -un) can't write in ${1%/*}" "make ${1%/*} on this host and let $(id -un) write in it"
+	[ -d "${1%/*}/" ] && [ -w "${1%/*}/" ] || fail no_permission "$1 is needed for $2, and $(id -un) can't write in ${1%/*}" "make ${1%/*} on this host and let $(id -un) write in it${elsewhere:+, or $elsewhere}"
 	[ -e "$1" ] || return 0
 	[ -O "$1" ] || fail wrong_user "$1, where $2 would go, does not belong to $(id -un)" "chown $(id -un) $1, if it is empty"
 	check_place "$1"
@@ -91,6 +96,7 @@ check_place() {
 
 # mapped_place NAME PATH-ON-THE-SOURCE: sets $place as node.conf says, else to the same path
 mapped_place() {
+	choose_place "tablespace = $1="
 	place=$2
 	while IFS= read -r mapping; do
 		case ${mapping%%=*} in
@@ -113,6 +119,7 @@ bare_place() {
 plan_space() {
 	if [ -L "pg_tblspc/$1" ]; then
 		own_place=$(readlink "pg_tblspc/$1")
+		choose_place ''
 		check_place "$own_place"
 		other_place "$own_place"
 		count_space "$own_place"
@@ -126,6 +133,7 @@ plan_space() {
 
 plan_wal() {
 	[ -L pg_wal ] || return 0
+	choose_place ''
 	own_place=$(readlink -f pg_wal) || own_place=$(readlink pg_wal)
 	check_place "$own_place"
 	other_place "$own_place"
@@ -227,4 +235,47 @@ remove_copied_places() {
 		remove_place "$listed" "$real" "$old"
 	done <"$real.regent-places"
 	rm -f -- "$real.regent-places"
+}
+
+# ---- ahead -------------------------------------------------------------------
+
+# Where a copy is under way, or was killed, the places are in use by it.
+answer_places() {
+	copying=false
+	if [ -e "$new" ] || [ -e "$old" ] || [ -e "$real.regent-places" ]; then
+		copying=true
+	else
+		"$1"
+	fi
+	begin_answer true
+	put_raw copying $copying
+	put_raw new_node $is_new
+	end_answer
+}
+
+# places LEADER HOST PORT USER PASSFILE|- SLOT: would a copy of that node find a place for each
+# of its parts?  Nothing is made; how much they take is asked where nothing is there yet.
+verb_places() {
+	check_source "$@"
+	is_new=false
+	if [ ! -e "$data_directory" ] || [ -z "$(ls -A "$data_directory" 2>/dev/null)" ]; then
+		# shellcheck source=regent-node-clone.sh
+		. "$here/regent-node-clone.sh"
+		is_new=true system_identifier=
+		clone_place
+		check_source_system
+		source_system=${reply%%|*}
+		look_at_source
+		answer_places plan_clone
+		return
+	fi
+	open_own_directory
+	check_exchangeable
+	read_control "$own_state"
+	find_catalog_directory
+	check_source_system
+	find_database
+	# what those take that are there is a matter of the copy
+	count_space() { :; }
+	answer_places plan_places
 }

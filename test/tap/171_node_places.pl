@@ -55,7 +55,7 @@ sub refused
 # ---- refusals ----
 
 configure();
-refused('not_empty', qr/\Q$d\E\/n1\/space, where tablespace far away of n1 would go, is not empty.*tablespace = NAME=PATH/, 'the path of the leader is not free here', clone());
+refused('not_empty', qr/\Q$d\E\/n1\/space, where tablespace far away of n1 would go, is not empty.*tablespace = far away=PATH/, 'the path of the leader is not free here', clone());
 configure("tablespace = fra away=$space");
 refused('config', qr/maps tablespace fra away.*far away \Q$d\E\/n1\/space/, 'a name that the leader has not', clone());
 configure('tablespace = far away');

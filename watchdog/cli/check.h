@@ -69,7 +69,8 @@ extern void rg_check_slots(RgCheck *check, int node, RgSession *session);
 /* The helper over SSH.  In check_ssh.c. */
 extern void rg_check_ssh(RgCheck *check, int node);
 
-/* Over SSH from this host to the nodes that answer, as the replication user; after all servers.  In check_ssh.c. */
+/* Over SSH from this host to the nodes that answer, as the replication user, and whether a copy would
+ * find its places here; after all servers.  In check_ssh.c. */
 extern void rg_check_reach(RgCheck *check, int node);
 
 /* What must agree between the nodes.  In check_cluster.c. */

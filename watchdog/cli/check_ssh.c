@@ -202,22 +202,31 @@ run_probe(RgCheck *check, int node, RgSsh *ssh, Probe *probe)
 	json_decref(answer);
 }
 
-/* From this host to another node, as the replication user: what a copy and a rewind need. */
-static void
-reach(RgCheck *check, int node, int other, RgSsh *ssh, Probe *probe)
+/* A verb of the helper that names another node as source; its answer, or NULL, which is reported. */
+static json_t *
+ask_about(RgCheck *check, int node, int other, const char *verb, RgSsh *ssh, Probe *probe)
 {
 	const RgConfig *config = check->config;
 	const RgNodeConfig *to = &config->nodes[other];
 	const char *name = config->nodes[node].name;
 	char		port[16];
 	char		slot[RG_NAME_MAX + 8];
-	const char *const words[] = {"regent-node", name, "reach", to->name, to->host, port, config->replication_user,
+	const char *const words[] = {"regent-node", name, verb, to->name, to->host, port, config->replication_user,
 	config->replication_passfile[0] != '\0' ? config->replication_passfile : "-", slot, NULL};
-	json_t	   *answer;
 
 	snprintf(port, sizeof(port), "%d", to->port);
 	snprintf(slot, sizeof(slot), "regent_%s", name);
-	answer = run_helper(check, node, ssh, probe, words, REACH_MS);
+	return run_helper(check, node, ssh, probe, words, REACH_MS);
+}
+
+/* From this host to another node, as the replication user: what a copy and a rewind need. */
+static void
+reach(RgCheck *check, int node, int other, RgSsh *ssh, Probe *probe)
+{
+	const RgNodeConfig *to = &check->config->nodes[other];
+	const char *name = check->config->nodes[node].name;
+	json_t	   *answer = ask_about(check, node, other, "reach", ssh, probe);
+
 	if (rg_json_true(answer, "ok"))
 		rg_check_say(check, RG_FINDING_OK, name, "it can replicate from %s, and be rewound from there", to->name);
 	else if (answer != NULL && strcmp(rg_json_text(answer, "error", ""), "not_possible") == 0)
@@ -227,6 +236,40 @@ reach(RgCheck *check, int node, int other, RgSsh *ssh, Probe *probe)
 		rg_check_say(check, RG_FINDING_FAILED, name, "it could not replicate from %s: %s\t%s", to->name,
 					 rg_json_text(answer, "detail", ""), rg_json_text(answer, "hint", "look at regent-node's message"));
 	json_decref(answer);
+}
+
+/*
+ * Room for each part of a copy of the primary: data directory, tablespaces, a
+ * pg_wal elsewhere.  For a node whose server runs that is needed some day only.
+ */
+static void
+look_at_places(RgCheck *check, int node, int source, RgSsh *ssh, Probe *probe)
+{
+	const char *name = check->config->nodes[node].name;
+	const char *from = check->config->nodes[source].name;
+	json_t	   *answer = ask_about(check, node, source, "places", ssh, probe);
+
+	if (rg_json_true(answer, "copying"))
+		rg_check_say(check, RG_FINDING_OK, name, "a copy is under way there, or was interrupted: its places are not looked at");
+	else if (rg_json_true(answer, "ok"))
+		rg_check_say(check, RG_FINDING_OK, name, "a copy of %s has a place for each of its parts", from);
+	else if (answer != NULL)
+		rg_check_say(check, check->nodes[node].answers ? RG_FINDING_WARNING : RG_FINDING_FAILED, name,
+					 "it could not be copied from %s: %s\t%s", from, rg_json_text(answer, "detail", ""),
+					 rg_json_text(answer, "hint", "look at regent-node's message"));
+	json_decref(answer);
+}
+
+/* Whom a copy would be taken from: the primary, for itself the first other one; -1: nobody answers. */
+static int
+copy_source(const RgCheck *check, int node)
+{
+	int			source = -1;
+
+	for (int i = check->config->nnodes - 1; i >= 0; i--)
+		if (i != node && check->nodes[i].answers && (source < 0 || check->nodes[source].is_standby))
+			source = i;
+	return source;
 }
 
 /* A session that is ready, or NULL, which is reported where asked. */
@@ -287,10 +330,13 @@ rg_check_reach(RgCheck *check, int node)
 {
 	Probe		probe = {.base = event_base_new()};
 	RgSsh	   *ssh = probe.base != NULL ? open_ssh(check, node, &probe, false) : NULL;
+	int			source = copy_source(check, node);
 
 	for (int other = 0; ssh != NULL && other < check->config->nnodes; other++)
 		if (other != node && check->nodes[other].answers)
 			reach(check, node, other, ssh, &probe);
+	if (ssh != NULL && source >= 0)
+		look_at_places(check, node, source, ssh, &probe);
 	rg_ssh_free(ssh);
 	if (probe.base != NULL)
 		event_base_free(probe.base);
