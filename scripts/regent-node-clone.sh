@@ -289,7 +289,7 @@ make_clone() {
 	trap copy_abort HUP INT TERM PIPE
 	trap copy_stop EXIT
 	check_space
-	copy_start 0
+	copy_start "$rate"
 	copy_follow
 	[ $copy_status = 0 ] || copy_fail copy_failed "$(last_error "$real.regent-copy-log")" 'see the message; nothing was left behind'
 	system_identifier=
@@ -302,7 +302,7 @@ make_clone() {
 }
 
 verb_clone() {
-	term=$1 address=$2 own_port=$3
+	term=$1 address=$2 own_port=$3 rate=${10-0}
 	shift 3
 	check_source "$@"
 	check_number port "$own_port"

@@ -4,9 +4,10 @@
 use strict;
 use warnings;
 use RegentCluster qw(wait_until slurp spew);
+use POSIX ();
 use Test::More;
 
-my $c = RegentCluster->new(nodes => 3);
+my $c = RegentCluster->new(nodes => 3, regent => { rebuild_rate => '20MB' });
 $c->up;
 my $d = $c->dir;
 
@@ -65,7 +66,15 @@ is(fingerprint($other), $print, 'untouched');
 RegentCluster::run_command([ 'rm', '-rf', $other ]);
 
 my $load = $c->start_load;
+my $watcher = fork() // die "can't fork: $!";
+if ($watcher == 0)
+{
+	# pg_basebackup of n4 with its words, as long as it runs
+	eval { wait_until(sub { grep { /pg_basebackup --max-rate=20480 .*\Q$other\E\.regent-new/ } `ps -eo args` }, 60, 'pg_basebackup') };
+	POSIX::_exit($@ ? 1 : 0);
+}
 ($rc, $text) = node_add('n4');
+is(RegentCluster::reap($watcher, 5), 0, 'its base backup keeps to rebuild_rate');
 is($rc, 0, 'a fourth node, cloned from nothing, under load') or diag($text . $c->regentd_log_tail);
 # its phases: one that takes less than a second has no percent
 like($text, qr/^n4: clone/m, 'with its progress') or diag($text);

@@ -443,7 +443,7 @@ act_ssh(RgPending *p, const StepWay *way)
 		words[k++] = c->config.replication_passfile[0] ? c->config.replication_passfile : "-";
 		words[k++] = slot;
 	}
-	if ((p->step.kind == RG_STEP_COPY || p->step.kind == RG_STEP_DELTA) && p->step.rate_kb > 0)
+	if ((p->step.kind == RG_STEP_COPY || p->step.kind == RG_STEP_DELTA || p->step.kind == RG_STEP_CLONE) && p->step.rate_kb > 0)
 	{
 		(void) snprintf(rate, sizeof(rate), "%lld", (long long) p->step.rate_kb);
 		words[k++] = rate;

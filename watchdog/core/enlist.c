@@ -240,6 +240,7 @@ queue(const RgView *view, RgMemory *m, RgJobKind kind, RgJobPhase phase, const c
 	job->phase_ms = view->now_ms;
 	job->attempts = 1;
 	job->message[0] = '\0';
+	job->rate_kb = kind == RG_JOBKIND_ADD ? view->settings.rebuild_rate_kb : 0;
 	rg_text(job->node, sizeof(job->node), "%s", node);
 	return true;
 }
@@ -395,6 +396,7 @@ clone(const RgView *view, RgDecision *d, RgJob *job, int node)
 	{
 		step->key = key;
 		step->job = job->id;
+		step->rate_kb = job->rate_kb;
 	}
 }
 

@@ -213,7 +213,7 @@ typedef struct RgStep
 	int			node;			/* on which it runs */
 	int			leader;			/* whom to follow, from whom to copy; -1 */
 	int			source;			/* FOLLOW: the upstream to stream from instead of the leader itself; -1 */
-	int64_t		rate_kb;		/* COPY, DELTA: at most so much a second; 0 = no limit */
+	int64_t		rate_kb;		/* COPY, DELTA, CLONE: at most so much a second; 0 = no limit */
 	int64_t		term;
 	int64_t		key;			/* tells tries apart: the term, or job + attempt */
 	int64_t		job;			/* 0 = none */
