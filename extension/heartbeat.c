@@ -247,7 +247,7 @@ regent_heartbeat(PG_FUNCTION_ARGS)
 	extra[5] = Int64GetDatum(state->promoting);
 	extra[6] = standbys_jsonb();
 	warning_values(extra + 7, extra_nulls + 7);
-	start_lsn = rg_start_lsn();
+	start_lsn = RecoveryInProgress() ? rg_start_unopened_lsn() : rg_start_lsn();
 	extra_nulls[11] = XLogRecPtrIsInvalid(start_lsn);
 	extra[11] = LSNGetDatum(start_lsn);
 	extra[12] = rg_slots_jsonb();

@@ -15,6 +15,7 @@
 #include "lease.h"
 #include "pg_regent.h"
 #include "shmem.h"
+#include "start.h"
 #include "votes.h"
 
 static int64
@@ -67,7 +68,7 @@ rg_lease_grant(const RgCommand *command, int64 until_ms)
 	bool		counts;
 	int64		now;
 
-	if (RecoveryInProgress())
+	if (RecoveryInProgress() || !rg_start_open())
 		return false;
 	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
 	now = rg_boottime_ms();
@@ -91,6 +92,8 @@ rg_lease_renew(const RgJoint *joint, int64 until_ms)
 	bool		counts;
 	int64		now;
 
+	if (!rg_start_is_open())
+		return false;
 	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
 	now = rg_boottime_ms();
 	counts = !rg_shared->state_bad && rg_state_leads(state) &&

@@ -27,6 +27,7 @@
 #include "pg_regent.h"
 #include "settle.h"
 #include "shmem.h"
+#include "start.h"
 #include "votes.h"
 
 #define MARKER_PREFIX "pg_regent"
@@ -102,7 +103,7 @@ take_lease(const RgJoint *rules, int64 lease_ms)
 	rg_votes_take(rules, &votes);
 	while (count > 0 && !rg_joint_gives_lease(rules, rg_votes_flushed(&votes, markers[count - 1].lsn)))
 		count--;
-	if (count == 0)
+	if (count == 0 || (rg_lease_from_standbys && !rg_start_is_open()))
 		return;
 	if (rg_lease_from_standbys)
 		(void) rg_lease_renew(rules, markers[count - 1].at_ms + lease_ms);

@@ -169,6 +169,7 @@ typedef struct RgShared
 	bool		start_as_standby;
 	XLogRecPtr	start_checkpoint;	/* the newest one then */
 	XLogRecPtr	start_lsn;		/* Invalid: not looked for yet */
+	bool		start_noted;	/* the state file knows of it, or it has had a lease */
 
 	/* Milliseconds of CLOCK_BOOTTIME; 0: no heartbeat since the start. */
 	pg_atomic_uint64 watchdog_seen_ms;

@@ -5,7 +5,9 @@
  * A leader that comes back with an older copy of its data is found by comparing
  * positions with the standbys'.  Its current one does not tell: it writes WAL of
  * its own from the first moment on, a checkpoint at least, and soon looks as if it
- * had everything.  So the position of its start counts.
+ * had everything.  So the position of its start counts.  It stands in the state
+ * file until the server gets a lease, for it may be ended before, and be started
+ * again as a standby, without that anybody has heard it.
  *
  * After a clean stop that is the end of the shutdown checkpoint, where nothing was
  * replayed.  After a crash it is where the checkpoint at the end of recovery
@@ -36,6 +38,7 @@
 #include "miscadmin.h"
 #include "storage/fd.h"
 
+#include "nodestate.h"
 #include "pg_regent.h"
 #include "shmem.h"
 #include "start.h"
@@ -184,4 +187,108 @@ rg_start_lsn(void)
 	start = rg_shared->start_lsn;
 	LWLockRelease(rg_shared->lock);
 	return start;
+}
+
+/* ---- a start that has had no lease ---- */
+
+static bool open_wanted = false;
+
+/* Returns what it was. */
+static bool
+set_noted(void)
+{
+	bool		was_noted;
+
+	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
+	was_noted = rg_shared->start_noted;
+	rg_shared->start_noted = true;
+	LWLockRelease(rg_shared->lock);
+	return was_noted;
+}
+
+bool
+rg_start_is_due(void)
+{
+	bool		is_due;
+
+	if (RecoveryInProgress())
+		return false;
+	LWLockAcquire(rg_shared->lock, LW_SHARED);
+	is_due = !rg_shared->start_noted && !XLogRecPtrIsInvalid(rg_shared->start_lsn) &&
+		rg_shared->state_mark.exists && !rg_shared->state_bad;
+	LWLockRelease(rg_shared->lock);
+	return is_due;
+}
+
+void
+rg_start_note(void)
+{
+	RgNode		node;
+
+	if (!rg_node_try_lock(&node))
+		return;
+	if (rg_start_is_due() &&
+		rg_state_begin(&node.state, GetWALInsertionTimeLine(), rg_start_lsn()))
+		rg_node_store(&node);
+	/* a lease came in between */
+	if (set_noted() && rg_state_open(&node.state))
+		rg_node_store(&node);
+	rg_node_unlock(&node);
+}
+
+/* From now on nothing notes this start any more. */
+static bool
+says_open(void)
+{
+	bool		is_open;
+
+	(void) set_noted();
+	LWLockAcquire(rg_shared->lock, LW_SHARED);
+	is_open = rg_shared->state.unopened_timeline == 0;
+	LWLockRelease(rg_shared->lock);
+	return is_open;
+}
+
+bool
+rg_start_open(void)
+{
+	RgNode		node;
+
+	open_wanted = false;
+	if (says_open())
+		return true;
+	if (!rg_node_try_lock(&node))
+		return false;
+	if (rg_state_open(&node.state))
+		rg_node_store(&node);
+	rg_node_unlock(&node);
+	return true;
+}
+
+bool
+rg_start_is_open(void)
+{
+	open_wanted = !says_open();
+	return !open_wanted;
+}
+
+bool
+rg_start_wants_open(void)
+{
+	return open_wanted;
+}
+
+XLogRecPtr
+rg_start_unopened_lsn(void)
+{
+	XLogRecPtr	lsn;
+	TimeLineID	timeline;
+
+	if (!RecoveryInProgress())
+		return InvalidXLogRecPtr;
+	timeline = rg_current_timeline(true);
+	LWLockAcquire(rg_shared->lock, LW_SHARED);
+	lsn = rg_state_unopened_lsn(&rg_shared->state, timeline);
+	LWLockRelease(rg_shared->lock);
+	return lsn;
 }

@@ -126,6 +126,11 @@ rg_state_format(const RgState *state, char *buf, size_t size)
 		add(&text, "\npromoting %" PRId64 "\n", state->promoting);
 	else
 		add(&text, "\npromoting -\n");
+	if (state->unopened_timeline > 0)
+		add(&text, "unopened %" PRIu32 " %" PRIX32 "/%" PRIX32 "\n", state->unopened_timeline,
+			(uint32_t) (state->unopened_lsn >> 32), (uint32_t) state->unopened_lsn);
+	else
+		add(&text, "unopened -\n");
 	if (!text.overflow)
 		add(&text, "checksum %" PRIu32 "\n", rg_state_cksum(buf, text.used));
 
@@ -239,6 +244,38 @@ parse_followed(const char *value, RgState *state)
 	return false;
 }
 
+/* Eight hexadecimal digits at most, as %X prints them. */
+static bool
+parse_half(const char *text, char end, uint32_t *ret_value, const char **ret_rest)
+{
+	size_t digits = strspn(text, "0123456789ABCDEF");
+
+	if (digits == 0 || digits > 8 || (digits > 1 && text[0] == '0') || text[digits] != end)
+		return false;
+	*ret_value = (uint32_t) strtoul(text, NULL, 16);
+	*ret_rest = text + digits + (end != '\0');
+	return true;
+}
+
+/* `TIMELINE X/X`, or `-` */
+static bool
+parse_unopened(const char *value, RgState *state)
+{
+	int64_t timeline;
+	uint32_t high;
+	uint32_t low;
+	const char *rest;
+
+	if (strcmp(value, "-") == 0)
+		return true;
+	if (!parse_number(value, ' ', 1, &timeline, &rest) || timeline > UINT32_MAX ||
+		!parse_half(rest, '/', &high, &rest) || !parse_half(rest, '\0', &low, &rest))
+		return false;
+	state->unopened_timeline = (uint32_t) timeline;
+	state->unopened_lsn = (uint64_t) high << 32 | low;
+	return true;
+}
+
 static bool
 parse_identity(char **next, RgState *state)
 {
@@ -287,6 +324,9 @@ parse_lines(char *next, RgState *state)
 	if (value == NULL ||
 		(strcmp(value, "-") != 0 && !parse_number(value, '\0', 1, &state->promoting, NULL)))
 		return "its promoting line is not understood";
+	value = take_line(&next, "unopened");
+	if (value == NULL || !parse_unopened(value, state))
+		return "its unopened line is not understood";
 	if (*next != '\0')
 		return "it has a line too many";
 	return NULL;
@@ -407,6 +447,33 @@ rg_state_is_parked(const RgState *state)
 	if (state->nfollowed > 0)
 		last = max_term(last, state->followed[state->nfollowed - 1].term);
 	return state->promise_term > last;
+}
+
+bool
+rg_state_begin(RgState *state, uint32_t timeline, uint64_t lsn)
+{
+	if (lsn == 0 || timeline == 0 ||
+		(state->unopened_timeline == timeline && state->unopened_lsn <= lsn))
+		return false;
+	state->unopened_timeline = timeline;
+	state->unopened_lsn = lsn;
+	return true;
+}
+
+bool
+rg_state_open(RgState *state)
+{
+	if (state->unopened_timeline == 0)
+		return false;
+	state->unopened_timeline = 0;
+	state->unopened_lsn = 0;
+	return true;
+}
+
+uint64_t
+rg_state_unopened_lsn(const RgState *state, uint32_t timeline)
+{
+	return state->unopened_timeline == timeline ? state->unopened_lsn : 0;
 }
 
 bool

@@ -48,6 +48,8 @@ typedef struct RgState
 	int nfollowed;				/* ascending by term; end_lsn is not kept in the file */
 	RgTermEnd followed[RG_FOLLOWED_MAX];
 	int64_t promoting;			/* 0: none */
+	uint32_t unopened_timeline; /* started as a primary here, and has had no lease since; 0: none */
+	uint64_t unopened_lsn;		/* where its WAL ended then: what follows is its own alone */
 } RgState;
 
 /* A node that has pledged nothing yet. */
@@ -92,6 +94,19 @@ extern bool rg_state_is_parked(const RgState *state);
 
 /* Adds or corrects a term in the followed list; true if the list changed. */
 extern bool rg_state_add_followed(RgState *state, int64_t term, uint32_t timeline);
+
+/*
+ * The server has begun as a primary with its WAL at lsn.  Until it has had a lease,
+ * nobody knows that this is all that it had (an older disk ends earlier).  The first
+ * of several such starts counts.  True if that changed anything.
+ */
+extern bool rg_state_begin(RgState *state, uint32_t timeline, uint64_t lsn);
+
+/* It has had a lease; true if that changed anything. */
+extern bool rg_state_open(RgState *state);
+
+/* Up to where its WAL is beyond doubt while it is on that timeline; 0: all of it. */
+extern uint64_t rg_state_unopened_lsn(const RgState *state, uint32_t timeline);
 
 /* The rule before the newest one is out of question. */
 extern void rg_state_settle(RgState *state);

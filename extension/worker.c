@@ -205,6 +205,12 @@ store_state(void)
 	rg_node_unlock(&node);
 }
 
+static void
+open_start(void)
+{
+	(void) rg_start_open();
+}
+
 /* Somebody gave a node that has promised a source of WAL again, by hand. */
 static void
 keep_parked(void)
@@ -443,6 +449,8 @@ work(void)
 {
 	static Step read_step = {.what = "read regent.rule", .run = read_rules};
 	static Step store_step = {.what = "write the node state file", .run = store_state};
+	static Step note_step = {.what = "note its start in the node state file", .run = rg_start_note};
+	static Step open_step = {.what = "note its first lease in the node state file", .run = open_start};
 	static Step park_step = {.what = "keep its promise", .run = keep_parked};
 	static Step cut_step = {.what = "turn the walreceiver off", .run = cut_off};
 	static Step archive_step = {.what = "restore restore_command", .run = restore_archive};
@@ -473,6 +481,10 @@ work(void)
 
 	if (todo.is_dirty)
 		run(&store_step);
+	if (rg_start_is_due())
+		run(&note_step);
+	if (rg_start_wants_open())
+		run(&open_step);
 	if (todo.is_parked && RecoveryInProgress() &&
 		pg_atomic_read_u32(&rg_shared->startup_has_conninfo) != 0)
 		run(&park_step);
@@ -594,7 +606,7 @@ rg_worker_main(Datum arg)
 		MemoryContextSwitchTo(round_context);
 		MemoryContextReset(round_context);
 		marker_ms = rg_marker_work();
-		if (rg_boottime_ms() >= next_ms)
+		if (rg_boottime_ms() >= next_ms || rg_start_wants_open())
 		{
 			next_ms = rg_boottime_ms() + work();
 			marker_ms = rg_marker_work();

@@ -374,7 +374,7 @@ take_state() {
 	read_state "$2"
 	[ $state_file = ok ] || fail state_file "the node state file of the copy is $state_file" "regent-node $node discard, then copy"
 	[ "$highest" -le "$1" ] || fail stale_term "the copy knows term $highest already, above $1" 'nothing to do: a newer decision is in force'
-	st_node=$node st_promoting=-
+	st_node=$node st_promoting=- st_unopened=-
 	if [ "$own_state_file" = ok ]; then
 		newer_counter "$own_watchdog"
 		[ "$own_promise" -le "$st_promise_term" ] || raise_promise "$own_promise"

@@ -532,6 +532,7 @@ verb_rewind() {
 	check_term "$term"
 	check_not_primary
 	child= fetched= status=0 bytes=0 log=$store/log repeated=false shared=
+	! $rewinding || middle=fail_half
 	read_control "$own_state"
 	check_source_system
 	check_source_server
@@ -541,7 +542,7 @@ verb_rewind() {
 	trap rewind_stop EXIT
 	if $rewinding; then
 		check_repeat
-		repeated=true middle=fail_half
+		repeated=true
 	else
 		begin_rewind
 	fi

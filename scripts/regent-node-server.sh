@@ -415,7 +415,7 @@ state_value() {
 read_state() {
 	state_file=missing st_promise_term=0 st_promise_uuid=- highest=0
 	st_node= st_system_identifier= st_promise= st_watchdog=- st_rule= st_previous_rule=
-	st_pending_rule= st_followed= st_promoting=
+	st_pending_rule= st_followed= st_promoting= st_unopened=
 	[ -e "$1/regent.state" ] || return 0
 	state_file=ok line_no=0 content= st_sum= value=
 	while IFS= read -r line; do
@@ -431,11 +431,12 @@ read_state() {
 		8) state_value pending_rule "$line" && st_pending_rule=$value ;;
 		9) state_value followed "$line" && st_followed=$value ;;
 		10) state_value promoting "$line" && st_promoting=$value ;;
-		11) state_value checksum "$line" && st_sum=$value ;;
+		11) state_value unopened "$line" && st_unopened=$value ;;
+		12) state_value checksum "$line" && st_sum=$value ;;
 		*) state_file=bad ;;
 		esac
 		[ $state_file = ok ] || return 0
-		[ $line_no -gt 10 ] || content="$content$line$nl"
+		[ $line_no -gt 11 ] || content="$content$line$nl"
 	done 2>/dev/null <"$1/regent.state"
 	[ -n "$st_sum" ] && state_sum && [ "$st_sum" = "$sum" ] || {
 		state_file=bad
@@ -489,6 +490,7 @@ previous_rule $st_previous_rule
 pending_rule $st_pending_rule
 followed $st_followed
 promoting $st_promoting
+unopened $st_unopened
 "
 	state_sum
 	content="${content}checksum $sum$nl"

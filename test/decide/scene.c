@@ -93,7 +93,7 @@ make_healthy(Scene *s, const Line *line)
 		f->writable = i == first;
 		f->gate = i == first ? RG_GATEV_OPEN : RG_GATEV_UNKNOWN;
 		f->settled = true;
-		f->lease_left_ms = -1;
+		f->lease_left_ms = i == first ? LEASE_LEFT_MS : -1;
 		f->timeline = 1;
 		f->receive_lsn = f->replay_lsn = f->flush_lsn = f->current_lsn = 0x5000000;
 		f->system_identifier = SYSTEM_IDENTIFIER;

@@ -16,6 +16,9 @@
 
 #define WORDS_MAX 40
 #define LINE_LENGTH_MAX 1000
+/* Of whoever is open; a new start of a server has had none. */
+#define LEASE_LEFT_MS 4000
+
 #define SYSTEM_IDENTIFIER 7300000000000000001
 #define RG_COPY(buf, text) (void) snprintf(buf, sizeof(buf), "%s", text)
 

@@ -103,7 +103,10 @@ change_facts(Scene *s, const Line *line, int node)
 	if ((v = line_get(line, "promoting")) != NULL)
 		f->promoting_term = parse_int(line, v);
 	if ((v = line_get(line, "start")) != NULL)
+	{
 		set_start(s->view.nodes[node].name, parse_int(line, v), &f->start);
+		f->lease_left_ms = -1;
+	}
 	if ((v = line_get(line, "sysid")) != NULL)
 		f->system_identifier = parse_int(line, v);
 	if ((v = line_get(line, "paused")) != NULL)
@@ -120,7 +123,11 @@ change_facts(Scene *s, const Line *line, int node)
 	if ((v = line_get(line, "sync")) != NULL)
 		sn->sync = parse_bool(line, v);
 	if ((v = line_get(line, "gate")) != NULL)
+	{
 		f->gate = (RgGateView) parse_word(line, gate_words, v);
+		if (f->gate == RG_GATEV_OPEN && f->lease_left_ms < 0)
+			f->lease_left_ms = LEASE_LEFT_MS;
+	}
 	if ((v = line_get(line, "lease_left")) != NULL)
 		f->lease_left_ms = parse_ms(line, v);
 	if (line_get(line, "rule") != NULL)

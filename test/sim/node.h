@@ -178,6 +178,7 @@ struct Server
 
 	/* recovery */
 	uint64_t start_lsn;
+	bool begun;					/* the state file knows of this start, or it has had a lease */
 	int replay;
 	bool replaying;				/* an event is under way */
 	bool stuck;					/* a conflict, a pause: a promise lifts it */

@@ -577,8 +577,8 @@ rewind_trouble(World *w, int node, const Message *request)
 	if (why == NULL && !s->data->standby_signal)
 		why = "not_fenced";
 	if (why == NULL && !server_is_up(w, request->leader))
-		why = "source: it does not answer";
-	if (why == NULL && chance(w, 200))
+		why = s->data->half_rewound ? "half_rewound: the source does not answer" : "source: it does not answer";
+	if (why == NULL && !s->data->half_rewound && chance(w, 200))
 		why = "not_possible: neither checksums nor wal_log_hints";
 	/* an older disk's own WAL has the right timeline */
 	if (why == NULL && !has_same_wal(s->data, w->server[request->leader]->data))

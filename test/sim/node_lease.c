@@ -93,6 +93,24 @@ votes_guarantee(World *w, int node)
 	return joint->nrules > 0;
 }
 
+/* start.c: the first lease of a start is preceded by the word in the state file that it had one. */
+static bool
+may_open(World *w, int node)
+{
+	Server *s = w->server[node];
+
+	s->begun = true;
+	if (s->shm.unopened_timeline == 0)
+		return true;
+	if (s->lock >= 0 || s->state_bad)
+		return false;
+	(void) rg_state_open(&s->shm);
+	s->dirty = false;
+	s->data->state = s->shm;
+	data_store_state(w, s->data);
+	return true;
+}
+
 /* rg_lease_grant() of the extension; who asks was checked before. */
 void
 lease_grant(World *w, int node, const Message *m)
@@ -111,6 +129,8 @@ lease_grant(World *w, int node, const Message *m)
 		s->stale_since_ms = 0;
 		s->ahead = -1;
 	}
+	if (!may_open(w, node))
+		return;
 	s->lease_until_ms = rg_rules_extend_lease(s->lease_until_ms, m->until_ms, now_ms, rule->lease_ms);
 	check_open(w, node);
 }
@@ -153,7 +173,7 @@ take_lease(World *w, int node)
 	until_ms = s->markers[count - 1].at_ms + s->shm.rule.lease_ms;
 	s->nmarkers -= count;
 	memmove(&s->markers[0], &s->markers[count], sizeof(s->markers[0]) * (size_t) s->nmarkers);
-	if (!w->c.from_standbys || s->stale_since_ms != 0 || until_ms <= now_ms)
+	if (!w->c.from_standbys || s->stale_since_ms != 0 || until_ms <= now_ms || !may_open(w, node))
 		return;
 	s->lease_until_ms = rg_rules_extend_lease(s->lease_until_ms, until_ms, now_ms, s->shm.rule.lease_ms);
 	w->marker_leases++;

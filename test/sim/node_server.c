@@ -89,6 +89,11 @@ on_worker(World *w, const Event *e)
 
 	if (s->run != RUN_UP)
 		return;
+	if (!s->in_recovery && !s->begun && !s->state_bad && s->data->state_file == STATE_OK)
+	{
+		s->begun = true;
+		s->dirty |= rg_state_begin(&s->shm, s->data->timeline, s->start_lsn);
+	}
 	server_adopt_rules(w, e->host, true);
 	if (!s->rules_read)
 	{
@@ -286,6 +291,7 @@ start_shared_memory(World *w, Server *s)
 	s->intruder_ms = 0;
 	s->ahead = -1;
 	s->start_lsn = 0;
+	s->begun = false;
 	s->nmarkers = 0;
 	s->marker_at_ms = s->leads_since_ms = 0;
 	s->wake_armed = false;
@@ -586,7 +592,7 @@ server_show(World *w, int node, Shown *f)
 	f->replay = s->in_recovery ? data_lsn(d, s->replay) : 0;
 	f->flush = data_lsn(d, s->in_recovery ? s->received : d->flushed);
 	f->current = s->in_recovery ? 0 : data_lsn(d, d->written);
-	f->start_lsn = s->start_lsn;
+	f->start_lsn = s->in_recovery ? rg_state_unopened_lsn(&s->shm, timeline) : s->start_lsn;
 	f->message_age_ms = s->in_recovery ? now_ms - s->last_message_ms : -1;
 	f->wal_age_ms = s->in_recovery ? now_ms - s->last_wal_ms : -1;
 	/* mutation 12: by the wall clock, which somebody has just set */

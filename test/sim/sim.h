@@ -181,7 +181,7 @@ typedef struct Shown
 	uint64_t held;				/* in a promise: the end of its WAL; 0 = not known */
 	uint64_t flush;
 	uint64_t current;
-	uint64_t start_lsn;			/* where WAL ended when the server came up as a primary */
+	uint64_t start_lsn;			/* where WAL ended when the server came up as a primary; of a standby, see view.h */
 	uint64_t checkpoint;
 	int64_t message_age_ms;		/* -1 = never */
 	int64_t wal_age_ms;

@@ -95,7 +95,8 @@ sub write_state
 	  . 'rule ' . ($f{rule} // '{"term":1,"seq":1,"leader":"n1","reason":"not \\"term\\":77"}') . "\n"
 	  . "previous_rule -\n"
 	  . 'pending_rule ' . ($f{pending} // '-') . "\n"
-	  . 'followed ' . ($f{followed} // '1:1') . "\npromoting " . ($f{promoting} // '-') . "\n";
+	  . 'followed ' . ($f{followed} // '1:1') . "\npromoting " . ($f{promoting} // '-')
+	  . "\nunopened " . ($f{unopened} // '-') . "\n";
 	spew("$dir/regent.state", $text);
 	my ($sum) = split ' ', `cksum <'$dir/regent.state'`;
 	spew("$dir/regent.state", "${text}checksum $sum\n");

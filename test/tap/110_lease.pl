@@ -505,6 +505,46 @@ subtest 'a source of WAL that no file can take away: no promise' => sub {
 	wait_streaming('n1', 'n2', 'n3');
 };
 
+subtest 'a start is in the state file until it has had a lease, and a standby shows it' => sub {
+	my $dir = $c->node('n1')->{dir};
+	my $noted = sub { slurp("$dir/regent.state") =~ /^unopened (.*)$/m ? $1 : 'no such line' };
+	my $begun = sub {
+		my ($what) = @_;
+		$c->stop_server('n1', 'immediate');
+		$c->start_server('n1');
+		beat('n1');
+		my $line = "$answer{n1}{timeline} $answer{n1}{start_lsn}";
+		wait_until(sub { $noted->() eq $line }, 10, "the note of $what");
+		return $answer{n1}{start_lsn};
+	};
+	set('n1', 'regent.lease_from_standbys', 'off');
+	is($noted->(), '-', 'nothing before');
+	$begun->('a start');
+	grant('n1');
+	is(gate('n1'), 'open', 'the first lease');
+	is($noted->(), '-', 'with which the note is gone');
+
+	my $from = $begun->('another start');
+	$c->sql('n1', 'SELECT pg_switch_wal()');
+	$c->stop_server('n1', 'immediate');
+	spew("$dir/standby.signal", '');
+	$c->start_server('n1');
+	beat('n1');
+	is($answer{n1}{start_lsn}, $from, 'a standby tells up to where its WAL is beyond doubt');
+	cmp_ok(lsn_number($answer{n1}{replay_lsn}), '>', lsn_number($from), 'it has more');
+
+	$c->stop_server('n1', 'fast');
+	unlink "$dir/standby.signal";
+	$c->start_server('n1');
+	beat('n1');
+	cmp_ok(lsn_number($answer{n1}{start_lsn}), '>=', lsn_number($from), 'a primary again');
+	is($noted->(), "$answer{n1}{timeline} $from", 'the first of its starts without a lease counts');
+	set('n1', 'regent.lease_from_standbys', 'on');
+	wait_gate('n1', 'open', 20);
+	is($noted->(), '-', 'the standbys have opened it');
+	wait_streaming('n1', 'n2', 'n3');
+};
+
 # Last: it ends with servers that do not fit together any more.
 subtest 'a leader that is older than its standbys closes, until the watchdog has looked' => sub {
 	my $dir = $c->node('n1')->{dir};

@@ -64,6 +64,7 @@ make_state(void)
 	state.pending = make_rule(8, 1, 2);
 	state.has_pending = true;
 	state.promoting = 8;
+	(void) rg_state_begin(&state, 7, UINT64_C(0x123456789A));
 	return state;
 }
 
@@ -253,7 +254,7 @@ test_empty_state_has_every_line(void **state)
 	assert_true(rg_state_format(&empty, text, sizeof(text)) > 0);
 	assert_non_null(strstr(text, "pg_regent node state 1\nnode n1\nsystem_identifier 1\n"
 								 "promise - -\nwatchdog - -\nrule -\nprevious_rule -\n"
-								 "pending_rule -\nfollowed -\npromoting -\nchecksum "));
+								 "pending_rule -\nfollowed -\npromoting -\nunopened -\nchecksum "));
 	assert_int_equal(parse(text, &after), 0);
 	assert_int_equal(rg_state_effective_term(&after), 0);
 	assert_false(rg_state_is_parked(&after));
@@ -439,6 +440,49 @@ test_adopting_a_rule_moves_everything_on(void **state)
 }
 
 static void
+test_first_start_without_a_lease_counts(void **state)
+{
+	RgState node;
+
+	(void) state;
+	rg_state_init(&node, "n1", 5);
+	assert_false(rg_state_open(&node));
+	assert_int_equal(rg_state_unopened_lsn(&node, 3), 0);
+	assert_false(rg_state_begin(&node, 3, 0));	/* not known */
+	assert_true(rg_state_begin(&node, 3, 1000));
+	assert_false(rg_state_begin(&node, 3, 2000));
+	assert_int_equal(rg_state_unopened_lsn(&node, 3), 1000);
+	assert_true(rg_state_begin(&node, 3, 900));
+	assert_int_equal(rg_state_unopened_lsn(&node, 3), 900);
+	assert_int_equal(rg_state_unopened_lsn(&node, 4), 0);
+	assert_true(rg_state_begin(&node, 4, 5000));
+	assert_int_equal(rg_state_unopened_lsn(&node, 3), 0);
+	assert_true(rg_state_open(&node));
+	assert_int_equal(rg_state_unopened_lsn(&node, 4), 0);
+}
+
+static void
+test_unopened_line_is_read_strictly(void **state)
+{
+	static const char *const bad[] = {"7", "7 12", "7 012/1", "7 1/", "7 /1", "7 1/2 ", "0 1/2", "7 123456789/1", "7 1/a"};
+	RgState node = make_state();
+	char text[RG_STATE_TEXT_SIZE];
+	char bent[RG_STATE_TEXT_SIZE];
+	char *line;
+
+	(void) state;
+	assert_true(rg_state_format(&node, text, sizeof(text)) > 0);
+	line = strstr(text, "unopened 7 12/3456789A\n");
+	assert_non_null(line);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+	{
+		snprintf(bent, sizeof(bent), "%.*sunopened %s\nchecksum 0\n", (int) (line - text), text, bad[i]);
+		seal(bent);
+		assert_int_equal(parse(bent, &node), -1);
+	}
+}
+
+static void
 test_followed_stays_sorted_and_bounded(void **state)
 {
 	RgState node;
@@ -478,6 +522,8 @@ main(void)
 		cmocka_unit_test(test_only_the_leader_of_its_newest_rule_leads),
 		cmocka_unit_test(test_following_ends_parking),
 		cmocka_unit_test(test_adopting_a_rule_moves_everything_on),
+		cmocka_unit_test(test_first_start_without_a_lease_counts),
+		cmocka_unit_test(test_unopened_line_is_read_strictly),
 		cmocka_unit_test(test_followed_stays_sorted_and_bounded),
 	};
 

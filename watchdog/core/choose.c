@@ -9,6 +9,7 @@
 
 #include "contender.h"
 #include "decide.h"
+#include "extension/mutant.h"
 #include "fetch.h"
 #include "recruit.h"
 #include "trouble.h"
@@ -62,7 +63,9 @@ way_out(const RgView *view, const RgMemory *memory, int best)
 {
 	if (!rg_rule_has_voter(&memory->rule, view->nodes[best].name))
 		return "; regent failover NODE --accept-loss takes a voter";
-	if (memory->nodes[best].left_out || memory->nodes[best].strayed)
+	if (view->nodes[best].priority == 0)
+		return "; regent failover NODE --accept-loss takes another one";
+	if (memory->nodes[best].left_out || memory->nodes[best].strayed || rg_choose_is_older(view, memory, best))
 		return "; or regent failover NODE --accept-loss";
 	return "";
 }
@@ -271,7 +274,7 @@ add_positions(const RgView *view, const RgMemory *memory, const RgContender *c, 
 
 /* Who has promised, and with what. */
 static void
-take_promises(const RgView *view, int64_t term, RgContender *c, RgChoice *choice)
+take_promises(const RgView *view, const RgMemory *memory, int64_t term, RgContender *c, RgChoice *choice)
 {
 	for (int i = 0; i < view->nnodes; i++)
 	{
@@ -292,6 +295,8 @@ take_promises(const RgView *view, int64_t term, RgContender *c, RgChoice *choice
 			/* the rule of that timeline may stand in what is not replayed */
 			if (!c[i].stuck || n->promise.held_lsn <= c[i].position.lsn)
 				leave_unruled(&c[i].position, n->promise.terms, n->promise.nterms);
+			if (rg_choose_is_older(view, memory, i))
+				c[i].position.lsn = n->facts.start_lsn;
 			c[i].held = c[i].position.lsn == n->promise.position.lsn && n->promise.held_lsn > c[i].position.lsn
 				? n->promise.held_lsn : c[i].position.lsn;
 		}
@@ -322,7 +327,7 @@ rg_choose(const RgView *view, const RgMemory *memory, int64_t term, int leader,
 	memset(c, 0, sizeof(c));
 	memset(ret_choice, 0, sizeof(*ret_choice));
 	ret_choice->node = ret_choice->fetcher = ret_choice->source = -1;
-	take_promises(view, term, c, ret_choice);
+	take_promises(view, memory, term, c, ret_choice);
 	if (memory->accept_loss[0] != '\0')
 	{
 		choose_by_order(view, memory, c, ret_choice);
@@ -432,12 +437,26 @@ rg_choose_position(const RgView *view, const RgMemory *memory, int node)
 	return p;
 }
 
+bool
+rg_choose_is_older(const RgView *view, const RgMemory *memory, int node)
+{
+	const RgFacts *f = &view->nodes[node].facts;
+	RgPosition	p = rg_choose_position(view, memory, node);
+
+	if (!f->valid || !f->in_recovery || f->start_lsn == 0 || p.lsn <= f->start_lsn || RG_MUTANT(81))
+		return false;
+	p.lsn = f->start_lsn;
+	return p.rule_term == memory->newest.rule_term && rg_rules_compare_position(&p, &memory->newest) < 0;
+}
+
 RgPosition
 rg_choose_start_position(const RgView *view, const RgMemory *memory, int node)
 {
 	const RgFacts *f = &view->nodes[node].facts;
 	RgPosition	p = rg_choose_position(view, memory, node);
 
+	if (rg_choose_is_older(view, memory, node))
+		p.lsn = f->start_lsn;
 	/* one that has had a lease in this start was admitted, whether our journal knows it or not */
 	if (f->valid && !f->in_recovery && f->start_lsn != 0 && f->lease_left_ms < 0 &&
 		!rg_start_equal(&memory->nodes[node].admitted, &f->start))

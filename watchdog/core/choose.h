@@ -53,10 +53,18 @@ extern bool rg_choose_has_lost_wal(const RgNodeView *node, const RgTermEnd *lead
 extern RgPosition rg_choose_position(const RgView *view, const RgMemory *memory, int node);
 
 /*
- * The same, but of a primary that is not admitted yet only what it had when it was
- * started: what a closed server writes by itself makes up for nothing that it lost.
+ * The same, but of a primary that is not admitted yet, and of a standby that was one on
+ * an older disk, only what it had when it was started: what a closed server writes by
+ * itself makes up for nothing that it lost.
  */
 extern RgPosition rg_choose_start_position(const RgView *view, const RgMemory *memory, int node);
+
+/*
+ * A standby that wrote WAL as a primary without ever getting a lease, and began there
+ * with less than was seen in this term: its disk was an older one, and its end of WAL
+ * tells nothing (F10).
+ */
+extern bool rg_choose_is_older(const RgView *view, const RgMemory *memory, int node);
 
 /* Among the nodes recruited for term. */
 extern void rg_choose(const RgView *view, const RgMemory *memory, int64_t term, int leader,

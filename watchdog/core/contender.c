@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "choose.h"
 #include "trouble.h"
 
 int
@@ -43,6 +44,8 @@ rg_contender_exclusion(const RgView *view, const RgMemory *memory, int node)
 		return "is left out: it may lack commits that were acknowledged without it";
 	if (memory->nodes[node].strayed && memory->accept_loss[0] == '\0' && strcmp(memory->rule.leader, n->name) != 0)
 		return RG_STRAYED_TEXT;
+	if (memory->accept_loss[0] == '\0' && rg_choose_is_older(view, memory, node))
+		return "was started as a primary from an older disk: others had more than it held then";
 	/* not who leads by the newest rule: his rebuild was begun by one who did not know that, and is called off */
 	if (rg_memory_is_rebuilding(memory, n->name) && strcmp(memory->rule.leader, n->name) != 0)
 		return "is being rebuilt";

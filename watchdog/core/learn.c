@@ -84,7 +84,7 @@ know_of_the_count(const RgView *view, const RgMemory *m)
 			(n == NULL || ((!n->facts.valid || !rg_rule_is_sync(&n->facts.rule)) &&
 						   (!n->promise.complete || !rg_rule_is_sync(&n->promise.rule))));
 	}
-	return unknown < rg_rules_recruit_size(m->rule.nvoters - 1);
+	return unknown == 0 || unknown < rg_rules_recruit_size(m->rule.nvoters - 1);
 }
 
 /* Not while a rule is being written that was made by it. */
@@ -194,6 +194,7 @@ rg_learn(const RgView *view, RgMemory *m)
 	{
 		rg_trouble_learn_node(view, m, i);
 		learn_node(&view->nodes[i], &m->rule, &m->nodes[i]);
+		m->nodes[i].strayed |= rg_choose_is_older(view, m, i);
 	}
 	learn_terms(view, m);
 	if (!rg_phase_is_failover(m->phase))
@@ -369,10 +370,9 @@ learn_newest(const RgView *view, RgMemory *m, int leader)
 	RgPosition	newest = m->newest;
 	bool		leads = leader >= 0 && rg_view_is_primary(view, leader);
 
-	/* what a server writes, and others receive from it, before it is admitted proves nothing (F10) */
+	/* what a server writes, and others receive from it, before it has had a lease proves nothing (F10) */
 	if (rg_phase_is_failover(m->phase) || leader < 0 || !view->nodes[leader].facts.valid ||
-		(view->nodes[leader].facts.lease_left_ms < 0 &&
-		 !rg_start_equal(&m->nodes[leader].admitted, &view->nodes[leader].facts.start)))
+		view->nodes[leader].facts.lease_left_ms < 0)
 		return;
 	for (int i = 0; i < view->nnodes; i++)
 	{

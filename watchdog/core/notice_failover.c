@@ -244,8 +244,9 @@ rg_notice_recruiting(const RgView *view, RgDecision *d)
 
 	claim_newest_leader(view, m);
 	for (int i = 0; i < view->nnodes; i++)
-		if (rg_learn_waits_for_a_word(view, m, i) &&
-			(rg_learn_begins_anew(view, m, i) || rg_choose_is_behind(view, m, i)))
+		if (rg_choose_is_older(view, m, i) ||
+			(rg_learn_waits_for_a_word(view, m, i) &&
+			 (rg_learn_begins_anew(view, m, i) || rg_choose_is_behind(view, m, i))))
 			rg_loss_note_fork(view, m, i);
 	/* what has ended in this term has ended for the next one, too */
 	(void) authorities_have_ended(view, d);

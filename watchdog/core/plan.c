@@ -468,8 +468,11 @@ void
 rg_plan_rule(const RgView *view, const RgMemory *m, bool undone, RgRule *ret_rule)
 {
 	*ret_rule = m->rule;
-	/* those who could be recruited alone after this one may know of async only, and would give its commits away */
-	if (m->sync_begun && rg_rule_is_sync(&m->rule) && !RG_MUTANT(80))
+	/*
+	 * Those who could be recruited alone after this one may know of async only, and would give
+	 * its commits away.  The same leader still has the rule before in question, and counts by both.
+	 */
+	if (m->sync_begun && rg_rule_is_sync(&m->rule) && strcmp(m->rule.leader, m->candidate) != 0 && !RG_MUTANT(80))
 		rg_text(ret_rule->durability, sizeof(ret_rule->durability), "async");
 	ret_rule->term = m->term;
 	ret_rule->seq = 1;

@@ -265,10 +265,16 @@ static bool
 has_lost_a_part(const RgView *view, const RgMemory *memory, const char *leader)
 {
 	int			node = rg_view_find(view, leader);
+	RgPosition	position;
 
-	return (memory->failover.diagnosis == RG_DIAG_BEHIND && strcmp(memory->failover.from, leader) == 0) ||
-		(node >= 0 && rg_recruit_is_complete(view, memory, node) &&
-		 rg_rules_compare_position(&view->nodes[node].promise.position, &memory->newest) < 0);
+	if (memory->failover.diagnosis == RG_DIAG_BEHIND && strcmp(memory->failover.from, leader) == 0)
+		return true;
+	if (node < 0 || !rg_recruit_is_complete(view, memory, node))
+		return false;
+	if (rg_choose_is_older(view, memory, node))
+		return true;
+	position = rg_choose_position(view, memory, node);
+	return rg_rules_compare_position(&position, &memory->newest) < 0;
 }
 
 /* By every rule under which this one led, or was to lead. */

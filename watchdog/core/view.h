@@ -96,7 +96,13 @@ typedef struct RgFacts
 	uint32_t	released;		/* on a primary: bit per node whose slot has let go of WAL that it may need */
 	int			logical_slots;
 	char		logical_names[96];	/* the first of them */
-	uint64_t	start_lsn;		/* on a primary: where its WAL ended when this server was started; 0 = it came up as a standby, or is not known */
+
+	/*
+	 * On a primary: where its WAL ended when this server was started; 0 = it came up as
+	 * a standby, or is not known.  On a standby: where it had begun as a primary that
+	 * never got a lease since; 0 = it has not, on this timeline.
+	 */
+	uint64_t	start_lsn;
 	RgDiskView	disk;
 	int64_t		disk_free_bytes;	/* of the place with the least room; -1 = unknown */
 	int64_t		disk_hung_ms;	/* for how long a write has not ended; 0 = none hangs */
