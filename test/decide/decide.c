@@ -5,6 +5,7 @@
  *	  decide FILE.case …			runs cases; 0 when all pass
  *	  decide --self-test FILE.case …	each line marked "#fails" must fail, no other
  *	  decide -v …					also prints what each round decided
+ *	  decide --mutant N …			with a deliberate bug: only in the build of test/sim/mutants
  *
  * Linked with the pure core alone: what passes here is what regentd decides.
  * The format is described in README.md.
@@ -17,6 +18,10 @@
 
 #include "invariants.h"
 #include "scene.h"
+
+#ifdef RG_MUTATION
+int			sim_mutation;
+#endif
 
 static bool verbose;
 static InvariantTrail trail;
@@ -295,6 +300,10 @@ main(int argc, char **argv)
 			self_test = true;
 		else if (strcmp(argv[i], "-v") == 0)
 			verbose = true;
+#ifdef RG_MUTATION
+		else if (i + 1 < argc && strcmp(argv[i], "--mutant") == 0)
+			sim_mutation = atoi(argv[++i]);
+#endif
 		else if (run_case(argv[i], self_test))
 			passed++;
 		else

@@ -236,6 +236,162 @@ test_accepted_loss_declares_the_missing_lost(void **state)
 	assert_int_equal(rg_recruit_outlast(&w.view, &w.memory, 0), RG_OUTLAST_RECRUITS);
 }
 
+/* ---- a rule that was asked for and not shown ---- */
+
+/* A rule of n1 whose standbys, and whose left out, are these (bit 0 = n2). */
+static void
+make_rule(RgRule *rule, int seq, unsigned standbys, unsigned left_out, int quorum, bool is_async)
+{
+	world_rule(&w, 1, 0, rule);
+	rule->seq = seq;
+	rule->quorum = quorum;
+	rule->nvoters = 0;
+	snprintf(rule->durability, sizeof(rule->durability), "%s", is_async ? "async" : "sync");
+	/* the asked rule names them in another order: bits of two rules are not comparable as they are */
+	for (int i = 0; i < 4; i++)
+	{
+		int			k = seq == 2 ? 3 - i : i;
+
+		if ((standbys >> k & 1) == 0)
+			continue;
+		if ((left_out >> k & 1) != 0)
+			rule->left_out |= 1u << rule->nvoters;
+		snprintf(rule->voters[rule->nvoters++], RG_CORE_NAME_MAX, "n%d", k + 2);
+	}
+	snprintf(rule->voters[rule->nvoters++], RG_CORE_NAME_MAX, "n1");
+}
+
+/*
+ * Could n1 have told a client, by the asked rule, of a commit that none of these holds?
+ * Whoever flushed that commit has flushed the rule's row before it.
+ */
+static bool
+could_acknowledge_without(const RgSets *before, const RgSets *asked, unsigned recruits)
+{
+	for (unsigned has_row = 0; has_row < 16; has_row++)
+		for (unsigned has_commit = 0; has_commit < 16; has_commit++)
+		{
+			/* joint.c: what only leaves out more may stand beside the one before that one */
+			bool		alone = rg_sets_settle(before, asked, has_row) || rg_sets_leave_out(before, asked);
+
+			if ((has_row & recruits) == 0 && (has_commit & ~has_row) == 0 && !asked->is_async &&
+				rg_sets_acknowledge(asked, has_commit) &&
+				(alone || (!before->is_async && rg_sets_acknowledge(before, has_commit))))
+				return true;
+		}
+	return false;
+}
+
+static void
+check_asked(const RgSets *before, const RgSets *asked)
+{
+	unsigned	out = (unsigned) ((before->standbys & ~before->counted) | (asked->standbys & ~asked->counted));
+
+	lost(5, "sync", 1, 15);
+	make_rule(&w.memory.rule, 1, (unsigned) before->standbys, (unsigned) (before->standbys & ~before->counted),
+			  before->quorum, before->is_async);
+	make_rule(&w.memory.asked, 2, (unsigned) asked->standbys, (unsigned) (asked->standbys & ~asked->counted),
+			  asked->quorum, asked->is_async);
+	for (int i = 0; i < 4; i++)
+		w.memory.nodes[i + 1].left_out = (out >> i & 1) != 0;
+	for (unsigned recruits = 0; recruits < 16; recruits++)
+	{
+		bool		counted[RG_CORE_NODES_MAX] = {false};
+		bool		may;
+
+		for (int i = 0; i < 4; i++)
+			counted[i + 1] = (recruits >> i & 1) != 0;
+		may = rg_recruit_meets_history(&w.view, &w.memory, counted, NULL);
+		if (may && could_acknowledge_without(before, asked, recruits))
+			fail_msg("%x/%x k=%d -> %x/%x k=%d with %x", (unsigned) before->standbys, (unsigned) before->counted,
+					 before->quorum, (unsigned) asked->standbys, (unsigned) asked->counted, asked->quorum, recruits);
+		/* and nobody is waited for without need */
+		if (!may && out == 0 && rg_sets_hold_history(before, recruits) &&
+			!could_acknowledge_without(before, asked, recruits))
+			fail_msg("%x k=%d -> %x k=%d waits with %x", (unsigned) before->standbys, before->quorum,
+					 (unsigned) asked->standbys, asked->quorum, recruits);
+	}
+}
+
+/* Every pair of rules over four standbys, everybody who may be left (F7, V1, V9, V10). */
+static void
+test_an_asked_rule_counts_where_it_may_be_in_force(void **state)
+{
+	(void) state;
+	for (unsigned pick = 0; pick < 1u << 16; pick++)
+		for (int kinds = 0; kinds < 4; kinds++)
+		{
+			unsigned	v = pick & 15;
+			unsigned	v2 = pick >> 4 & 15;
+			unsigned	out = pick >> 8 & 15;
+			unsigned	out2 = pick >> 12;
+			RgSets		before = {v, v & ~out, 0, (kinds & 1) != 0};
+			RgSets		asked = {v2, v2 & ~out2, 0, (kinds & 2) != 0};
+			int			most = before.is_async ? 0 : rg_sets_size(before.counted);
+			int			most2 = asked.is_async ? 0 : rg_sets_size(asked.counted);
+
+			if (v == 0 || v2 == 0 || (out & ~v) != 0 || (out2 & ~v2) != 0)
+				continue;
+			for (before.quorum = 0; before.quorum <= most; before.quorum++)
+				for (asked.quorum = 0; asked.quorum <= most2; asked.quorum++)
+					check_asked(&before, &asked);
+		}
+}
+
+/* n2 alone has promised; n3 counts again by a rule that was asked for. */
+static void
+asked_for(bool *counted)
+{
+	lost(3, "sync", 1, 1);
+	w.memory.rule.left_out = 4;
+	w.memory.nodes[2].left_out = true;
+	w.memory.asked = w.memory.rule;
+	w.memory.asked.seq = 2;
+	w.memory.asked.left_out = 0;
+	counted[1] = true;
+	assert_true(rg_recruit_meets_history(&w.view, &w.memory, counted, NULL));
+}
+
+static void
+test_who_proves_that_an_asked_rule_is_not_in_force(void **state)
+{
+	bool		counted[RG_CORE_NODES_MAX] = {false};
+
+	(void) state;
+	/* what is not replayed may hold its row */
+	asked_for(counted);
+	w.view.nodes[1].promise.complete = false;
+	assert_false(rg_recruit_meets_history(&w.view, &w.memory, counted, NULL));
+	/* so may the directory that its copy took the place of, where the rule before asks for nothing (V2) */
+	asked_for(counted);
+	snprintf(w.memory.rule.durability, sizeof(w.memory.rule.durability), "async");
+	w.memory.rule.nvoters = 2;
+	assert_true(rg_recruit_meets_history(&w.view, &w.memory, counted, NULL));
+	w.memory.nodes[1].owes_lsn = UINT64_MAX;
+	assert_false(rg_recruit_meets_history(&w.view, &w.memory, counted, NULL));
+	/* it shows it */
+	asked_for(counted);
+	w.view.nodes[1].promise.rule = w.memory.asked;
+	assert_false(rg_recruit_meets_history(&w.view, &w.memory, counted, NULL));
+	/* another rule than the one that we know came before it */
+	asked_for(counted);
+	w.memory.asked.seq = 3;
+	assert_false(rg_recruit_meets_history(&w.view, &w.memory, counted, NULL));
+}
+
+/* The lease quorum of the rule before stays in question as long (V9, V10). */
+static void
+test_an_asked_rule_that_is_not_in_force_lengthens_no_wait_for_promises(void **state)
+{
+	(void) state;
+	lost(5, "async", 1, 2);
+	make_rule(&w.memory.rule, 1, 3, 0, 1, true);
+	make_rule(&w.memory.asked, 2, 15, 0, 1, true);
+	assert_int_equal(rg_recruit_outlast(&w.view, &w.memory, 0), RG_OUTLAST_DONE);
+	w.view.nodes[2].promise.complete = false;
+	assert_int_equal(rg_recruit_outlast(&w.view, &w.memory, 0), RG_OUTLAST_RECRUITS);
+}
+
 /* ---- the table that people read ---- */
 
 static char text[65536];
@@ -344,6 +500,9 @@ main(void)
 		cmocka_unit_test(test_answers_in_a_recruit_move_no_bound),
 		cmocka_unit_test(test_a_lone_leader_is_never_outlasted),
 		cmocka_unit_test(test_accepted_loss_declares_the_missing_lost),
+		cmocka_unit_test(test_an_asked_rule_counts_where_it_may_be_in_force),
+		cmocka_unit_test(test_who_proves_that_an_asked_rule_is_not_in_force),
+		cmocka_unit_test(test_an_asked_rule_that_is_not_in_force_lengthens_no_wait_for_promises),
 		cmocka_unit_test(test_the_quorum_table_says_what_would_happen),
 		cmocka_unit_test(test_the_quorum_table_of_other_sizes),
 	};

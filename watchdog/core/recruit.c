@@ -25,9 +25,9 @@ rg_recruit_is_complete(const RgView *view, const RgMemory *memory, int node)
 
 /*
  * The rules by which old leaders may have acted: the newest one that is known, one
- * that was asked for and not shown yet, and the newest that a recruited node holds.  A
- * leader that has gone beyond that one alone had it flushed by somebody whom no such
- * recruit can miss (attacks F7, V1, V9, V10).
+ * that was asked for and not shown yet, unless it can't be in force, and the newest
+ * that a recruited node holds.  A leader that has gone beyond that one alone had it
+ * flushed by somebody whom no such recruit can miss (attacks F7, V1, V9, V10).
  */
 typedef struct Question
 {
@@ -63,6 +63,81 @@ find_shown(const RgView *view, const RgMemory *memory, const bool *counted)
 	return shown;
 }
 
+/*
+ * A copy was swapped in for a directory that may have acknowledged what the copy
+ * does not hold yet: the copy meets nothing before it has caught up (attack V2).
+ */
+static bool
+owes(const RgView *view, const RgMemory *memory, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+	uint64_t	lsn = rg_is_recruited(view, node, memory->term) ? n->promise.position.lsn
+		: rg_facts_held_lsn(&n->facts);
+
+	return lsn < memory->nodes[node].owes_lsn;
+}
+
+/* Who of a rule's voters speaks for what was acknowledged: not who is left out (V11). */
+static uint64_t
+find_holders(const RgView *view, const RgMemory *memory, const RgRule *rule, const bool *counted)
+{
+	uint64_t	held = 0;
+
+	for (int i = 0; i < rule->nvoters; i++)
+	{
+		int			k = rg_view_find(view, rule->voters[i]);
+
+		if (k >= 0 && counted[k] && !owes(view, memory, k) && !memory->nodes[k].left_out)
+			held |= UINT64_C(1) << i;
+	}
+	return held;
+}
+
+/* The sets of a rule, its voters numbered like those of another one; who is new there has the bits after them. */
+static void
+number_alike(const RgRule *rule, const RgRule *like, RgSets *ret)
+{
+	RgSets		own;
+
+	rg_rule_sets(rule, rule->leader, &own);
+	*ret = own;
+	ret->standbys = ret->counted = 0;
+	for (int i = 0; i < rule->nvoters; i++)
+	{
+		int			k = rg_rule_voter(like, rule->voters[i]);
+		uint64_t	bit = UINT64_C(1) << (k >= 0 ? k : RG_CORE_NODES_MAX + i);
+
+		if ((own.standbys >> i & 1) != 0)
+			ret->standbys |= bit;
+		if ((own.counted >> i & 1) != 0)
+			ret->counted |= bit;
+	}
+}
+
+/*
+ * May the rule that was asked for count alone by now?  Not if the one before it would
+ * still be in question though all had flushed the new one but these complete recruits:
+ * if one of them had, it would show it, and be asked by it.  Until then the leader has
+ * satisfied the one before as well, or the new one only leaves out more.
+ */
+static bool
+may_count_alone(const RgView *view, const RgMemory *memory, const bool *counted)
+{
+	const RgRule *before = &memory->rule;
+	const RgRule *asked = &memory->asked;
+	bool		complete[RG_CORE_NODES_MAX];
+	RgSets		was;
+	RgSets		is;
+
+	if (rg_rules_compare(before->term, before->seq + 1, asked->term, asked->seq) != 0)
+		return true;
+	for (int i = 0; i < view->nnodes; i++)
+		complete[i] = (counted == NULL || counted[i]) && rg_recruit_is_complete(view, memory, i);
+	rg_rule_sets(before, before->leader, &was);
+	number_alike(asked, before, &is);
+	return rg_sets_settle(&was, &is, ~find_holders(view, memory, before, complete));
+}
+
 static void
 ask_rules(const RgView *view, const RgMemory *memory, const bool *counted, Question *ret)
 {
@@ -72,7 +147,7 @@ ask_rules(const RgView *view, const RgMemory *memory, const bool *counted, Quest
 	ret->rules[ret->count++] = &memory->rule;
 	if (RG_MUTANT(42))
 		return;
-	if (memory->asked.term != 0)
+	if (memory->asked.term != 0 && !RG_MUTANT(75) && may_count_alone(view, memory, counted))
 		ret->rules[ret->count++] = &memory->asked;
 	if (shown != NULL &&
 		rg_rules_compare(shown->term, shown->seq, memory->rule.term, memory->rule.seq) != 0)
@@ -204,36 +279,6 @@ name_missing(const RgView *view, const RgRule *rule, const char *leader, const b
 		rg_text(buf + len, size - len, "%s%s", len > 0 ? " or " : "", rule->voters[i]);
 		len = strlen(buf);
 	}
-}
-
-/*
- * A copy was swapped in for a directory that may have acknowledged what the copy
- * does not hold yet: the copy meets nothing before it has caught up (attack V2).
- */
-static bool
-owes(const RgView *view, const RgMemory *memory, int node)
-{
-	const RgNodeView *n = &view->nodes[node];
-	uint64_t	lsn = rg_is_recruited(view, node, memory->term) ? n->promise.position.lsn
-		: rg_facts_held_lsn(&n->facts);
-
-	return lsn < memory->nodes[node].owes_lsn;
-}
-
-/* Who of a rule's voters speaks for what was acknowledged: not who is left out (V11). */
-static uint64_t
-find_holders(const RgView *view, const RgMemory *memory, const RgRule *rule, const bool *counted)
-{
-	uint64_t	held = 0;
-
-	for (int i = 0; i < rule->nvoters; i++)
-	{
-		int			k = rg_view_find(view, rule->voters[i]);
-
-		if (k >= 0 && counted[k] && !owes(view, memory, k) && !memory->nodes[k].left_out)
-			held |= UINT64_C(1) << i;
-	}
-	return held;
 }
 
 /* What this leader acknowledged by this rule, or was to acknowledge. */
