@@ -105,7 +105,7 @@ check_own_port() {
 
 # $catalog_directory, as the source has it
 find_catalog_directory() {
-	catalog_directory=$(source_psql "dbname=$source_database" 'SELECT catalog_version_no FROM pg_control_system()') || catalog_directory=
+	catalog_directory=$(source_sql 'SELECT catalog_version_no FROM pg_control_system()') || catalog_directory=
 	catalog_directory=PG_${own_version}_$catalog_directory
 	case ${catalog_directory##*_} in
 	'' | *[!0-9]*) catalog_directory=PG_unknown ;;
@@ -148,7 +148,7 @@ END
 # $sizes: a line with OID and bytes for each tablespace, "base" for the rest, or for all
 # where the source doesn't tell
 ask_sizes() {
-	sizes=$(source_psql "dbname=$source_database" "SELECT coalesce(substring(path from '^pg_tblspc/([0-9]+)/'), 'base'), sum(size)::bigint
+	sizes=$(source_sql "SELECT coalesce(substring(path from '^pg_tblspc/([0-9]+)/'), 'base'), sum(size)::bigint
 		FROM regent.copy_files() GROUP BY 1") || sizes=
 	sizes=$(printf %s "$sizes" | tr '|' ' ')
 	case $sizes in '' | *[!0-9a-z\ "$nl"]*) sizes="base $total" ;; esac

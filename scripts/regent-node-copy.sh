@@ -58,6 +58,18 @@ source_psql() {
 	timeout -k 2 15 "$bin_directory/psql" -w -X -A -t -d "$conninfo $1" -c "$2" 2>&1 </dev/null
 }
 
+# source_sql STATEMENT: in the database of the extension.  Commits that wait for a standby can take
+# all of max_connections, and a copy may be what they wait for; a session of the replication
+# protocol takes one of max_wal_senders, by the same line of pg_hba.conf.
+source_sql() {
+	said=$(source_psql "dbname=$source_database" "$1")
+	case $? in
+	0) printf '%s\n' "$said" ;;
+	2) source_psql "dbname=$source_database replication=database" "$1" || return ;;
+	*) printf '%s\n' "$said" && return 1 ;;
+	esac
+}
+
 # server_setting NAME [WORDS...]: sets $setting as the server would read it
 server_setting() {
 	setting_name=$1
@@ -171,7 +183,7 @@ check_copy_progress() {
 ask_size() {
 	find_database
 	bytes=0
-	total=$(source_psql "dbname=$source_database" "SELECT coalesce(sum(pg_database_size(oid)), 0) FROM pg_database WHERE has_database_privilege(oid, 'CONNECT')")
+	total=$(source_sql "SELECT coalesce(sum(pg_database_size(oid)), 0) FROM pg_database WHERE has_database_privilege(oid, 'CONNECT')")
 	case $total in '' | *[!0-9]*) total=0 ;; esac
 }
 

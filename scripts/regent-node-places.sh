@@ -161,7 +161,7 @@ check_mappings() {
 
 # $spaces: a tablespace of the source a line, as OID, name and path
 ask_spaces() {
-	spaces=$(source_psql "dbname=$source_database" "SELECT concat_ws(chr(9), oid, spcname, pg_tablespace_location(oid)) FROM pg_tablespace
+	spaces=$(source_sql "SELECT concat_ws(chr(9), oid, spcname, pg_tablespace_location(oid)) FROM pg_tablespace
 		WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY oid") && return 0
 	for link in pg_tblspc/*; do
 		[ ! -L "$link" ] || fail tablespaces "$real has tablespaces, and those of $leader can't be asked for: $spaces" "pg_hba.conf of every node: host $source_database $user ADDRESS-OF-THE-NODES scram-sha-256"

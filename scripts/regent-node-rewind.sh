@@ -57,10 +57,26 @@ take_facts() {
 	source_grants=${facts_rest%%|*} source_tablespaces=${facts_rest#*|}
 }
 
+# pg_rewind needs an ordinary session, and none could be had: $reply.  If a session that takes one
+# of max_wal_senders is let in by the same line of pg_hba.conf, then for want of a connection: it is
+# waited for, a little longer each time, about six seconds in all.
+login_pause=1
+wait_for_connection() {
+	refused=$reply
+	reply=$(source_psql "dbname=$source_database replication=database" "SELECT 'max_connections is ' || current_setting('max_connections') ||
+ ', of which ' || current_setting('superuser_reserved_connections') || ' are for superusers'") ||
+		cannot "$user can't log in to database $source_database of $leader ($host:$source_port): $refused" "pg_hba.conf of every node: host $source_database $user ADDRESS-OF-THE-NODES scram-sha-256"
+	[ $login_pause -le 32 ] ||
+		cannot "$leader ($host:$source_port) has no connection left for $user, and a rewind needs one: $refused ($reply)" "leave some to it: ALTER ROLE of the application's users CONNECTION LIMIT, or a greater max_connections"
+	sleep "$((login_pause / 10)).$((login_pause % 10))"
+	login_pause=$((login_pause * 2))
+}
+
 # What pg_rewind has to be able to do there.
 check_source_rights() {
-	read_facts ||
-		cannot "$user can't log in to database $source_database of $leader ($host:$source_port): $reply" "pg_hba.conf of every node: host $source_database $user ADDRESS-OF-THE-NODES scram-sha-256"
+	until read_facts; do
+		wait_for_connection
+	done
 	[ "$source_grants" = t ] ||
 		cannot "$user may not execute the functions that pg_rewind needs on $leader" 'regent init'
 }
@@ -305,7 +321,7 @@ check_same_wal() {
 # Which of our segments the source has, too, under the same name.
 find_shared() {
 	hex8 "$own_timeline"
-	reply=$(source_psql "dbname=$source_database" "SELECT string_agg(name, ' ') FROM pg_ls_dir('pg_wal', true, false) AS name
+	reply=$(source_sql "SELECT string_agg(name, ' ') FROM pg_ls_dir('pg_wal', true, false) AS name
  WHERE name ~ '^[0-9A-F]{24}$' AND left(name, 8) COLLATE \"C\" <= '$hex'") ||
 		cannot "the WAL of $leader can't be listed: $reply" 'regent init'
 	printf '%s\n' "$reply"
@@ -319,7 +335,7 @@ source_hash() {
 		hex8 "${entry%%:*}"
 		names="$names,$hex$1"
 	done
-	theirs=$(source_psql "dbname=$source_database" "SELECT encode(sha256(part), 'hex')
+	theirs=$(source_sql "SELECT encode(sha256(part), 'hex')
  FROM (SELECT pg_read_binary_file('pg_wal/' || name, 0, $2, true) AS part, n FROM unnest('{${names#,}}'::text[]) WITH ORDINALITY AS u (name, n)) AS s
  WHERE length(part) = $2 ORDER BY n DESC LIMIT 1")
 }
@@ -361,9 +377,14 @@ end_same_wal() {
 run_rewind() {
 	set -- -cjit=off
 	[ "$source_hides" != t ] || set -- "$@" "-cregent.rewind_wal_from=$wal_from"
-	run_watched rewind 1200 "$bin_directory/pg_rewind" --target-pgdata="$real" --source-server="$conninfo dbname=$source_database options='$*'" \
-		--no-ensure-shutdown --no-sync --progress
-	reply=$(cat "$log")
+	for pause in 0.2 0.4 0.8 1.6 3.2 0; do
+		run_watched rewind 1200 "$bin_directory/pg_rewind" --target-pgdata="$real" --source-server="$conninfo dbname=$source_database options='$*'" \
+			--no-ensure-shutdown --no-sync --progress
+		reply=$(cat "$log")
+		# the connection that was free a moment ago may be taken
+		case $reply in *'connected to server'*) break ;; esac
+		sleep $pause
+	done
 	case $status:$reply in
 	0:*'need to copy'*) return 0 ;;
 	0:*) take_back not_possible 'pg_rewind says that no rewind is required' ;;

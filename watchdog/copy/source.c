@@ -16,7 +16,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "io/pg_failure.h"
 
+#define LOGIN_WAIT_US (15 * INT64_C(1000000))
+#define LONGEST_PAUSE_MS 3200	/* about six seconds in all */
 #define SHORT_WAIT_US (60 * INT64_C(1000000))
 #define CHECKPOINT_WAIT_US (600 * INT64_C(1000000))
 #define LIST_WAIT_US (300 * INT64_C(1000000))
@@ -114,14 +117,52 @@ run(RgSource *source, const char *sql, const char *param, const char *what, int6
  * lead it elsewhere.
  */
 static PGconn *
-connect_to(const char *conninfo)
+connect_once(const char *conninfo)
 {
 	const char *const keywords[] = {"dbname", "options", "fallback_application_name", NULL};
 	const char *const values[] = {conninfo,
 		"-c statement_timeout=0 -c lock_timeout=0 -c idle_session_timeout=0 -c search_path=pg_catalog"
 		" -c client_min_messages=error -c extra_float_digits=0", "regent-copy", NULL};
 
-	return PQconnectdbParams(keywords, values, 1);
+	PGconn	   *conn = PQconnectStartParams(keywords, values, 1);
+	PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
+	int64_t		until = rg_clock_now_us() + LOGIN_WAIT_US;
+
+	if (conn == NULL || PQstatus(conn) == CONNECTION_BAD)
+		return conn;
+	(void) PQsetErrorVerbosity(conn, PQERRORS_VERBOSE); /* for the SQLSTATE */
+	while (wants != PGRES_POLLING_OK && wants != PGRES_POLLING_FAILED && rg_clock_now_us() < until)
+	{
+		struct pollfd fd = {PQsocket(conn), wants == PGRES_POLLING_READING ? POLLIN : POLLOUT, 0};
+
+		if (poll(&fd, 1, 1000) > 0)
+			wants = PQconnectPoll(conn);
+	}
+	(void) PQsetErrorVerbosity(conn, PQERRORS_DEFAULT);
+	return conn;
+}
+
+/*
+ * Commits that wait for a standby can hold all connections of the source for a
+ * moment, or until there is a copy: then another method has to be taken.
+ */
+static PGconn *
+connect_to(const char *conninfo, RgPgFailure *ret_failure)
+{
+	for (int pause_ms = 100;; pause_ms *= 2)
+	{
+		PGconn	   *conn = connect_once(conninfo);
+
+		if (PQstatus(conn) == CONNECTION_OK)
+			return conn;
+		rg_pg_failure_connect(ret_failure, PQerrorMessage(conn));
+		if (ret_failure->message[0] == '\0')
+			rg_pg_failure_set(ret_failure, RG_PG_SILENT, "no answer to the login within %d s", (int) (LOGIN_WAIT_US / 1000000));
+		if (strcmp(ret_failure->sqlstate, "53300") != 0 || pause_ms > LONGEST_PAUSE_MS)
+			return conn;
+		PQfinish(conn);
+		(void) poll(NULL, 0, pause_ms);
+	}
 }
 
 static int
@@ -153,12 +194,18 @@ learn(RgSource *source, RgError *err)
 int
 rg_source_open(RgSource *source, const char *conninfo, RgError *err)
 {
-	*source = (RgSource) {.conn = connect_to(conninfo)};
+	RgPgFailure failure = {0};
+
+	*source = (RgSource) {.conn = connect_to(conninfo, &failure)};
+	if (PQstatus(source->conn) != CONNECTION_OK && strcmp(failure.sqlstate, "53300") == 0)
+	{
+		rg_error_set(err, RGE_STATE, "the source has no connection left, and a delta copy needs one: %s", failure.message);
+		rg_error_hint(err, "Leave some to it: ALTER ROLE of the application's users CONNECTION LIMIT, or a greater max_connections.");
+		return RGE_STATE;
+	}
 	if (PQstatus(source->conn) != CONNECTION_OK)
 	{
-		const char *text = PQerrorMessage(source->conn);
-
-		rg_error_set(err, RGE_STATE, "%.*s", (int) strcspn(text, "\n"), text);
+		rg_error_set(err, RGE_STATE, "no login to the source: %s%s%s", failure.sqlstate, failure.sqlstate[0] != '\0' ? ": " : "", failure.message);
 		rg_error_hint(err, "A delta copy logs in to a database: pg_hba.conf of the source needs a line for it, not only for replication.");
 		return RGE_STATE;
 	}
