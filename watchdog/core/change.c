@@ -132,6 +132,9 @@ reason_to_leave_out(const RgView *view, const RgDecision *d, int node, char *buf
 		rg_text(buf, RG_TEXT_MAX, "it is removed, and %s", mem->declared_lost ? "declared lost" : "fenced");
 	else if (rg_rule_is_sync(&m->rule) && is_to_be_replaced(view, d, node))
 		rg_text(buf, RG_TEXT_MAX, "it is being rebuilt");
+	/* it may stream all the same: PostgreSQL looks at the numbers of timelines only */
+	else if (rg_rule_is_sync(&m->rule) && mem->strayed)
+		rg_text(buf, RG_TEXT_MAX, RG_STRAYED_TEXT);
 	else if (is_sync && mem->apart_ms != 0 && view->now_ms - mem->apart_ms > patience)
 		rg_text(buf, RG_TEXT_MAX, "it has not streamed from %s for %lld s", m->rule.leader,
 				(long long) (view->now_ms - mem->apart_ms) / 1000);
@@ -172,13 +175,16 @@ rg_change_wanted_quorum(const RgView *view, const RgMemory *m)
 	return m->rule.quorum;
 }
 
-/* Strict counts everybody without whom there would be too few; whoever is removed is no reason to wait. */
+/*
+ * Strict counts everybody without whom there would be too few.  Whoever is removed is no
+ * reason to wait; and what a strayed one flushes is no copy of a commit.
+ */
 static bool
-may_leave_out(const RgView *view, const RgDecision *d, const RgRule *rule, int voter, bool is_removed)
+may_leave_out(const RgView *view, const RgDecision *d, const RgRule *rule, int voter, bool is_useless)
 {
 	RgRule		without = *rule;
 
-	if (!is_strict(rule) || is_removed || RG_MUTANT(46))
+	if (!is_strict(rule) || is_useless || RG_MUTANT(46))
 		return true;
 	without.left_out |= UINT32_C(1) << voter;
 	return count_streaming(view, d, &without) >= rule->quorum;
@@ -198,7 +204,7 @@ leave_out(const RgView *view, RgDecision *d, RgRule *rule)
 
 		if (k < 0 || k == d->leader || (rule->left_out >> i & 1) != 0 ||
 			reason_to_leave_out(view, d, k, why) == NULL ||
-			!may_leave_out(view, d, rule, i, !is_wanted(&m->wish, rule->voters[i])))
+			!may_leave_out(view, d, rule, i, m->nodes[k].strayed || !is_wanted(&m->wish, rule->voters[i])))
 			continue;
 		rule->left_out |= UINT32_C(1) << i;
 		m->nodes[k].left_out = true;
@@ -218,7 +224,7 @@ leave_out(const RgView *view, RgDecision *d, RgRule *rule)
 	return true;
 }
 
-/* It streams again: counted from the next rule on, a candidate when it shows that it has that. */
+/* It streams again: counted from the next rule on, a candidate when it shows that it has that.  Not who has strayed. */
 static void
 take_back(const RgView *view, const RgDecision *d, RgRule *rule)
 {
@@ -228,7 +234,9 @@ take_back(const RgView *view, const RgDecision *d, RgRule *rule)
 	{
 		int			k = rg_view_find(view, rule->voters[i]);
 
-		if ((rule->left_out >> i & 1) == 0 || k < 0 || !streams(view, d, k) ||
+		if (k >= 0 && k != d->leader && d->memory.nodes[k].strayed)
+			rule->left_out |= UINT32_C(1) << i;
+		if ((rule->left_out >> i & 1) == 0 || k < 0 || d->memory.nodes[k].strayed || !streams(view, d, k) ||
 			reason_to_leave_out(view, d, k, why) != NULL)
 			continue;
 		rule->left_out &= ~(UINT32_C(1) << i);

@@ -77,7 +77,7 @@ owes(const RgView *view, const RgMemory *memory, int node)
 	return lsn < memory->nodes[node].owes_lsn;
 }
 
-/* Who of a rule's voters speaks for what was acknowledged: not who is left out (V11). */
+/* Who of a rule's voters speaks for what was acknowledged: not who is left out (V11), nor who has strayed. */
 static uint64_t
 find_holders(const RgView *view, const RgMemory *memory, const RgRule *rule, const bool *counted)
 {
@@ -87,7 +87,8 @@ find_holders(const RgView *view, const RgMemory *memory, const RgRule *rule, con
 	{
 		int			k = rg_view_find(view, rule->voters[i]);
 
-		if (k >= 0 && counted[k] && !owes(view, memory, k) && !memory->nodes[k].left_out)
+		if (k >= 0 && counted[k] && !owes(view, memory, k) && !memory->nodes[k].left_out &&
+			!memory->nodes[k].strayed)
 			held |= UINT64_C(1) << i;
 	}
 	return held;
