@@ -317,10 +317,10 @@ has_lost_a_part(const RgView *view, const RgMemory *memory, const char *leader)
 		return true;
 	if (node < 0 || !rg_recruit_is_complete(view, memory, node))
 		return false;
-	if (rg_choose_is_older(view, memory, node))
+	if (rg_choose_is_older(view, memory, node) && !RG_MUTANT(83))
 		return true;
 	position = rg_choose_position(view, memory, node);
-	return rg_rules_compare_position(&position, &memory->newest) < 0;
+	return rg_rules_compare_position(&position, &memory->newest) < 0 && !RG_MUTANT(83);
 }
 
 /* By every rule under which this one led, or was to lead. */
