@@ -5,13 +5,14 @@
 #    changed since.  The ratios of the medians are what counts.
 #
 # Both ends are on one machine, so what is saved of the network does not show.  With
-# --link MB all of them go over a link of so many MB a second (link.c); 117 is what is
-# left of 1 Gbit/s.
+# --link MB each round does all of it twice: over loopback, and over a link of so many MB
+# a second (link.c); 117 is what is left of 1 Gbit/s.
 use strict;
 use warnings;
 use Getopt::Long;
 use JSON::PP;
-use RegentCluster qw(run_command free_port wait_until);
+use RegentCluster qw(run_command);
+use BenchTools qw(link_to link_capacity median file_system);
 use Time::HiRes qw(time);
 
 $| = 1;
@@ -20,21 +21,13 @@ GetOptions('rounds=i' => \$rounds, 'scale=i' => \$scale, 'link=f' => \$link) or 
 my $json = JSON::PP->new->canonical;
 chomp(my $bin = qx($ENV{PG_CONFIG} --bindir));
 
-sub median { my @s = sort { $a <=> $b } @_; return @s % 2 ? $s[ $#s / 2 ] : ($s[ @s / 2 - 1 ] + $s[ @s / 2 ]) / 2 }
-
 my $c = RegentCluster->new(nodes => 2, no_sshd => 1, servers => 0,
 	conf => "regent.gate = off\nshared_buffers = 256MB\nmax_wal_size = 8GB\nautovacuum = off\n");
 my $n1 = $c->node('n1');
 my $old = $c->node('n2')->{dir};
-my $port = $link > 0 ? free_port() : $n1->{port};
-my @source = ('n1', '127.0.0.1', $port, 'regent_replication', $c->dir . '/pgpass', 'regent_n2');
 
 $c->make_primary('n1');
-if ($link > 0)
-{
-	$c->spawn([ "$RegentCluster::top/test/bench/build/link", $port, $n1->{port}, $link ], $c->dir . '/link.log');
-	wait_until(sub { (run_command([ "$bin/pg_isready", '-q', '-h', '127.0.0.1', '-p', $port ]))[0] == 0 }, 30, 'the link');
-}
+my %port = (loopback => $n1->{port}, $link > 0 ? (link => link_to($c, $n1->{port}, $link)) : ());
 RegentCluster::must([ "$bin/pgbench", '-i', '-q', '-s', $scale, $c->conninfo('n1') ], timeout => 900);
 $c->sql('n1', 'VACUUM FREEZE', timeout => 300);
 $c->make_standby('n2');
@@ -75,12 +68,15 @@ sub verb
 	return decode_json((grep { /^\{/ } split /\n/, $out)[-1]);
 }
 
+# Each takes the port at which the source is reached.
+my $transferred;
+sub source { my ($port) = @_; return (1, 'n1', '127.0.0.1', $port, 'regent_replication', $c->dir . '/pgpass', 'regent_n2') }
 my %runs = (
 	plain => sub {
-		RegentCluster::must([ "$bin/pg_basebackup", '-D', "$old.plain", '-d', "host=127.0.0.1 port=$port user=postgres", '-X', 'stream', '-c', 'fast' ], timeout => 900);
+		RegentCluster::must([ "$bin/pg_basebackup", '-D', "$old.plain", '-d', "host=127.0.0.1 port=$_[0] user=postgres", '-X', 'stream', '-c', 'fast' ], timeout => 900);
 	},
-	copy => sub { verb('copy', 1, @source) },
-	delta => sub { my $a = verb('delta', 1, @source); printf "# %.1f%% of %.2f GB transferred\n", 100 * $a->{transferred} / $a->{bytes}, $a->{bytes} / 1e9 });
+	copy => sub { verb('copy', source(@_)) },
+	delta => sub { my $a = verb('delta', source(@_)); $transferred = sprintf '%.1f%% of %.2f GB transferred', 100 * $a->{transferred} / $a->{bytes}, $a->{bytes} / 1e9 });
 
 my %times;
 for my $round (0 .. $rounds)
@@ -88,16 +84,25 @@ for my $round (0 .. $rounds)
 	# the first round warms caches and does not count; then each way comes first in turn
 	my @ways = sort keys %runs;
 	push @ways, shift @ways for 1 .. $round % @ways;
-	for my $way (@ways)
+	for my $over ($round > 0 ? reverse sort keys %port : 'loopback')
 	{
-		my $seconds = timed($runs{$way});
-		push @{ $times{$way} }, $seconds if $round > 0;
-		print $json->encode({ scenario => 'copy', way => $way, round => $round, seconds => sprintf('%.2f', $seconds) + 0 }), "\n";
-		give_back($way eq 'plain' ? "$old.plain" : "$old.regent-new");
-		verb('discard') if $way ne 'plain';
+		for my $way (@ways)
+		{
+			my $seconds = timed(sub { $runs{$way}->($port{$over}) });
+			push @{ $times{$over}{$way} }, $seconds if $round > 0;
+			print $json->encode({ scenario => 'copy', over => $over, way => $way, round => $round, seconds => sprintf('%.2f', $seconds) + 0 }), "\n";
+			give_back($way eq 'plain' ? "$old.plain" : "$old.regent-new");
+			verb('discard') if $way ne 'plain';
+		}
 	}
 }
-my %m = map { $_ => median(@{ $times{$_} }) } keys %times;
-printf "\n%d rounds, medians: pg_basebackup %.2f s, regent-node copy %.2f s, regent-node delta %.2f s\n", $rounds, @m{qw(plain copy delta)};
-printf "copy takes %.2f times as long as pg_basebackup; delta is %.2f times faster\n", $m{copy} / $m{plain}, $m{plain} / $m{delta};
+printf "\nThe relay of the link alone carries %.0f MB/s\n", link_capacity($c) if $link > 0;
+printf "\n%d rounds, medians, on %s; %s\n", $rounds, file_system($c->dir), $transferred;
+for my $over (reverse sort keys %times)
+{
+	my %m = map { $_ => median(@{ $times{$over}{$_} }) } keys %{ $times{$over} };
+	printf "over %s: pg_basebackup %.2f s, regent-node copy %.2f s, regent-node delta %.2f s\n",
+		$over eq 'link' ? "a link of $link MB/s" : 'loopback', @m{qw(plain copy delta)};
+	printf "\tcopy takes %.2f times as long as pg_basebackup; delta is %.2f times faster than pg_basebackup\n", $m{copy} / $m{plain}, $m{plain} / $m{delta};
+}
 $c->finish;

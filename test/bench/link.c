@@ -4,7 +4,8 @@
  *	  of this machine and another one.  Ends with the process that started it.
  *
  * Copies between two directories of one machine cost no network.  Through this
- * they do: all connections share the link.
+ * they do: all connections share the link.  By itself it carries more than ten times
+ * of 1 Gbit/s (scripts/bench link), so what it takes away is what it was told to.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -23,7 +24,7 @@
 #include <unistd.h>
 
 #define CONNECTIONS_MAX 32
-#define BUFFER_SIZE 65536
+#define BUFFER_SIZE 262144
 #define BURST_SECONDS 0.05
 #define WAIT_MS 1				/* while the link is full */
 
@@ -103,12 +104,15 @@ take_connection(int listener, int target)
 
 		if (c->is_open)
 			continue;
-		memset(c, 0, sizeof(*c));
 		c->is_open = true;
 		c->fd[0] = client;
 		c->fd[1] = server;
 		for (int k = 0; k < 2; k++)
+		{
+			c->flow[k].is_over = false;
+			c->flow[k].length = 0;
 			(void) fcntl(c->fd[k], F_SETFL, O_NONBLOCK);
+		}
 		(void) setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 		return;
 	}

@@ -4,23 +4,25 @@
 #    command to streaming, with the phases that the helper tells of (once a second, so a
 #    copy's are rough).  Each time the two nodes change places.  The ratio of the
 #    medians is what counts.
+#
+# With --link MB each round does both twice: over loopback, and over a link of so many
+# MB a second (link.c); 117 is what is left of 1 Gbit/s.
 use strict;
 use warnings;
 use Getopt::Long;
 use JSON::PP;
 use RegentCluster qw(run_command wait_until lsn_number);
+use BenchTools qw(link_to link_capacity median file_system);
 use Time::HiRes qw(time);
 
 $| = 1;
-my ($rounds, $scale, $mb) = (4, 132, 50);
-GetOptions('rounds=i' => \$rounds, 'scale=i' => \$scale, 'mb=i' => \$mb) or exit 2;
+my ($rounds, $scale, $mb, $link) = (4, 132, 50, 0);
+GetOptions('rounds=i' => \$rounds, 'scale=i' => \$scale, 'mb=i' => \$mb, 'link=f' => \$link) or exit 2;
 my $json = JSON::PP->new->canonical;
 my $w = '11111111-2222-3333-4444-555555555555';
 my $c = RegentCluster->new(nodes => 2, no_sshd => 1, servers => 0,
 	conf => "regent.gate = off\nwal_log_hints = on\nshared_buffers = 256MB\nmax_wal_size = 4GB\nwal_keep_size = 128MB\nautovacuum = off\n");
 chomp(my $bin = qx($ENV{PG_CONFIG} --bindir));
-
-sub median { my @s = sort { $a <=> $b } @_; return @s % 2 ? $s[ $#s / 2 ] : ($s[ @s / 2 - 1 ] + $s[ @s / 2 ]) / 2 }
 
 sub rule { my ($leader, $term) = @_; $c->sql($leader, "SELECT regent.write_rule('$w', 1, $term, 0, '$leader', '{n1,n2}', 'async', 0, '{}', '1 min', NULL, 'bench')") }
 
@@ -79,6 +81,8 @@ rule('n1', 1);
 $c->make_standby('n2');
 wait_until(sub { ($c->sql('n2', 'SELECT term FROM regent.node_status()', may_fail => 1) || 0) == 1 }, 60, 'n2 holds the rule');
 
+my %port = (loopback => { map { $_ => $c->node($_)->{port} } qw(n1 n2) },
+	$link > 0 ? (link => { map { $_ => link_to($c, $c->node($_)->{port}, $link) } qw(n1 n2) }) : ());
 my %times;
 my ($leader, $other, $term) = ('n1', 'n2', 1);
 
@@ -86,7 +90,7 @@ my ($leader, $other, $term) = ('n1', 'n2', 1);
 # then the leader crashes, for whoever finds its directory, and is fenced.
 sub diverge
 {
-	my ($n) = @_;
+	my ($n, $over) = @_;
 	$term += 4;
 	$c->wait_caught_up($leader, $other);
 	$c->sql($other, "SELECT regent.promise('$w', 1, $term, 30000)", timeout => 60);
@@ -100,25 +104,36 @@ sub diverge
 	}
 	$c->stop_server($leader, 'immediate');
 	verb($leader, 'fence', $term);
-	return ($term, $other, '127.0.0.1', $c->node($other)->{port}, 'postgres', '-', "regent_$leader");
+	return ($term, $other, '127.0.0.1', $port{$over}{$other}, 'postgres', '-', "regent_$leader");
 }
 
 my %ways = (
 	copy => sub { my $answer = verb($leader, 'copy', @_); begin_phase('swap'); verb($leader, 'swap', @_); return $answer },
 	rewind => sub { return verb($leader, 'rewind', @_) });
-for my $n (0 .. 2 * $rounds - 1)
+my $n = 0;
+for my $round (1 .. $rounds)
 {
-	my $way = ('copy', 'rewind')[ $n % 2 ];
-	my @source = diverge($n);
-	my $answer;
-	my $seconds = timed($other, sub { $answer = $ways{$way}->(@source); begin_phase('stream'); streams($leader, $other) });
-	push @{ $times{$way} }, $seconds;
-	print $json->encode({ scenario => 'rewind', way => $way, round => 1 + int($n / 2), seconds => sprintf('%.2f', $seconds) + 0,
-		ms => join(', ', map { "$_->[0] $_->[1]" } @phases), bytes => $answer->{bytes}, diverged_bytes => $answer->{diverged_bytes} }), "\n";
-	verb($leader, 'settle') if $way eq 'copy';
-	($leader, $other) = ($other, $leader);
+	for my $over (reverse sort keys %port)
+	{
+		for my $way ('copy', 'rewind')
+		{
+			my @source = diverge($n++, $over);
+			my $answer;
+			my $seconds = timed($other, sub { $answer = $ways{$way}->(@source); begin_phase('stream'); streams($leader, $other) });
+			push @{ $times{$over}{$way} }, $seconds;
+			print $json->encode({ scenario => 'rewind', over => $over, way => $way, round => $round, seconds => sprintf('%.2f', $seconds) + 0,
+				ms => join(', ', map { "$_->[0] $_->[1]" } @phases), bytes => $answer->{bytes}, diverged_bytes => $answer->{diverged_bytes} }), "\n";
+			verb($leader, 'settle') if $way eq 'copy';
+			($leader, $other) = ($other, $leader);
+		}
+	}
 }
-my %m = map { $_ => median(@{ $times{$_} }) } keys %times;
-printf "\n%d rounds, medians: copy %.2f s, rewind %.2f s\n", $rounds, @m{qw(copy rewind)};
-printf "a rewind is %.2f times faster than a copy\n", $m{copy} / $m{rewind};
+printf "\nThe relay of the link alone carries %.0f MB/s\n", link_capacity($c) if $link > 0;
+printf "\n%d rounds, medians, on %s\n", $rounds, file_system($c->dir);
+for my $over (reverse sort keys %times)
+{
+	my %m = map { $_ => median(@{ $times{$over}{$_} }) } keys %{ $times{$over} };
+	printf "over %s: copy %.2f s, rewind %.2f s\n", $over eq 'link' ? "a link of $link MB/s" : 'loopback', @m{qw(copy rewind)};
+	printf "\ta rewind is %.2f times faster than a copy\n", $m{copy} / $m{rewind};
+}
 $c->finish;
