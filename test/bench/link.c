@@ -5,7 +5,7 @@
  *
  * Copies between two directories of one machine cost no network.  Through this
  * they do: all connections share the link.  By itself it carries more than ten times
- * of 1 Gbit/s (scripts/bench link), so what it takes away is what it was told to.
+ * of 1 Gbit/s (the benches measure it), so what it takes away is what it was told to.
  */
 #include <arpa/inet.h>
 #include <errno.h>
