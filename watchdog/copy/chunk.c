@@ -43,15 +43,21 @@ rg_chunk_length(const RgChunk *chunk)
 
 /* ------------------------------------------------ before the request */
 
-/* Returns how much of the range is there; errors of the old disk make it less. */
-static uint32_t
-read_range(const RgChunk *chunk, const RgRange *range, const RgTarget *target, uint8_t *buffer, uint8_t *hashes,
-		   uint32_t *ret_count)
+/* What was read of a range of a file. */
+typedef struct Reading
 {
-	int			fd = openat(range->file->is_clone ? target->new_fd : target->old_fd,
-							rg_plan_path(chunk->plan, range->file), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	uint32_t	length;			/* how much of it is there; errors of the old disk make it less */
+	uint32_t	count;			/* of hashes */
+	int64_t		written_ns;		/* when the file was last written, asked afterwards */
+} Reading;
+
+static Reading
+read_file(const RgChunk *chunk, const RgRange *range, int directory, uint8_t *buffer, uint8_t *hashes)
+{
+	int			fd = openat(directory, rg_plan_path(chunk->plan, range->file), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	uint32_t	done = 0;
 	uint32_t	count = 0;
+	int64_t		written_ns = 0;
 
 	if (fd >= 0)
 		(void) posix_fadvise(fd, (off_t) range->offset, (off_t) range->length, POSIX_FADV_WILLNEED);
@@ -69,9 +75,30 @@ read_range(const RgChunk *chunk, const RgRange *range, const RgTarget *target, u
 			break;
 	}
 	if (fd >= 0)
+	{
+		written_ns = rg_target_written_ns(fd);
 		(void) close(fd);
-	*ret_count = count;
-	return done;
+	}
+	return (Reading) {done, count, written_ns};
+}
+
+/*
+ * What is kept must be what was hashed.  A clone is read itself only where the old file
+ * may have been written since: it has no page in the page cache, while the old
+ * one's are there, often enough.
+ */
+static Reading
+read_range(const RgChunk *chunk, const RgRange *range, const RgTarget *target, uint8_t *buffer, uint8_t *hashes)
+{
+	const RgPlanFile *file = range->file;
+	Reading		old;
+
+	if (file->is_clone && file->written_ns == 0)
+		return read_file(chunk, range, target->new_fd, buffer, hashes);
+	old = read_file(chunk, range, target->old_fd, buffer, hashes);
+	if (file->is_clone && old.written_ns != file->written_ns)
+		return read_file(chunk, range, target->new_fd, buffer, hashes);
+	return old;
 }
 
 int
@@ -91,7 +118,7 @@ rg_chunk_prepare(RgChunk *chunk, const RgTarget *target, RgError *err)
 		uint8_t    *hashes = at + RG_COPY_ITEM_HEADER + item.path_length;
 
 		if (chunk->uses_old)
-			(void) read_range(chunk, range, target, buffer, hashes, &item.hash_count);
+			item.hash_count = read_range(chunk, range, target, buffer, hashes).count;
 		chunk->hash_counts[i] = item.hash_count;
 		at = rg_copy_put_item(at, &item) + item.hash_count * RG_COPY_HASH;
 		buffer += range->length;

@@ -262,7 +262,7 @@ begin_file(RgTarget *target, const RgPlan *plan, RgPlanFile *file)
 
 	if (file->size == 0)
 		return;
-	file->is_clone = rg_target_clone(target, path);
+	file->is_clone = rg_target_clone(target, path, &file->written_ns);
 	if (!file->is_clone && file->size >= PRESIZE_MIN)
 		file->is_presized = rg_target_presize(target, path, file->size);
 }

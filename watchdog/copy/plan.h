@@ -29,6 +29,7 @@ typedef enum RgFileKind
 typedef struct RgPlanFile
 {
 	uint64_t	size;			/* as the list of the source says */
+	int64_t		written_ns;		/* of a clone: when the old file was last written; 0: maybe a moment ago */
 	uint32_t	path_at;		/* in paths */
 	uint8_t		kind;
 	bool		is_clone;		/* the new file began as a clone of the old one */

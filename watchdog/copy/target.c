@@ -16,17 +16,23 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PROBE "regent-copy.probe"
 #define PROBE_CLONE "regent-copy.clone"
+
+/* How long ago is surely before. */
+#define QUIET_NS INT64_C(1000000000)
 
 /* WAL and what the source creates meanwhile. */
 #define SPARE_BYTES (64 * 1024 * 1024)
@@ -220,8 +226,37 @@ rg_target_make_directory(void *target, const char *path, bool is_tablespace, RgE
 	return mkdirat(t->new_fd, path, t->directory_mode) == 0 ? 0 : io_error("create", path, err);
 }
 
+int64_t
+rg_target_written_ns(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return 0;
+	return (int64_t) st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
+}
+
+/*
+ * Two writes within one tick of the kernel's clock have the same time, so one that was a
+ * moment ago tells nothing of the next.  A clock that is set back is no harm: the time
+ * of a later write would be another one.  Only file systems of this host that note the
+ * time with the write itself.
+ */
+static int64_t
+written_long_ago(int fd)
+{
+	struct statfs fs;
+	struct timespec now;
+	int64_t		written_ns = rg_target_written_ns(fd);
+
+	if (fstatfs(fd, &fs) != 0 || (fs.f_type != XFS_SUPER_MAGIC && fs.f_type != BTRFS_SUPER_MAGIC) ||
+		clock_gettime(CLOCK_REALTIME, &now) != 0)
+		return 0;
+	return written_ns + QUIET_NS < (int64_t) now.tv_sec * 1000000000 + now.tv_nsec ? written_ns : 0;
+}
+
 bool
-rg_target_clone(RgTarget *target, const char *path)
+rg_target_clone(RgTarget *target, const char *path, int64_t *ret_written_ns)
 {
 	int			from;
 	int			to;
@@ -232,6 +267,7 @@ rg_target_clone(RgTarget *target, const char *path)
 	from = openat(target->old_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (from < 0)
 		return false;
+	*ret_written_ns = written_long_ago(from);
 	to = openat(target->new_fd, path, O_WRONLY | O_CREAT | O_CLOEXEC, target->file_mode);
 	is_clone = to >= 0 && ioctl(to, FICLONE, from) == 0;
 	(void) close(from);

@@ -39,8 +39,13 @@ extern void rg_target_close(RgTarget *target);
  */
 extern int	rg_target_make_directory(void *target, const char *path, bool is_tablespace, RgError *err);
 
-/* Begins a file as a clone of the old one, where the file system shares blocks. */
-extern bool rg_target_clone(RgTarget *target, const char *path);
+/*
+ * Begins a file as a clone of the old one, where the file system shares blocks.
+ * *ret_written_ns is when the old one was last written, if that was surely before: as
+ * long as rg_target_written_ns says the same of it, the two have the same bytes.  Else 0.
+ */
+extern bool rg_target_clone(RgTarget *target, const char *path, int64_t *ret_written_ns);
+extern int64_t rg_target_written_ns(int fd);
 
 /* Begins a file with all its blocks; false if that can't be had. */
 extern bool rg_target_presize(RgTarget *target, const char *path, uint64_t size);
