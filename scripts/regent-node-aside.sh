@@ -50,14 +50,16 @@ part_pid=
 part_from_store() {
 	tell_while "$part_pid" keep || give_up no_space "can't write in $store" 'free some space'
 	part_pid=
+	set --
 	for file in "$store"/wal/*; do
 		name=${file##*/}
 		# not shown to pg_rewind, so it is unlinked
 		if [ -n "$own_from" ] && [ ${#name} = 24 ] && [ "${name#????????}" \< "$wal_from" ]; then continue; fi
 		[ -e "$store/part/$name" ] || case $shared$name in
-		*" $name "* | *.history) cp --reflink=auto -- "$file" "$store/part/" || give_up no_space "can't write in $store" 'free some space' ;;
+		*" $name "* | *.history) set -- "$@" "$file" ;;
 		esac
 	done
+	[ $# = 0 ] || cp --reflink=auto -- "$@" "$store/part/" || give_up no_space "can't write in $store" 'free some space'
 	mv -f -- "$store"/part/* pg_wal/ || give_up no_space "can't write in $real" 'free some space'
 }
 

@@ -211,8 +211,11 @@ write_listing() {
 
 # Only the newest terms stay; never the one that was just written.
 drop_old_diverged() {
+	kept_now=$1
+	set -- "$diverged"/*
+	[ $# -gt $keep_terms ] || return 0
 	for kept_term in $(ls -1 "$diverged" | grep -x '[0-9]*' | sort -n | head -n -$keep_terms); do
-		[ "$kept_term" != "$1" ] && [ -d "$diverged/$kept_term" ] && [ ! -L "$diverged/$kept_term" ] && [ -O "$diverged/$kept_term" ] || continue
+		[ "$kept_term" != "$kept_now" ] && [ -d "$diverged/$kept_term" ] && [ ! -L "$diverged/$kept_term" ] && [ -O "$diverged/$kept_term" ] || continue
 		rm -rf --one-file-system -- "${diverged:?}/$kept_term"
 	done
 }

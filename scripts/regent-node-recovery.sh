@@ -112,6 +112,21 @@ wait_stopped() {
 
 # ---- a killed leader ---------------------------------------------------------
 
+can_find_end() {
+	[ "$control_state" = 'in production' ] && [ ! -e backup_label ] && [ -x /usr/bin/perl ]
+}
+
+# Looks for the end, beside what else is looked at.  Nobody has written WAL meanwhile when
+# the control file is still the same: the first word of a server that is started here
+# is that it recovers.
+search_end() {
+	searched=$control
+	find_listing_begin
+	timeout -k 2 300 "$bin_directory/pg_waldump" -q -p pg_wal -t "$own_timeline" -s "$listing_from" >"$real.regent-rewind-end" 2>&1 </dev/null 8>&- &
+	end_pid=$!
+}
+end_pid=
+
 # All that pg_rewind takes from a recovery is where WAL ends, and that can be read from
 # WAL.  What recovery would do to the data is done later, by the replay from the last
 # common checkpoint on, or copied: so it is not needed where our own last checkpoint
@@ -119,7 +134,7 @@ wait_stopped() {
 # later one of the history in common is replayed from its full page, and every page
 # that was changed beyond comes from the source.
 find_end() {
-	[ "$control_state" = 'in production' ] && [ ! -e backup_label ] && [ -x /usr/bin/perl ] || return 1
+	can_find_end || return 1
 	lsn_number "$checkpoint_lsn"
 	[ "$number" -ge "$common_checkpoint" ] || return 1
 	control_field "Latest checkpoint's full_page_writes:"
@@ -131,10 +146,10 @@ find_end() {
 		file=${file#pg_wal/}
 		[ ! "${file%.history}" \> "$hex" ] || [ "$file" = '*.history' ] || return 1
 	done
-	find_listing_begin
-	timeout -k 2 300 "$bin_directory/pg_waldump" -q -p pg_wal -t "$own_timeline" -s "$listing_from" >"$log" 2>&1 </dev/null 8>&- &
-	tell_while $! recovery
-	reply=$(cat "$log")
+	[ -n "$end_pid" ] && [ "$searched" = "$control" ] && [ -z "$fetched" ] || search_end
+	tell_while "$end_pid" recovery
+	end_pid=
+	reply=$(cat "$real.regent-rewind-end")
 	case $reply in
 	*'error in WAL record at '*) ;;
 	*) return 1 ;;
@@ -169,7 +184,6 @@ pretend_shut_down() {
 	mv -T -- "$store/global/pg_control" "$store/global/pg_control.own" &&
 		/usr/bin/perl -e "$pretend" "$store/global/pg_control.own" "$store/global/pg_control" "$own_end" "$own_timeline" || return 1
 	chmod 600 "$store/global/pg_control"
-	read_control .
 	before=$control
 	read_control "$store"
 	control_field 'Minimum recovery ending location:'

@@ -31,12 +31,17 @@ source_facts="SELECT pg_is_in_recovery(), current_setting('server_version_num'):
    'pg_read_binary_file(text)', 'pg_read_binary_file(text,bigint,bigint,boolean)')),
  (SELECT string_agg(oid::text, ' ') FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global'))"
 
-# ... and whether it hides WAL that is not needed, its size, its state file.
-source_more="current_setting('regent.rewind_wal_from', true) IS NOT NULL AND coalesce((SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace
+# ... and whether it hides WAL that is not needed, its size, its timeline's history and its
+# state file.
+find_source_more() {
+	hex8 "$source_now"
+	source_more="current_setting('regent.rewind_wal_from', true) IS NOT NULL AND coalesce((SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace
   WHERE nspname = 'regent') AND has_function_privilege(to_regprocedure('regent.rewind_ls_dir(text,boolean,boolean)'), 'EXECUTE'), false),
  (SELECT coalesce(sum(pg_database_size(oid)), 0) FROM pg_database WHERE has_database_privilege(oid, 'CONNECT')) +
  (SELECT count(*) FROM pg_ls_dir('pg_wal', true, false) AS name WHERE name ~ '^[0-9A-F]{24}$') * pg_size_bytes(current_setting('wal_segment_size')),
+ translate(convert_from(pg_read_binary_file('pg_wal/$hex.history', 0, 1000000, true), 'UTF8'), '|', '/'),
  convert_from(pg_read_binary_file('regent.state'), 'UTF8')"
+}
 
 cannot() {
 	fail not_possible "$1" "${2:-regent rebuild $node: a copy needs none of this}"
@@ -98,6 +103,7 @@ verb_reach() {
 # All in one question; where it can't be answered, one by one for the reason.
 ask_source() {
 	find_database
+	find_source_more
 	reply=$(source_psql "dbname=$source_database" "$source_facts, $source_more") || {
 		check_source_rights
 		check_recovers
@@ -107,7 +113,8 @@ ask_source() {
 	take_facts
 	source_state=${source_tablespaces#*|} source_tablespaces=${source_tablespaces%%|*}
 	source_hides=${source_state%%|*} source_state=${source_state#*|}
-	source_size=${source_state%%|*}
+	source_size=${source_state%%|*} source_state=${source_state#*|}
+	told_history=${source_state%%|*}
 }
 
 check_recovers() {
@@ -153,18 +160,19 @@ rewind_stop() {
 		child=
 	fi
 	stop_listing
+	[ -z "$end_pid" ] || kill -s TERM "$end_pid" 2>/dev/null # timeout passes it on
 	for pid in $same_pid $part_pid; do
 		kill -s KILL "$pid" 2>/dev/null
 		wait "$pid" 2>/dev/null
 	done
-	same_pid= part_pid=
+	same_pid= part_pid= end_pid=
 	$rewinding || {
 		forget_fetched
 		remove_tree "$store"
 		# it shares files with the directory, which goes on using them
 		[ -z "$kept_first" ] || rm -rf --one-file-system -- "$kept_first"
 	}
-	rm -f -- .s.PGSQL.* "$real.regent-rewind-log" "$real.regent-rewind-same"
+	rm -f -- .s.PGSQL.* "$real.regent-rewind-log" "$real.regent-rewind-same" "$real.regent-rewind-end"
 	start_again
 }
 
@@ -424,13 +432,16 @@ put_wal_back() {
 	sync pg_wal
 }
 
-# check_rewind_space: the directory grows to the size of the source at most, both with
-# what lies elsewhere
-check_rewind_space() {
+# Of the directory, with what lies elsewhere
+find_own_size() {
 	own_size=$(du -sbL . 2>/dev/null | {
 		read -r size _
 		echo "$size"
 	})
+}
+
+# check_rewind_space: the directory grows to the size of the source at most
+check_rewind_space() {
 	disk=$(stat -f -c '%S %a' .) || return 0
 	disk=$((${disk% *} * ${disk#* }))
 	needed=$((source_size - own_size + 2 * segment_size * (last_segment - first_segment + 1) + 67108864))
@@ -513,6 +524,7 @@ begin_rewind() {
 	remove_tree "$store"
 	log=$real.regent-rewind-log
 	check_rewindable
+	[ -n "$procs" ] || ! can_find_end || search_end
 	check_wal
 	find_wal_from
 	mkdir -p -- "$store/own" "$store/global" "$store/wal" "$store/part" || give_up no_space "can't make $store" "free some space, and let $(id -un) write in ${real%/*}"
@@ -520,6 +532,7 @@ begin_rewind() {
 	source_checkpoint
 	note_running
 	stop_for_exchange
+	find_own_size
 	is_clean || find_end || {
 		end_same_wal
 		recover
@@ -535,7 +548,7 @@ begin_rewind() {
 	keep_first "$term" "$source_now" || keep_failed
 	kept_first=$kept
 	set_mark
-	rm -f -- "$real.regent-rewind-log"
+	rm -f -- "$real.regent-rewind-log" "$real.regent-rewind-end"
 	log=$store/log
 	part_from_store
 	! $pretended || cp -- "$store/global/pg_control" global/pg_control || give_up no_space "can't write in $real" 'free some space'

@@ -104,11 +104,15 @@ read_own_wal() {
 	own_history=$history
 }
 
-# The source's history, from itself, or the one of timeline $1 that we have.
+# The source's history, from itself (it may have told it already), or the one of
+# timeline $1 that we have.
+told_history=
 read_source_history() {
 	source_history=
 	[ "$1" != 1 ] || return 0
-	if [ -n "${conninfo-}" ]; then
+	if [ -n "$told_history" ]; then
+		reply=$told_history
+	elif [ -n "${conninfo-}" ]; then
 		reply=$(source_psql "dbname=replication replication=true" "TIMELINE_HISTORY $1") || return 1
 		reply=${reply#*|}
 	else
@@ -235,7 +239,11 @@ find_checkpoint() {
 	while [ $first_segment -ge 1 ]; do
 		segment_name $first_segment
 		need_segment "$segment" || return 1
-		for found in $("$bin_directory/pg_waldump" -r XLOG "pg_wal/$segment" 2>/dev/null |
+		# of the segment of the fork only what both have
+		read_to=$(((first_segment + 1) * segment_size))
+		[ $read_to -le "$fork" ] || read_to=$fork
+		lsn_text $read_to
+		for found in $("$bin_directory/pg_waldump" -r XLOG -e "$lsn" "pg_wal/$segment" 2>/dev/null |
 			sed -n 's/.* lsn: \([0-9A-F/]*\), .* desc: CHECKPOINT_[A-Z]* redo \([0-9A-F/]*\);.*/\1:\2/p'); do
 			lsn_number "${found%:*}"
 			[ "$number" -lt "$fork" ] || continue

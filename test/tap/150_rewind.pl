@@ -222,7 +222,9 @@ sub catch_rewind
 		sleep 0.002;
 		next unless -e "$dir/regent.rewinding" && -s "$dir/$file" && slurp("$dir/global/pg_control") =~ /^\0/;
 		my ($rewind) = grep { (slurp("/proc/$_/cmdline") // '') =~ m{^\S*/pg_rewind\0.*\Q$dir\E}s } map { m{(\d+)} } glob('/proc/[0-9]*');
-		return ($pid, $rewind, $out) if $rewind && kill 'STOP', $rewind;
+		# the helper itself stops it, blanks the control file and lets it go on; then it sleeps
+		next unless $rewind && grep { (slurp("/proc/$_/comm") // '') eq "sleep\n" } split / /, slurp("/proc/$pid/task/$pid/children") // '';
+		return ($pid, $rewind, $out) if kill 'STOP', $rewind;
 	}
 	return ($pid, undef, $out);
 }
