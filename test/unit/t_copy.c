@@ -455,6 +455,39 @@ test_chunk_keeps_what_is_equal_and_takes_what_differs(void **state)
 	case_end(&c);
 }
 
+/* The old file stands for its clone only as long as nobody has written to it since. */
+static void
+test_chunk_reads_a_clone_itself_where_the_old_file_may_have_changed(void **state)
+{
+	char		old_text[RG_COPY_BLOCK];
+	char		clone_text[RG_COPY_BLOCK];
+	Case		c;
+	RgError		err;
+	int			fd;
+
+	(void) state;
+	fill(old_text, sizeof(old_text), 'a');
+	fill(clone_text, sizeof(clone_text), 'x');
+	case_begin(&c, old_text, sizeof(old_text));
+	fd = openat(c.target.new_fd, "x", O_WRONLY | O_CREAT, 0600);
+	assert_int_equal(write(fd, clone_text, sizeof(clone_text)), sizeof(clone_text));
+	close(fd);
+	fd = openat(c.target.old_fd, "x", O_WRONLY);
+	c.plan.files[0].is_clone = true;
+	c.plan.files[0].written_ns = rg_target_written_ns(fd);
+	assert_int_equal(rg_chunk_prepare(c.chunk, &c.target, &err), 0);
+	assert_memory_equal(c.chunk->buffer, old_text, sizeof(old_text));
+	assert_int_equal(futimens(fd, (struct timespec[]) {{.tv_sec = 1}, {.tv_sec = 1}}), 0);
+	assert_int_equal(rg_chunk_prepare(c.chunk, &c.target, &err), 0);
+	assert_memory_equal(c.chunk->buffer, clone_text, sizeof(clone_text));
+	assert_int_equal(c.chunk->hash_counts[0], 1);
+	c.plan.files[0].written_ns = 0;
+	assert_int_equal(rg_chunk_prepare(c.chunk, &c.target, &err), 0);
+	assert_memory_equal(c.chunk->buffer, clone_text, sizeof(clone_text));
+	close(fd);
+	case_end(&c);
+}
+
 static void
 test_chunk_shrinks_vanishes_and_is_empty(void **state)
 {
@@ -547,6 +580,7 @@ main(void)
 		cmocka_unit_test(test_tally_adds_up_and_tells),
 		cmocka_unit_test(test_rate_spreads_reading_and_makes_up_for_little),
 		cmocka_unit_test(test_chunk_keeps_what_is_equal_and_takes_what_differs),
+		cmocka_unit_test(test_chunk_reads_a_clone_itself_where_the_old_file_may_have_changed),
 		cmocka_unit_test(test_chunk_shrinks_vanishes_and_is_empty),
 		cmocka_unit_test(test_chunk_refuses_an_answer_with_a_gap),
 		cmocka_unit_test(test_chunk_refuses_a_fixed_file_that_is_cut_off),

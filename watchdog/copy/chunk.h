@@ -6,7 +6,9 @@
  * What is written are the very bytes that were hashed, patched with what the
  * source sent; the old file is not read again.  So a standby may still run in
  * the old directory: a block that it changes meanwhile either is hashed as it
- * was, or differs and comes from the source.
+ * was, or differs and comes from the source.  Where the file system has cloned the file,
+ * the clone keeps what was hashed: either it was read itself, or the old file, to which
+ * nobody had written since before.
  */
 #ifndef RG_COPY_CHUNK_H
 #define RG_COPY_CHUNK_H
