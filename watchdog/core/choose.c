@@ -292,8 +292,8 @@ take_promises(const RgView *view, const RgMemory *memory, int64_t term, RgConten
 			c[i].present = true;
 			c[i].stuck = !n->promise.complete;
 			c[i].position = n->promise.position;
-			/* the rule of that timeline may stand in what is not replayed */
-			if (!c[i].stuck || n->promise.held_lsn <= c[i].position.lsn)
+			/* the rule of that timeline may stand in what is not replayed, or was not read yet */
+			if (!c[i].stuck)
 				leave_unruled(&c[i].position, n->promise.terms, n->promise.nterms);
 			if (rg_choose_is_older(view, memory, i))
 				c[i].position.lsn = n->facts.start_lsn;

@@ -77,6 +77,20 @@ owes(const RgView *view, const RgMemory *memory, int node)
 	return lsn < memory->nodes[node].owes_lsn;
 }
 
+/*
+ * Where the journal can't know who was left out: one that does not hold the newest rule
+ * may have been, by one in between that nobody shows any more.
+ */
+static bool
+may_be_left_out(const RgView *view, const RgMemory *memory, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+	const RgRule *rule = n->promise.complete && n->promise.rule.term != 0 ? &n->promise.rule : &n->facts.rule;
+
+	return memory->unsure && !RG_MUTANT(84) &&
+		rg_rules_compare(rule->term, rule->seq, memory->rule.term, memory->rule.seq) < 0;
+}
+
 /* Who of a rule's voters speaks for what was acknowledged: not who is left out (V11), nor who has strayed. */
 static uint64_t
 find_holders(const RgView *view, const RgMemory *memory, const RgRule *rule, const bool *counted)
@@ -88,7 +102,7 @@ find_holders(const RgView *view, const RgMemory *memory, const RgRule *rule, con
 		int			k = rg_view_find(view, rule->voters[i]);
 
 		if (k >= 0 && counted[k] && !owes(view, memory, k) && !memory->nodes[k].left_out &&
-			!memory->nodes[k].strayed)
+			!memory->nodes[k].strayed && !may_be_left_out(view, memory, k))
 			held |= UINT64_C(1) << i;
 	}
 	return held;
