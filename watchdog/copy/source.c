@@ -84,6 +84,7 @@ run(RgSource *source, const char *sql, const char *param, const char *what, int6
 	PGresult   *next;
 	int			rc = 0;
 
+	*ret_result = NULL;
 	if (!PQsendQueryParams(source->conn, sql, param != NULL, NULL, &param, NULL, NULL, 0))
 		return server_error(source, NULL, what, err);
 	while (rc == 0)
