@@ -144,7 +144,7 @@ our @rows = (
 		plan => sub { my ($r) = @_; (rebuild($r, '--wait', $r->pick([], [ '--from', 'B' ])->@*), [ 'until', 'ordered' ]) } },
 	{ name => 'rebuild_and_cancel', class => 'rebuild_broken', failover => 'never', calm => 1,
 		plan => sub { my ($r) = @_; (rebuild($r), [ $r->between(0.2, 5), 'cancel_job', 'A' ]) } },
-	{ name => 'rebuild_and_lose_leader', class => 'rebuild_broken', failover => 'must', loses => 1, strict_waits => 1,
+	{ name => 'rebuild_and_lose_leader', class => 'rebuild_broken', failover => 'must', loses => 1,
 		plan => sub { my ($r) = @_; (rebuild($r, $r->pick([], [ '--from', 'B' ])->@*), lose_leader($r, $r->between(0, 6))) } },
 	{ name => 'rebuild_and_lose_source', class => 'rebuild_broken', failover => 'never', halts => 1,
 		plan => sub { my ($r) = @_; (rebuild($r, '--from', 'B'), lose_other($r, $r->between(0, 5), 'B')) } },
@@ -154,7 +154,7 @@ our @rows = (
 		plan => sub { my ($r, $l) = @_; (rebuild($r), lose_regentd($r, $r->between(0, 6), $l)) } },
 	{ name => 'rebuild_and_switchover', class => 'rebuild_broken', failover => 'may', halts => 1,
 		plan => sub { my ($r) = @_; (rebuild($r), [ $r->between(0, 6), 'switchover', $r->pick('A', 'B') ]) } },
-	{ name => 'rebuild_cancel_and_lose_leader', class => 'rebuild_broken', failover => 'must', loses => 1, strict_waits => 1,
+	{ name => 'rebuild_cancel_and_lose_leader', class => 'rebuild_broken', failover => 'must', loses => 1,
 		plan => sub { my ($r) = @_; my $t = $r->between(0.2, 4); (rebuild($r), [ $t, 'cancel_job', 'A' ], lose_leader($r, $t + $r->between(0, 0.5))) } },
 
 	# ---- the way back of a leader that wrote what nobody else has ----
