@@ -59,13 +59,14 @@ explain_stale(const RgView *view, const RgMemory *memory, const RgContender *c, 
 
 /* What an operator can do when the most advanced one may not lead by itself. */
 static const char *
-way_out(const RgView *view, const RgMemory *memory, int best)
+way_out(const RgView *view, const RgMemory *memory, const RgContender *c, int best)
 {
 	if (!rg_rule_has_voter(&memory->rule, view->nodes[best].name))
 		return "; regent failover NODE --accept-loss takes a voter";
 	if (view->nodes[best].priority == 0)
 		return "; regent failover NODE --accept-loss takes another one";
-	if (memory->nodes[best].left_out || memory->nodes[best].strayed || rg_choose_is_older(view, memory, best))
+	if (c[best].stuck || memory->nodes[best].left_out || memory->nodes[best].strayed ||
+		rg_choose_is_older(view, memory, best))
 		return "; or regent failover NODE --accept-loss";
 	return "";
 }
@@ -125,7 +126,7 @@ choose_among(const RgView *view, const RgMemory *memory, int leader, const RgCon
 	}
 	else if (best >= 0)
 		rg_text(choice->summary, RG_TEXT_MAX, "nobody: %s has the most (up to " RG_LSN_FORMAT ") but %.150s%s",
-				view->nodes[best].name, RG_LSN_ARGS(c[best].held), choice->reasons[best], way_out(view, memory, best));
+				view->nodes[best].name, RG_LSN_ARGS(c[best].held), choice->reasons[best], way_out(view, memory, c, best));
 	else
 		rg_text(choice->summary, RG_TEXT_MAX, "nobody: no standby's position is known");
 }
@@ -307,14 +308,16 @@ take_promises(const RgView *view, const RgMemory *memory, int64_t term, RgConten
 static bool
 pass_over_stuck(const RgView *view, const RgMemory *memory, RgContender *c)
 {
+	bool		counted[RG_CORE_NODES_MAX];
 	bool		any = false;
 
+	mark_present(view, c, NULL, counted);
 	for (int i = 0; i < view->nnodes; i++)
 	{
 		any = any || (c[i].present && c[i].stuck);
 		c[i].present = c[i].present && !c[i].stuck;
 	}
-	return any && !rg_rule_is_sync(&memory->rule);
+	return any && !rg_recruit_owes_history(view, memory, counted);
 }
 
 void

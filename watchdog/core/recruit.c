@@ -356,9 +356,9 @@ meets_leader(const RgView *view, const RgMemory *memory, const char *leader, con
 	return true;
 }
 
-/* A rule that asks for a count is in question: by the newest alone it need not be so. */
-static bool
-is_promised(const RgView *view, const RgMemory *memory, const bool *counted)
+/* By the newest alone it need not be so. */
+bool
+rg_recruit_owes_history(const RgView *view, const RgMemory *memory, const bool *counted)
 {
 	Question	q;
 
@@ -393,7 +393,7 @@ knows_who_is_left_out(const RgView *view, const RgMemory *memory, char *why)
 bool
 rg_recruit_meets_history(const RgView *view, const RgMemory *memory, const bool *counted, char *why)
 {
-	if (memory->accept_loss[0] != '\0' || !is_promised(view, memory, counted))
+	if (memory->accept_loss[0] != '\0' || !rg_recruit_owes_history(view, memory, counted))
 		return true;
 	if (!knows_who_is_left_out(view, memory, why))
 		return false;

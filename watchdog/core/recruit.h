@@ -34,6 +34,9 @@ extern void rg_recruit_outlast_text(const RgView *view, const RgMemory *memory, 
 extern bool rg_recruit_meets_history(const RgView *view, const RgMemory *memory,
 									 const bool *counted, char *why);
 
+/* Does any rule in question, seen from these recruits, ask for a count of a commit's flushes? */
+extern bool rg_recruit_owes_history(const RgView *view, const RgMemory *memory, const bool *counted);
+
 /* The node's promise of the term at hand says exactly what it holds. */
 extern bool rg_recruit_is_complete(const RgView *view, const RgMemory *memory, int node);
 
