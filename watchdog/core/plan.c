@@ -478,6 +478,12 @@ rg_plan_rule(const RgView *view, const RgMemory *m, bool undone, RgRule *ret_rul
 	ret_rule->seq = 1;
 	rg_text(ret_rule->leader, sizeof(ret_rule->leader), "%s", m->candidate);
 	rg_text(ret_rule->watchdog, sizeof(ret_rule->watchdog), "%s", view->watchdog);
+	/*
+	 * In strict whoever is lost with the leader stays counted.  So the others are, too, also who was
+	 * left out: by the next rule alone commits would wait for those who are lost to hear of it.
+	 */
+	if (strcmp(ret_rule->durability, "strict") == 0 && strcmp(m->rule.leader, m->candidate) != 0)
+		ret_rule->left_out = 0;
 	fit_leader(ret_rule);
 	if (undone)
 		rg_text(ret_rule->reason, sizeof(ret_rule->reason), m->failover.planned
