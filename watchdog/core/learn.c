@@ -51,9 +51,12 @@ learn_rules(const RgView *view, RgMemory *m)
 	for (int i = 0; i < view->nnodes; i++)
 	{
 		const RgRule *rule = &view->nodes[i].facts.rule;
+		int			order = rg_rules_compare(rule->term, rule->seq, m->rule.term, m->rule.seq);
 
-		if (!view->nodes[i].facts.valid ||
-			rg_rules_compare(rule->term, rule->seq, m->rule.term, m->rule.seq) <= 0)
+		/* a new leader's first rule is made anew for each try, and only its row says by which one it was written */
+		if (view->nodes[i].facts.valid && order == 0 && rule->left_out != m->rule.left_out)
+			m->rule = *rule;
+		if (!view->nodes[i].facts.valid || order <= 0)
 			continue;
 		if (m->lease_ms != 0 && rule->lease_ms > m->lease_ms)
 			m->lease_ms = rule->lease_ms;

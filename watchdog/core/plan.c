@@ -464,6 +464,23 @@ begin_in_async(RgMemory *m)
 		m->wish.quorum = m->rule.quorum;
 }
 
+/*
+ * In strict whoever is lost with the leader stays counted.  So the others are, too, also who
+ * was left out: were it for the next rule to say so, commits would wait until those who are
+ * lost have heard of that.  Not who has strayed: it has no copy of anything.
+ */
+static void
+count_all(const RgMemory *m, RgRule *rule)
+{
+	for (int k = 0; k < m->nnodes; k++)
+	{
+		int			i = rg_rule_voter(rule, m->nodes[k].name);
+
+		if (i >= 0 && !m->nodes[k].strayed)
+			rule->left_out &= ~(UINT32_C(1) << i);
+	}
+}
+
 void
 rg_plan_rule(const RgView *view, const RgMemory *m, bool undone, RgRule *ret_rule)
 {
@@ -478,12 +495,8 @@ rg_plan_rule(const RgView *view, const RgMemory *m, bool undone, RgRule *ret_rul
 	ret_rule->seq = 1;
 	rg_text(ret_rule->leader, sizeof(ret_rule->leader), "%s", m->candidate);
 	rg_text(ret_rule->watchdog, sizeof(ret_rule->watchdog), "%s", view->watchdog);
-	/*
-	 * In strict whoever is lost with the leader stays counted.  So the others are, too, also who was
-	 * left out: by the next rule alone commits would wait for those who are lost to hear of it.
-	 */
 	if (strcmp(ret_rule->durability, "strict") == 0 && strcmp(m->rule.leader, m->candidate) != 0)
-		ret_rule->left_out = 0;
+		count_all(m, ret_rule);
 	fit_leader(ret_rule);
 	if (undone)
 		rg_text(ret_rule->reason, sizeof(ret_rule->reason), m->failover.planned
