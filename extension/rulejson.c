@@ -340,26 +340,36 @@ get_names(In *in, char (*names)[RG_NAME_SIZE])
 	return count;
 }
 
+static void
+skip_scalar(In *in)
+{
+	size_t length;
+
+	skip_space(in);
+	length = strcspn(in->p, ",}]\"[{");
+	if (*in->p == '"')
+		get_string(in, NULL, 0);
+	else if (length == 0)
+		in->failed = true;
+	else
+		in->p += length;
+}
+
 /* A value of a key that is not known: a scalar or a flat array. */
 static void
 skip_value(In *in)
 {
-	skip_space(in);
-	if (*in->p == '"')
-		get_string(in, NULL, 0);
-	else if (take(in, '['))
+	if (!take(in, '['))
 	{
-		while (!in->failed && !take(in, ']'))
-		{
-			skip_value(in);
-			if (*in->p != ']')
-				expect(in, ',');
-		}
+		skip_scalar(in);
+		return;
 	}
-	else if (strcspn(in->p, ",}]\"[{") == 0)
-		in->failed = true;
-	else
-		in->p += strcspn(in->p, ",}]\"[{");
+	while (!in->failed && !take(in, ']'))
+	{
+		skip_scalar(in);
+		if (*in->p != ']')
+			expect(in, ',');
+	}
 }
 
 /* Reads the value of a key; returns the key's row, or -1 if it is not known. */

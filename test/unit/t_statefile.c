@@ -156,6 +156,19 @@ test_rule_with_unknown_keys_is_read(void **state)
 }
 
 static void
+test_rule_with_an_array_of_arrays_is_refused(void **state)
+{
+	RgRule rule;
+
+	(void) state;
+	assert_int_equal(rg_rule_parse("{\"new\": [[1]], \"term\": 7, \"seq\": 1, \"leader\": \"n1\", "
+								   "\"voters\": [\"n1\"], \"durability\": \"async\", \"quorum\": 1, "
+								   "\"left_out\": [], \"lease_ms\": 5000, \"watchdog\": \"" UUID_A "\"}",
+								   &rule),
+					 -1);
+}
+
+static void
 test_broken_rule_is_refused(void **state)
 {
 	static const char *const broken[] = {
@@ -510,6 +523,7 @@ main(void)
 		cmocka_unit_test(test_rule_survives_a_round_trip),
 		cmocka_unit_test(test_rule_of_the_largest_size_fits),
 		cmocka_unit_test(test_rule_with_unknown_keys_is_read),
+		cmocka_unit_test(test_rule_with_an_array_of_arrays_is_refused),
 		cmocka_unit_test(test_broken_rule_is_refused),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_reason_becomes_ascii_and_is_cut),
