@@ -561,6 +561,8 @@ verb_rewind() {
 	check_source "$@"
 	open_own_directory
 	lock_siblings
+	# one that had the lock may have ended meanwhile
+	note_rewinding
 	[ ! -e "$old" ] || fail unsettled "$old is still there from an earlier swap" "regent-node $node settle, or unswap"
 	read_state "$own_state"
 	check_term "$term"
