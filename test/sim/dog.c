@@ -223,10 +223,10 @@ check_decision(World *w, Dog *dog)
 		/* what was asked for is asked again word for word, whatever is wanted by now */
 		if (step->kind == RG_STEP_WRITE_RULE && d->memory.phase == RG_PHASE_STEADY &&
 			rg_rules_compare(step->rule.term, step->rule.seq, dog->memory.asked.term, dog->memory.asked.seq) != 0 &&
-			strcmp(step->rule.durability, "strict") == 0 && strcmp(dog->memory.rule.durability, "strict") == 0 &&
-			step->rule.quorum < dog->memory.rule.quorum && step->rule.quorum < (dog->memory.wish.quorum > 0 ? dog->memory.wish.quorum : dog->memory.rule.quorum) &&
-			step->rule.nvoters == dog->memory.rule.nvoters)
-			violate(w, "C17: the quorum of strict goes down from %d to %d", dog->memory.rule.quorum, step->rule.quorum);
+			strcmp(step->rule.durability, "strict") == 0 && strcmp(d->memory.rule.durability, "strict") == 0 &&
+			step->rule.quorum < d->memory.rule.quorum && step->rule.quorum < (dog->memory.wish.quorum > 0 ? dog->memory.wish.quorum : d->memory.rule.quorum) &&
+			step->rule.nvoters == d->memory.rule.nvoters)
+			violate(w, "C17: the quorum of strict goes down from %d to %d", d->memory.rule.quorum, step->rule.quorum);
 		if ((step->kind == RG_STEP_COPY || step->kind == RG_STEP_DELTA || step->kind == RG_STEP_REWIND ||
 			 step->kind == RG_STEP_SWAP || step->kind == RG_STEP_UNSWAP) &&
 			strcmp(d->memory.rule.leader, dog->view.nodes[step->node].name) == 0)
