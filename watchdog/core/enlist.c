@@ -511,7 +511,7 @@ park(const RgView *view, RgDecision *d, RgJob *job, int node)
 		return;
 	}
 	rg_text(text, sizeof(text), "%s has left the cluster%s", job->node,
-			op != NULL && rg_op_done(op, key) ? ": it follows nobody any more"
+			node >= 0 && rg_op_done(op, key) ? ": it follows nobody any more"
 			: "; it could not be told: should it run again, it finds no slot and gets no vote");
 	finish(view, d, job, true, text);
 }

@@ -301,6 +301,26 @@ plan_follow_again(const RgView *view, RgDecision *d, int node)
 				view->nodes[rg_upstream_source(view, &d->memory, node)].name, n->name);
 }
 
+/* It streams from whom it should. */
+static void
+end_rejoin(const RgView *view, RgDecision *d, int node, const RgJob *new_copy)
+{
+	const RgNodeView *n = &view->nodes[node];
+	RgNodeMemory *mem = &d->memory.nodes[node];
+
+	if (new_copy != NULL && n->facts_ms > new_copy->phase_ms)
+		mem->strayed = false;
+	if (mem->strayed)
+		diverged(view, d, node, RG_STRAYED_TEXT);
+	else if (mem->fenced_term != 0)
+	{
+		mem->fenced_term = 0;
+		rg_decision_note(d, RG_EVENT_NODE_REJOIN, node, 0, false,
+						 "%s streams from %s as a standby again", n->name,
+						 view->nodes[rg_upstream_source(view, &d->memory, node)].name);
+	}
+}
+
 static void
 plan_standby(const RgView *view, RgDecision *d, int node)
 {
@@ -316,20 +336,7 @@ plan_standby(const RgView *view, RgDecision *d, int node)
 
 	if (rg_upstream_streams(view, &d->memory, node))
 	{
-		if (is_new && n->facts_ms > job->phase_ms)
-			mem->strayed = false;
-		if (mem->strayed)
-		{
-			diverged(view, d, node, RG_STRAYED_TEXT);
-			return;
-		}
-		if (mem->fenced_term != 0)
-		{
-			mem->fenced_term = 0;
-			rg_decision_note(d, RG_EVENT_NODE_REJOIN, node, 0, false,
-							 "%s streams from %s as a standby again", n->name,
-							 view->nodes[rg_upstream_source(view, &d->memory, node)].name);
-		}
+		end_rejoin(view, d, node, is_new ? job : NULL);
 		return;
 	}
 	/* without the leader's own last term nothing can be said about where its history left others */
