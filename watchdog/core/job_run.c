@@ -382,12 +382,10 @@ learn_rewound(RgDecision *d, const RgOp *op, int node)
 {
 	RgRewound  *half = &d->memory.nodes[node].half_rewound;
 
-	if (op->state == RG_OP_OK)
-		*half = RG_REWOUND_WHOLE;
-	else if (op->state == RG_OP_LOST || says(op, "half_rewound"))
+	if (op->state == RG_OP_LOST || says(op, "half_rewound"))
 		*half = RG_REWOUND_HALF;
-	/* nothing was touched, nor by an earlier try; but the verb that is at work there may be a rewind */
-	else if (*half == RG_REWOUND_UNDER_WAY && verdict_of(op) != WAIT)
+	/* done; or nothing was touched, nor by an earlier try, but the verb that is at work there may be a rewind */
+	else if (op->state == RG_OP_OK || (*half == RG_REWOUND_UNDER_WAY && verdict_of(op) != WAIT))
 		*half = RG_REWOUND_WHOLE;
 }
 

@@ -98,16 +98,22 @@ learn_sync_begun(const RgView *view, RgMemory *m, bool is_in_force)
 		m->sync_begun = rg_rule_is_sync(&m->rule) && !is_in_force && !know_of_the_count(view, m);
 }
 
+static bool
+is_open_by_newest(const RgView *view, const RgMemory *m, int node)
+{
+	const RgFacts *f = &view->nodes[node].facts;
+
+	return rg_view_is_primary(view, node) && view->nodes[node].facts_ms >= view->started_ms && f->gate == RG_GATEV_OPEN &&
+		rg_rules_compare(f->rule.term, f->rule.seq, m->rule.term, m->rule.seq) == 0;
+}
+
 /* Whoever is open holds the newest rule of all, and it says who is left out; settled it is alone in force. */
 static void
 learn_sureness(const RgView *view, RgMemory *m, int leader)
 {
-	const RgFacts *f = leader >= 0 ? &view->nodes[leader].facts : NULL;
-	bool		is_newest = f != NULL && rg_view_is_primary(view, leader) &&
-		view->nodes[leader].facts_ms >= view->started_ms && f->gate == RG_GATEV_OPEN &&
-		rg_rules_compare(f->rule.term, f->rule.seq, m->rule.term, m->rule.seq) == 0;
+	bool		is_newest = leader >= 0 && is_open_by_newest(view, m, leader);
 
-	learn_sync_begun(view, m, is_newest && f->settled);
+	learn_sync_begun(view, m, is_newest && view->nodes[leader].facts.settled);
 	if (is_newest)
 		m->unsure = false;
 	else if (view->maybe_restored || (m->rule.term != 0 && strcmp(m->rule.watchdog, view->watchdog) != 0))
