@@ -243,7 +243,9 @@ run_job(const RgView *view, RgDecision *d, RgJob *job)
 	if (node < 0)
 		cancel_for(view, d, job, node, "it is not in the configuration any more");
 	/* the leader is never rebuilt; only what is left beside a copy that has taken over is removed */
-	else if (node == d->leader && job->phase != RG_JOBPHASE_SETTLE)
+	else if (node == d->leader && rg_job_is_in_place(job))
+		rg_job_lead(view, d, job, node);
+	else if (node == d->leader)
 		cancel_for(view, d, job, node, "it leads the cluster now");
 	else if (job->state == RG_JOB_RUNNING)
 		rg_job_advance(view, d, job, node);

@@ -162,10 +162,12 @@ rg_job_end(const RgView *view, RgDecision *d, RgJob *job, int node, RgJobState s
 	job->ended_ms = view->now_ms;
 	if (state == RG_JOB_DONE)
 	{
+		bool		leads = strcmp(d->memory.rule.leader, job->node) == 0;
+
 		if (job->message[0] == '\0')
-			rg_text(job->message, sizeof(job->message), "%s streams from %s, by %s%s%.450s%s", job->node,
-					d->memory.rule.leader, rg_method_name(job->using), job->tried[0] ? " (" : "", job->tried,
-					job->tried[0] ? ")" : "");
+			rg_text(job->message, sizeof(job->message), "%s %s%s, by %s%s%.450s%s", job->node,
+					leads ? "leads" : "streams from ", leads ? "" : d->memory.rule.leader,
+					rg_method_name(job->using), job->tried[0] ? " (" : "", job->tried, job->tried[0] ? ")" : "");
 		/* a fresh copy is no fenced node any more; one that is down again may have been fenced since */
 		if (rg_view_answers(view, node))
 			d->memory.nodes[node].fenced_term = 0;
@@ -584,6 +586,20 @@ rg_job_advance(const RgView *view, RgDecision *d, RgJob *job, int node)
 	else if (view->now_ms - job->phase_ms >= wait &&
 			 (job->busy_ms == 0 || view->now_ms - job->busy_ms >= 1000))
 		send(view, d, job, node, row, key);
+}
+
+void
+rg_job_lead(const RgView *view, RgDecision *d, RgJob *job, int node)
+{
+	if (job->phase == RG_JOBPHASE_FOLLOW)
+	{
+		job->message[0] = '\0';
+		finish(view, d, job, node, true);
+		return;
+	}
+	if (job->phase == RG_JOBPHASE_VERIFY)
+		enter(job, RG_JOBPHASE_SETTLE, view->now_ms);
+	rg_job_advance(view, d, job, node);
 }
 
 const char *

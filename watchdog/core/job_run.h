@@ -21,6 +21,13 @@ extern void rg_job_begin(const RgView *view, RgDecision *d, RgJob *job, int node
 /* One round of a running job. */
 extern void rg_job_advance(const RgView *view, RgDecision *d, RgJob *job, int node);
 
+/*
+ * The same for a node that leads by now, with the copy or the rewound directory in its
+ * place: it was promoted before it was seen to stream, so what it replaced has nothing
+ * to give any more.
+ */
+extern void rg_job_lead(const RgView *view, RgDecision *d, RgJob *job, int node);
+
 /* It is known that the node, as it is now, will never stream from the leader. */
 extern void rg_job_does_not_stream(const RgView *view, RgDecision *d, RgJob *job, int node, const char *why);
 
