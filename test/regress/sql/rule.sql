@@ -99,5 +99,5 @@ BEGIN
 	END LOOP;
 END
 $$;
-SELECT regexp_replace(line, '(system_identifier|checksum) \d+|"at":"[^"]*"|"pause_until":"[^"]*"', '\1 ...', 'g') AS line
+SELECT regexp_replace(line, '(system_identifier|checksum|unopened) (?:[0-9A-F/ ]+|-)$|"at":"[^"]*"|"pause_until":"[^"]*"', '\1 ...', 'g') AS line
 FROM string_to_table(pg_read_file('regent.state'), E'\n') AS line;
