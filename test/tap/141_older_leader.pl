@@ -18,51 +18,30 @@ sub write_some
 	$rows += 100;
 }
 
-sub all_ok
-{
-	return $c->wait_status(sub { $_[0]{phase} eq 'steady' && !grep { $_->{state} ne 'ok' } @{ $_[0]{nodes} } },
-		150 * $RegentCluster::slow, 'a whole cluster');
-}
-
-sub off
-{
-	my (@names) = @_;
-	for my $name (@names)
-	{
-		wait_until(sub { my @p = $c->processes($name); kill 'KILL', @p if @p; !@p }, 20, "$name to be off");
-	}
-}
-
-sub on
-{
-	my ($name) = @_;
-	wait_until(sub { $c->postmaster($name) || eval { $c->start_server($name); 1 } }, 60, "$name to run");
-}
-
 write_some();
-all_ok();
+$c->wait_whole;
 $c->wait_caught_up('n1', 'n2');
 my $older = $rows;
 my ($n1, $n2) = map { $c->node($_)->{dir} } qw(n1 n2);
 
 # a copy of n1 as it is now
 $c->kill9_regentd;
-off('n1', 'n2');
+$c->power_off('n1', 'n2');
 RegentCluster::must([ 'cp', '-a', $n1, "$n1.older" ]);
-on($_) for qw(n1 n2);
+$c->power_on(qw(n1 n2));
 $c->start_regentd;
-is(all_ok()->{leader}, 'n1', 'n1 leads');
+is($c->wait_whole->{leader}, 'n1', 'n1 leads');
 
 # the journal has a line about the newest position for each lease
 my $since = time;
 wait_until(sub { write_some(); time - $since > 6 }, 60, 'rows of several leases');
 $c->wait_caught_up('n1', 'n2');
 $c->kill9_regentd;
-off('n1', 'n2');
+$c->power_off('n1', 'n2');
 rename $n1, "$n1.newer" or die "$n1: $!";
 rename "$n1.older", $n1 or die "$n1.older: $!";
 rename $n2, "$n2.gone" or die "$n2: $!";
-on('n1');
+$c->power_on('n1');
 $c->start_regentd;
 
 my $s = $c->wait_status(sub { RegentCluster::node_of($_[0], 'n1')->{reason} =~ /--accept-loss/ || $_[0]{diagnosis} eq 'leader behind' },
@@ -84,8 +63,8 @@ write_some();
 
 # n2 comes back with more, of the old timeline
 rename "$n2.gone", $n2 or die "$n2.gone: $!";
-on('n2');
-$s = all_ok();
+$c->power_on('n2');
+$s = $c->wait_whole;
 is($s->{leader}, 'n1', 'n2 is brought back as a standby');
 $c->wait_caught_up('n1', 'n2');
 is($c->sql('n2', 'SELECT count(*) FROM t'), $rows, 'with the rows of n1 and no others');

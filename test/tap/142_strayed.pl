@@ -19,36 +19,16 @@ sub write_some
 	$rows += 100;
 }
 
-sub all_ok
-{
-	return $c->wait_status(sub { $_[0]{phase} eq 'steady' && !grep { $_->{state} ne 'ok' } @{ $_[0]{nodes} } },
-		150 * $RegentCluster::slow, 'a whole cluster');
-}
-
-sub off
-{
-	for my $name (@_)
-	{
-		wait_until(sub { my @p = $c->processes($name); kill 'KILL', @p if @p; !@p }, 20, "$name to be off");
-	}
-}
-
-sub on
-{
-	my ($name) = @_;
-	wait_until(sub { $c->postmaster($name) || eval { $c->start_server($name); 1 } }, 60, "$name to run");
-}
-
 write_some();
-all_ok();
+$c->wait_whole;
 $c->wait_caught_up('n1', 'n2');
 my ($n1, $n2) = map { $c->node($_)->{dir} } qw(n1 n2);
 $c->kill9_regentd;
-off('n1', 'n2');
+$c->power_off('n1', 'n2');
 RegentCluster::must([ 'cp', '-a', $n1, "$n1.older" ]);
-on($_) for qw(n1 n2);
+$c->power_on(qw(n1 n2));
 $c->start_regentd;
-all_ok();
+$c->wait_whole;
 my $older = $rows;
 
 # so much that n1, once it has gone on, writes below what n2 has
@@ -58,11 +38,11 @@ $c->sql('n1', "INSERT INTO t (said) SELECT repeat('x', 1000) FROM generate_serie
 $c->wait_caught_up('n1', 'n2');
 my $held = $c->sql('n1', 'SELECT pg_current_wal_lsn()');
 $c->kill9_regentd;
-off('n1', 'n2');
+$c->power_off('n1', 'n2');
 rename $n1, "$n1.newer" or die "$n1: $!";
 rename "$n1.older", $n1 or die "$n1.older: $!";
 rename $n2, "$n2.gone" or die "$n2: $!";
-on('n1');
+$c->power_on('n1');
 $c->start_regentd;
 $c->wait_status(sub { RegentCluster::node_of($_[0], 'n1')->{reason} =~ /--accept-loss/ || $_[0]{diagnosis} eq 'leader behind' },
 	60 * $RegentCluster::slow, 'n1 to be found behind');
@@ -83,7 +63,7 @@ rename "$n2.gone", $n2 or die "$n2.gone: $!";
 my $hba = slurp("$n2/pg_hba.conf");
 spew("$n2/pg_hba.conf", "host all regent 0.0.0.0/0 reject\n$hba");
 my $asked = () = slurp($c->node('n1')->{log}) =~ /walsender n2 LOG:  received replication command: START_REPLICATION/g;
-on('n2');
+$c->power_on('n2');
 wait_until(sub { my $n = () = slurp($c->node('n1')->{log}) =~ /walsender n2 LOG:  received replication command: START_REPLICATION/g; $n > $asked + 100 },
 	60 * $RegentCluster::slow, 'n2 to connect to n1 again and again');
 like($c->sql('n1', 'SELECT left_out FROM regent.rule ORDER BY term DESC, seq DESC LIMIT 1'), qr/n2/, 'the rule leaves n2 out, and asks for a standby all the same');
@@ -94,7 +74,7 @@ is(waitpid($insert, POSIX::WNOHANG()), 0, 'the commit waits') or diag("it ended 
 spew("$n2/pg_hba.conf", $hba);
 $c->sql('n2', 'SELECT pg_reload_conf()');
 is(RegentCluster::reap($insert, 120 * $RegentCluster::slow), 0, 'it is acknowledged in the end') or diag(slurp("$n1.insert.log") . $c->regentd_log_tail);
-all_ok();
+$c->wait_whole;
 $c->wait_caught_up('n1', 'n2');
 is($c->sql('n2', 'SELECT count(*) FROM t'), $older + 3001, 'n2 has the rows of n1 and no others');
 ok((grep { $_->{event} eq 'rebuild_end' && $_->{message} =~ /rebuild of n2 is done/ } $c->events), 'it was copied');

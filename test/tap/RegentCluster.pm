@@ -591,6 +591,36 @@ sub wait_status
 		sub { JSON::PP->new->canonical->pretty->encode($last || {}) . $self->regentd_log_tail });
 }
 
+# Steady, and every node is ok.
+sub wait_whole
+{
+	my ($self) = @_;
+	return $self->wait_status(sub { $_[0]{phase} eq 'steady' && !grep { $_->{state} ne 'ok' } @{ $_[0]{nodes} } },
+		150 * $slow, 'a whole cluster');
+}
+
+# Every process of these nodes' servers is killed, whoever starts another one meanwhile.
+sub power_off
+{
+	my ($self, @names) = @_;
+	for my $name (@names)
+	{
+		wait_until(sub { my @p = $self->processes($name); kill 'KILL', @p if @p; !@p }, 20, "$name to be off");
+	}
+	return;
+}
+
+# Their servers are started, unless somebody else is faster.
+sub power_on
+{
+	my ($self, @names) = @_;
+	for my $name (@names)
+	{
+		wait_until(sub { $self->postmaster($name) || eval { $self->start_server($name); 1 } }, 60, "$name to run");
+	}
+	return;
+}
+
 sub regentd_log_tail
 {
 	my ($self) = @_;
