@@ -242,8 +242,8 @@ says_open(void)
 {
 	bool		is_open;
 
-	(void) set_noted();
-	LWLockAcquire(rg_shared->lock, LW_SHARED);
+	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
+	rg_shared->start_noted = true;
 	is_open = rg_shared->state.unopened_timeline == 0;
 	LWLockRelease(rg_shared->lock);
 	return is_open;

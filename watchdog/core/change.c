@@ -235,8 +235,11 @@ take_back(const RgView *view, const RgDecision *d, RgRule *rule)
 		int			k = rg_view_find(view, rule->voters[i]);
 
 		if (k >= 0 && k != d->leader && d->memory.nodes[k].strayed)
+		{
 			rule->left_out |= UINT32_C(1) << i;
-		if ((rule->left_out >> i & 1) == 0 || k < 0 || d->memory.nodes[k].strayed || !streams(view, d, k) ||
+			continue;
+		}
+		if ((rule->left_out >> i & 1) == 0 || k < 0 || !streams(view, d, k) ||
 			reason_to_leave_out(view, d, k, why) != NULL)
 			continue;
 		rule->left_out &= ~(UINT32_C(1) << i);

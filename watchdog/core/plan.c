@@ -484,18 +484,20 @@ count_all(const RgMemory *m, RgRule *rule)
 void
 rg_plan_rule(const RgView *view, const RgMemory *m, bool undone, RgRule *ret_rule)
 {
+	bool		is_new_leader = strcmp(m->rule.leader, m->candidate) != 0;
+
 	*ret_rule = m->rule;
 	/*
 	 * Those who could be recruited alone after this one may know of async only, and would give
 	 * its commits away.  The same leader still has the rule before in question, and counts by both.
 	 */
-	if (m->sync_begun && rg_rule_is_sync(&m->rule) && strcmp(m->rule.leader, m->candidate) != 0 && !RG_MUTANT(80))
+	if (m->sync_begun && rg_rule_is_sync(&m->rule) && is_new_leader && !RG_MUTANT(80))
 		rg_text(ret_rule->durability, sizeof(ret_rule->durability), "async");
 	ret_rule->term = m->term;
 	ret_rule->seq = 1;
 	rg_text(ret_rule->leader, sizeof(ret_rule->leader), "%s", m->candidate);
 	rg_text(ret_rule->watchdog, sizeof(ret_rule->watchdog), "%s", view->watchdog);
-	if (strcmp(ret_rule->durability, "strict") == 0 && strcmp(m->rule.leader, m->candidate) != 0)
+	if (strcmp(ret_rule->durability, "strict") == 0 && is_new_leader)
 		count_all(m, ret_rule);
 	fit_leader(ret_rule);
 	if (undone)

@@ -45,6 +45,13 @@ counts_as_recruit(const RgView *view, const RgMemory *memory, int node)
 		(p->complete || !memory->unsure);
 }
 
+/* As its promise says, where that is complete; else as it showed. */
+static const RgRule *
+rule_of(const RgNodeView *n)
+{
+	return n->promise.complete && n->promise.rule.term != 0 ? &n->promise.rule : &n->facts.rule;
+}
+
 /* The newest rule that one of these holds (counted NULL: of all who are recruited); NULL = none. */
 static const RgRule *
 find_shown(const RgView *view, const RgMemory *memory, const bool *counted)
@@ -53,8 +60,7 @@ find_shown(const RgView *view, const RgMemory *memory, const bool *counted)
 
 	for (int i = 0; i < view->nnodes; i++)
 	{
-		const RgNodeView *n = &view->nodes[i];
-		const RgRule *rule = n->promise.complete && n->promise.rule.term != 0 ? &n->promise.rule : &n->facts.rule;
+		const RgRule *rule = rule_of(&view->nodes[i]);
 
 		if ((counted != NULL ? counted[i] : counts_as_recruit(view, memory, i)) && rule->term != 0 &&
 			(shown == NULL || rg_rules_compare(rule->term, rule->seq, shown->term, shown->seq) > 0))
@@ -84,8 +90,7 @@ owes(const RgView *view, const RgMemory *memory, int node)
 static bool
 may_be_left_out(const RgView *view, const RgMemory *memory, int node)
 {
-	const RgNodeView *n = &view->nodes[node];
-	const RgRule *rule = n->promise.complete && n->promise.rule.term != 0 ? &n->promise.rule : &n->facts.rule;
+	const RgRule *rule = rule_of(&view->nodes[node]);
 
 	return memory->unsure && !RG_MUTANT(84) &&
 		rg_rules_compare(rule->term, rule->seq, memory->rule.term, memory->rule.seq) < 0;
@@ -331,9 +336,7 @@ has_lost_a_part(const RgView *view, const RgMemory *memory, const char *leader)
 		return true;
 	if (node < 0 || !rg_recruit_is_complete(view, memory, node))
 		return false;
-	if (rg_choose_is_older(view, memory, node) && !RG_MUTANT(83))
-		return true;
-	position = rg_choose_position(view, memory, node);
+	position = rg_choose_start_position(view, memory, node);
 	return rg_rules_compare_position(&position, &memory->newest) < 0 && !RG_MUTANT(83);
 }
 
