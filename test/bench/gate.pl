@@ -5,17 +5,22 @@
 #
 # A shared machine changes its pace within seconds, so turns of seconds can't show a
 # percent.  Here both pgbench run all the time and are let go (SIGCONT) and held
-# (SIGSTOP) alternately for a quarter of a second: what is compared lies next to
-# each other.  Two measures of each slice, both for each transaction: the time on the
-# clock, and the processor time of the very backends that serve pgbench (schedstat,
-# nanoseconds).  Transactions are counted by their xids.  The order within a pair
-# alternates; the ratio is taken pair by pair, and the median is printed with its 95 %
-# interval (order statistics).
+# (SIGSTOP) in turns of a tenth of a second: what is compared lies next to each
+# other.  Two measures of each slice, both for each transaction: the time on the clock,
+# and the processor time of the very backends that serve pgbench (schedstat,
+# nanoseconds).  Transactions are counted by their xids.  The order changes from round
+# to round; the ratio is taken round by round.
 #
-# Where a server's memory happens to lie is worth one or two percent, in all of its
-# slices alike.  So both servers are started anew for each block of pairs, and
-# --control compares two servers without the extension: what it prints is the error
-# of this way of measuring.
+# Four slices make a round: the server with an open gate, the same one with
+# regent.gate = off, the server without the extension, and that one once more.
+#
+#   with/off       the same sessions of the same server: what the gate itself costs
+#   again/without  likewise, and nothing differs: the error of with/off
+#   with/without   the whole extension; but where a server's memory happens to lie is
+#                  worth up to ten percent, in all of its slices alike
+#
+# So both servers are started anew for each block of rounds, in another order each time;
+# printed is the mean of the blocks (of their logarithms) with its 95 % interval.
 #
 # Before that the instructions of an insert are counted, in user mode, by valgrind: the
 # number does not care what else the machine does (--no-count leaves it out).
@@ -24,21 +29,27 @@ use warnings;
 use Getopt::Long;
 use IPC::Open2;
 use JSON::PP;
+use List::Util qw(sum);
 use POSIX ();
 use RegentCluster qw(wait_until);
 use Time::HiRes qw(time sleep);
 
 $| = 1;
-my ($pairs, $blocks, $slice_ms, $clients, $count, $control) = (400, 10, 250, 2, 1, 0);
-GetOptions('pairs=i' => \$pairs, 'blocks=i' => \$blocks, 'slice-ms=i' => \$slice_ms, 'clients=i' => \$clients,
-	'count!' => \$count, 'control' => \$control) or exit 2;
-die "gate: --pairs must be a multiple of --blocks ($blocks)\n" if $blocks < 1 || $pairs < $blocks || $pairs % $blocks;
+my ($blocks, $rounds, $slice_ms, $clients, $count) = (5, 60, 100, 2, 1);
+GetOptions('blocks=i' => \$blocks, 'rounds=i' => \$rounds, 'slice-ms=i' => \$slice_ms, 'clients=i' => \$clients,
+	'count!' => \$count) or exit 2;
+die "gate: --blocks takes 2 or more, --rounds 1 or more\n" if $blocks < 2 || $rounds < 1;
 my $json = JSON::PP->new->canonical;
 
-my %conf = (
-	with => $control ? "shared_preload_libraries = ''\n" : '',
-	without => "shared_preload_libraries = ''\n",
-);
+my @servers = ('with', 'without');
+my %conf = (with => '', without => "shared_preload_libraries = ''\n");
+
+# What is measured: on which server, with which setting of regent.gate
+my %modes = (with => [ 'with', 'on' ], off => [ 'with', 'off' ], without => [ 'without' ], again => [ 'without' ]);
+
+# What is compared: what over what
+my %ratios = ('with/off' => [ 'with', 'off' ], 'with/without' => [ 'with', 'without' ], 'again/without' => [ 'again', 'without' ]);
+
 my $common = "synchronous_commit = off\nautovacuum = off\nshared_buffers = 256MB\nmax_wal_size = 16GB\ncheckpoint_timeout = 1h\n";
 my (%cluster, @children);
 my $watchdog = '11111111-2222-4333-8444-555555555555';
@@ -126,14 +137,28 @@ sub counter
 	return { pid => $pid, out => $out, in => $in };
 }
 
-sub xids
+sub answer
 {
-	my ($counter) = @_;
+	my ($counter, $query) = @_;
 
-	print { $counter->{in} } "SELECT pg_snapshot_xmax(pg_current_snapshot());\n";
+	print { $counter->{in} } "$query;\n";
 	my $line = readline $counter->{out};
 	die "the counting session has ended\n" unless defined $line;
+	chomp $line;
 	return $line;
+}
+
+sub xids { return answer($_[0], 'SELECT pg_snapshot_xmax(pg_current_snapshot())') }
+
+# For all sessions of that server.  There is a reload even where nothing changes, so that
+# all slices begin alike.
+sub prepare
+{
+	my ($counter, $gate) = @_;
+
+	answer($counter, "ALTER SYSTEM SET regent.gate = $gate; SELECT pg_reload_conf()") if $gate;
+	answer($counter, 'SELECT pg_reload_conf()') if !$gate;
+	wait_until(sub { answer($counter, 'SHOW regent.gate') eq $gate }, 10, "regent.gate = $gate") if $gate;
 }
 
 # Processor time of these backends, nanoseconds
@@ -153,7 +178,7 @@ sub start_pgbench
 {
 	my ($c, $load) = @_;
 	my @args = $load eq 'insert' ? ('-f', $c->dir . '/insert.sql') : ('-b', 'tpcb-like');
-	my $seconds = int($pairs * $slice_ms / 1000 * 3) + 60;
+	my $seconds = int($rounds * $slice_ms / 1000 * 9) + 60;
 	my $sessions = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgbench'";
 
 	wait_until(sub { $c->sql('n1', $sessions) eq '' }, 30, 'the sessions of the pgbench before have ended');
@@ -185,10 +210,12 @@ END
 sub slice
 {
 	my ($bench, $counter) = @_;
+
+	kill CONT => $bench->{pid};
+	sleep($slice_ms / 5000);    # every session has read its settings anew
 	my ($n, $cpu) = (xids($counter), cpu_ns(@{ $bench->{backends} }));
 	my $began = time();
 
-	kill CONT => $bench->{pid};
 	sleep($slice_ms / 1000);    # the length of a slice
 	kill STOP => $bench->{pid};
 	my $seconds = time() - $began;
@@ -199,32 +226,40 @@ sub slice
 
 sub median { my @s = sort { $a <=> $b } @_; return @s % 2 ? $s[ $#s / 2 ] : ($s[ @s / 2 - 1 ] + $s[ @s / 2 ]) / 2 }
 
-# median (low to high): the 95 % interval of the median
+# mean (low to high) of ratios: of their logarithms, with its 95 % interval
 sub interval
 {
-	my @s = sort { $a <=> $b } @_;
-	my $half = 0.98 * sqrt(@s);
-	my ($low, $high) = map { $_ < 0 ? 0 : $_ > $#s ? $#s : $_ } int(@s / 2 - $half), int(@s / 2 + $half);
+	my @log = map { log } @_;
+	my $mean = sum(@log) / @log;
+	my $half = 1.96 * sqrt(sum(map { ($_ - $mean)**2 } @log) / $#log / @log);
 
-	return sprintf '%.4f (%.4f to %.4f)', median(@s), $s[$low], $s[$high];
+	return sprintf '%.4f (%.4f to %.4f)', map { exp } $mean, $mean - $half, $mean + $half;
 }
 
-sub is_gated { return $_[0] eq 'with' && !$control }
+# Another order for each number
+sub turns
+{
+	my ($i, @names) = @_;
+	my @turns = map { $names[ ($i + $_) % @names ] } 0 .. $#names;
 
-# Both servers, started anew: their memory lies elsewhere, and the load begins again.
+	return $i / @names % 2 ? reverse @turns : @turns;
+}
+
+# All servers, started anew: their memory lies elsewhere, and the load begins again.
 sub start_block
 {
-	my ($load) = @_;
+	my ($load, $block) = @_;
 	my (%bench, %counter);
 
-	for my $name (sort keys %cluster)
+	for my $name (turns($block, @servers))
 	{
 		my $c = $cluster{$name};
+		$c->sql('n1', 'ALTER SYSTEM RESET regent.gate') if $name eq 'with';
 		$c->stop_server('n1');
 		$c->start_server('n1');
-		grant($c) if is_gated($name);
+		grant($c) if $name eq 'with';
 		$c->sql('n1', $_) for 'TRUNCATE bench_row, pgbench_history', 'VACUUM FULL pgbench_branches',
-			'VACUUM FULL pgbench_tellers', 'VACUUM FULL pgbench_accounts', 'CHECKPOINT';
+			'VACUUM FULL pgbench_tellers', 'VACUUM pgbench_accounts', 'CHECKPOINT';
 		$counter{$name} = counter($c);
 		$bench{$name} = start_pgbench($c, $load);
 	}
@@ -241,28 +276,58 @@ sub end_block
 	waitpid $_->{pid}, 0 for values %$counter;
 }
 
-sub run_pair
+# { mode => slice }
+sub run_round
 {
 	my ($i, $bench, $counter) = @_;
-	my %r;
+	my %ret;
 
-	$r{$_} = slice($bench->{$_}, $counter->{$_}) for $i % 2 ? ('with', 'without') : ('without', 'with');
-	return \%r;
+	for my $mode (turns($i, sort keys %modes))
+	{
+		my ($server, $gate) = @{ $modes{$mode} };
+
+		prepare($counter->{$server}, $gate);
+		$ret{$mode} = slice($bench->{$server}, $counter->{$server});
+	}
+	return \%ret;
 }
 
-for my $name (sort keys %conf)
+# { ratio's name => { us|cpu => ratio } } of one block; its slices' processor times go to $cpu
+sub run_block
+{
+	my ($load, $block, $cpu) = @_;
+	my ($bench, $counter) = start_block($load, $block);
+	my (%of_rounds, %ret);
+
+	for my $i (1 .. $rounds)
+	{
+		my $r = run_round($i, $bench, $counter);
+
+		while (my ($name, $what) = each %ratios)
+		{
+			my ($over, $under) = @$r{@$what};
+			push @{ $of_rounds{$name}{$_} }, $over->{$_} / $under->{$_} for 'us', 'cpu';
+		}
+		push @{ $cpu->{$_} }, $r->{$_}{cpu} for keys %$r;
+	}
+	end_block($bench, $counter);
+	for my $name (keys %ratios) { $ret{$name}{$_} = median(@{ $of_rounds{$name}{$_} }) for 'us', 'cpu' }
+	return \%ret;
+}
+
+for my $name (@servers)
 {
 	my $c = $cluster{$name} = RegentCluster->new(nodes => 1, conf => $conf{$name} . $common, no_sshd => 1);
 
 	RegentCluster::spew($c->dir . '/insert.sql', "INSERT INTO bench_row (v) VALUES (1);\n");
-	open_gate($c) if is_gated($name);
+	open_gate($c) if $name eq 'with';
 	RegentCluster::must([ "$bin/pgbench", '-i', '-q', '-s', 10, $c->conninfo('n1') ]);
 	$c->sql('n1', 'CREATE TABLE bench_row (id bigserial PRIMARY KEY, v int)');
 }
 
 if ($count)
 {
-	my %n = map { $_ => count_instructions($cluster{$_}, is_gated($_)) } sort keys %cluster;
+	my %n = map { $_ => count_instructions($cluster{$_}, $_ eq 'with') } 'with', 'without';
 	printf "instructions of a transaction in user mode, %s: without %.0f, with %.0f, ratio %.4f\n",
 		$_, $n{without}{$_}, $n{with}{$_}, $n{with}{$_} / $n{without}{$_} for sort keys %transaction;
 }
@@ -270,29 +335,21 @@ if ($count)
 my @table;
 for my $load ('tpcb', 'insert')
 {
-	my (%us, @time, @cpu);
+	my (%cpu, @of_blocks);
 
 	for my $block (1 .. $blocks)
 	{
-		my (@block_time, @block_cpu);
-		my ($bench, $counter) = start_block($load);
-
-		for my $i (1 .. $pairs / $blocks)
-		{
-			my $r = run_pair($i, $bench, $counter);
-			push @block_time, $r->{with}{us} / $r->{without}{us};
-			push @block_cpu, $r->{with}{cpu} / $r->{without}{cpu};
-			push @{ $us{$_} }, $r->{$_}{cpu} for keys %$r;
-		}
-		push @time, median(@block_time);
-		push @cpu, median(@block_cpu);
-		print $json->encode({ load => $load, block => $block, time => $time[-1], cpu => $cpu[-1] }), "\n";
-		end_block($bench, $counter);
+		push @of_blocks, run_block($load, $block, \%cpu);
+		print $json->encode({ load => $load, block => $block, %{ $of_blocks[-1] } }), "\n";
 	}
-	push @table, sprintf('%-7s %5d   %-27s   %6.1f  %6.1f   %s', $load, $pairs, interval(@time),
-		median(@{ $us{without} }), median(@{ $us{with} }), interval(@cpu));
+	for my $name ('with/off', 'again/without', 'with/without')
+	{
+		push @table, sprintf('%-7s %-14s  %-27s  %-27s  %6.1f %6.1f', $load, $name,
+			(map { my $m = $_; interval(map { $_->{$name}{$m} } @of_blocks) } 'us', 'cpu'),
+			map { median(@{ $cpu{$_} }) } @{ $ratios{$name} });
+	}
 }
 $_->finish for values %cluster;
-print $control ? "\nwithout/without: the error of measuring" : "\nwith/without", ", median of $blocks blocks (its 95 % interval)\n";
-print "load    pairs   time per transaction          backends' CPU us: without  with   ratio\n";
+print "\nmean of $blocks starts of the servers (its 95 % interval); again/without is the error of with/off\n";
+print "load    compared        time per transaction         backends' CPU                CPU us, medians\n";
 print "$_\n" for @table;

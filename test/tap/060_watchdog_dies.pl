@@ -34,7 +34,7 @@ for my $n (1 .. 6)
 		$c->kill9_regentd;
 		unlink $armed;
 		$c->start_regentd;
-		my $s = $c->wait_status(sub { $_[0]{phase} eq 'steady' && !grep { $_->{state} ne 'ok' } @{ $_[0]{nodes} } }, 90, "write $n, $when: a whole cluster");
+		my $s = $c->wait_whole("write $n, $when: a whole cluster");
 		my @primaries = grep { $c->sql($_, 'SELECT pg_is_in_recovery()') eq 'f' } $c->names;
 		is("@primaries", $s->{leader}, "journal write $n, killed $when it" . ($died ? '' : ' (not reached)') . ": one writable node, $s->{leader}, term $s->{term}");
 		$leader = $s->{leader};

@@ -14,13 +14,6 @@ $c->up;
 my $d = $c->dir;
 RegentCluster::must([ "$RegentCluster::bindir/pgbench", '-i', '-q', '-s', 1, $c->conninfo('n1') ], timeout => 120);
 
-sub all_ok
-{
-	my ($what, $timeout) = @_;
-	return $c->wait_status(sub { $_[0]{phase} eq 'steady' && !grep { $_->{state} ne 'ok' } @{ $_[0]{nodes} } },
-		($timeout || 120) * $RegentCluster::slow, $what);
-}
-
 # A standby that somebody killed stays down until somebody starts it; whoever was killed
 # a moment ago may not be told as dead yet.
 sub start_dead
@@ -121,7 +114,7 @@ for my $target (qw(n2 n3 n1))
 	($rc, $out, $err) = $c->regent('switchover', $target);
 	is($rc, 0, "switchover from $leader to $target under load") or diag($out . $err . $c->regentd_log_tail);
 	like($out, qr/$target leads in term \d+; writes stopped for \d+ ms/, 'the command says so');
-	my $s = all_ok('the old primary to be a standby');
+	my $s = $c->wait_whole('the old primary to be a standby');
 	is($s->{leader}, $target, "$target leads");
 	ok($s->{last_switchover}{ok}, 'status keeps the switchover');
 	is("$s->{last_switchover}{from} $s->{last_switchover}{to}", "$leader $target", 'with from and to');
@@ -150,7 +143,7 @@ for my $event (qw(switchover_begin switchover_end))
 my $id = $c->sql('n2', "SELECT regent.switchover('n2')");
 like($id, qr/^\d+$/, "SELECT regent.switchover('n2') returns job $id");
 $c->wait_status(sub { $_[0]{leader} eq 'n2' }, 60, 'n2 to lead');
-all_ok('the switchover that was asked for in SQL');
+$c->wait_whole('the switchover that was asked for in SQL');
 wait_until(sub { ($c->sql('n2', "SELECT state FROM regent.jobs() WHERE id = $id", may_fail => 1) // '') eq 'done' }, 30, 'regent.jobs() to say done');
 pass('regent.jobs() says done');
 is($c->sql('n1', "SELECT regent.switchover('n2')", may_fail => 1), undef, 'to the leader: refused in SQL at once');
@@ -165,7 +158,7 @@ $c->sql('n3', 'SELECT pg_wal_replay_resume()');
 # ---- killed in the middle ----
 
 my $rows = 0;
-$leader = all_ok('a whole cluster')->{leader};
+$leader = $c->wait_whole->{leader};
 $c->sql($leader, 'CREATE TABLE t (id serial PRIMARY KEY, what text UNIQUE)');
 
 # A switchover to this node (or any) would be taken now.
@@ -180,7 +173,7 @@ sub wait_fit
 sub is_whole
 {
 	my ($what) = @_;
-	my $s = all_ok("$what: a whole cluster", 150);
+	my $s = $c->wait_whole("$what: a whole cluster");
 	$leader = $s->{leader};
 	my @primaries = grep { $c->sql($_, 'SELECT pg_is_in_recovery()') eq 'f' } $c->names;
 	is("@primaries", $leader, "$what: one primary, $leader, term $s->{term}");

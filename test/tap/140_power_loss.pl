@@ -19,12 +19,6 @@ sub write_some
 	$rows += 100;
 }
 
-sub all_ok
-{
-	return $c->wait_status(sub { $_[0]{phase} eq 'steady' && !grep { $_->{state} ne 'ok' } @{ $_[0]{nodes} } },
-		150 * $RegentCluster::slow, 'a whole cluster');
-}
-
 # SIGKILL of every process of every server at once, the watchdog too.
 sub power_off
 {
@@ -47,13 +41,13 @@ sub power_on
 
 for my $order ([qw(n1 n2 n3)], [qw(n3 n2 n1)], [qw(n2 n3 n1)])
 {
-	my $leader = all_ok()->{leader};
+	my $leader = $c->wait_whole->{leader};
 	write_some($leader);
 	power_off($c->names);
 	power_on($order->[0]);
 	$c->start_regentd;
 	power_on($order->[$_]) for 1, 2;
-	my $s = all_ok();
+	my $s = $c->wait_whole;
 	is($c->sql($s->{leader}, 'SELECT count(*) FROM t'), $rows, "power loss, back as @$order: $s->{leader} leads in term $s->{term}, all rows are there");
 	my @primaries = grep { $c->sql($_, 'SELECT pg_is_in_recovery()') eq 'f' } $c->names;
 	is("@primaries", $s->{leader}, 'one primary');
@@ -64,7 +58,7 @@ for my $order ([qw(n1 n2 n3)], [qw(n3 n2 n1)], [qw(n2 n3 n1)])
 
 # ---- only a stale node comes back ----
 
-my $leader = all_ok()->{leader};
+my $leader = $c->wait_whole->{leader};
 my ($stale, $other) = grep { $_ ne $leader } $c->names;
 $c->stop_server($stale);
 $c->wait_node($stale, 'dead');
@@ -103,7 +97,7 @@ power_on($leader);
 wait_until(sub { ($c->sql($leader, 'INSERT INTO t (said) VALUES (0)', may_fail => 1) // 'refused') eq 'refused' }, 5, 'the old leader to refuse');
 is($c->sql($leader, 'INSERT INTO t (said) VALUES (0)', may_fail => 1), undef, 'the old leader comes back closed');
 power_on($other);
-$s = all_ok();
+$s = $c->wait_whole;
 is($s->{leader}, $stale, 'they are brought back as standbys');
 $c->wait_caught_up($stale, $leader, $other);
 is($c->sql($_, 'SELECT count(*) FROM t'), $at, "$_ has the rows of the leader") for $c->names;

@@ -591,12 +591,16 @@ sub wait_status
 		sub { JSON::PP->new->canonical->pretty->encode($last || {}) . $self->regentd_log_tail });
 }
 
-# Steady, and every node is ok.
+# Steady, every node is ok, and the leader may write: a server that has just started is ok
+# before its first lease.
 sub wait_whole
 {
-	my ($self) = @_;
-	return $self->wait_status(sub { $_[0]{phase} eq 'steady' && !grep { $_->{state} ne 'ok' } @{ $_[0]{nodes} } },
-		150 * $slow, 'a whole cluster');
+	my ($self, $what) = @_;
+	return $self->wait_status(sub {
+			my ($s) = @_;
+			my $leader = node_of($s, $s->{leader});
+			return $s->{phase} eq 'steady' && $leader && $leader->{writable} && !grep { $_->{state} ne 'ok' } @{ $s->{nodes} };
+		}, 150 * $slow, $what || 'a whole cluster');
 }
 
 # Every process of these nodes' servers is killed, whoever starts another one meanwhile.
