@@ -257,7 +257,7 @@ post_node_add(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
 	if (node == NULL)
 		fail(reply, 400, "no node is named", "Name the node to add: {\"node\": \"n4\"}.");
 	else if (rg_orders_know_node(c, node, &err) < 0)
-		fail(reply, 409, err.message, err.hint);
+		fail(reply, 409, err.message, err.hint);	/* NOLINT(bugprone-branch-clone): what is between may not come before */
 	else if (rg_enlist_add_refusal(&c->view, &c->memory, node, why) != NULL)
 		fail(reply, 409, why, "Nothing was changed.  See regent status.");
 	else if (!is_dry_run(req) && rg_orders_node_add(c, node, &job, &err) < 0)

@@ -334,7 +334,7 @@ int
 rg_session_value(RgSession *session, const char *sql, int nparams, const char *const *values,
 				 char *buf, size_t size, RgError *err)
 {
-	PGresult   *result;
+	PGresult   *result = NULL;
 	int			rc = rg_session_query(session, sql, nparams, values, RG_SESSION_QUERY_MS, &result, err);
 
 	if (rc != 0)

@@ -129,6 +129,7 @@ read_lines(RgJournal *j, const char *text, size_t len, RgJournalReadFn fn, void 
 
 	for (long line_number = 1; at < len; line_number++)
 	{
+		/* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): no text has no length */
 		const char *newline = memchr(text + at, '\n', len - at);
 		size_t		line_len = newline != NULL ? (size_t) (newline - (text + at)) : len - at;
 		RgJournalHead head;

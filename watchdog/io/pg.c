@@ -279,7 +279,7 @@ rg_pg_connect(RgPg *pg, int deadline_ms)
 {
 	enter(pg);
 	rg_pg_close(pg);
-	if (!pg->is_freed)
+	if (!pg->is_freed)			/* NOLINT(clang-analyzer-unix.Malloc): kept until leave() */
 	{
 		(void) take_down(pg);	/* a callback of the close may have connected */
 		pg->state = PG_CONNECTING;
