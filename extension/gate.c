@@ -13,11 +13,11 @@
 #include "access/parallel.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
-#include "postmaster/autovacuum.h"
 #include "postmaster/bgworker.h"
 #include "replication/logicalworker.h"
 #include "storage/ipc.h"
 
+#include "compat.h"
 #include "gate.h"
 #include "park.h"
 #include "pg_regent.h"
@@ -131,8 +131,7 @@ process_is_exempt(void)
 
 	/* the postmaster's answer would be inherited */
 	if (answer == UNKNOWN || !IsUnderPostmaster)
-		answer = IsParallelWorker() || IsAutoVacuumWorkerProcess() ||
-			IsAutoVacuumLauncherProcess() || is_own_worker() ? YES : NO;
+		answer = IsParallelWorker() || rg_compat_is_autovacuum() || is_own_worker() ? YES : NO;
 	return answer == YES;
 }
 

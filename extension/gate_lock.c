@@ -16,6 +16,7 @@
 #include "storage/lock.h"
 #include "utils/lsyscache.h"
 
+#include "compat.h"
 #include "gate_lock.h"
 #include "pg_regent.h"
 
@@ -62,7 +63,7 @@ holds_lock(LOCKMODE weakest)
 		return false;
 	SET_LOCKTAG_RELATION(tag, MyDatabaseId, table);
 	for (LOCKMODE mode = weakest; mode <= AccessExclusiveLock; mode++)
-		if (LockHeldByMe(&tag, mode))
+		if (rg_compat_holds_lock(&tag, mode))
 			return true;
 	return false;
 }

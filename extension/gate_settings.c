@@ -55,14 +55,14 @@ parse_time(const char *string, TimestampTz *ret_time)
 		return false;
 	result = ParseDateTime(string, workbuf, sizeof(workbuf), fields, types, MAXDATEFIELDS, &count);
 	if (result == 0)
-		result = DecodeDateTime(fields, types, count, &kind, &tm, &fsec, &zone);
+		result = rg_compat_decode_datetime(fields, types, count, &kind, &tm, &fsec, &zone);
 	return result == 0 && kind == DTK_DATE && tm2timestamp(&tm, fsec, &zone, ret_time) == 0;
 }
 
 static bool
 check_adopting(char **newval, void **extra, GucSource source)
 {
-	TimestampTz *until = malloc(sizeof(TimestampTz));
+	TimestampTz *until = rg_compat_setting_extra(sizeof(TimestampTz));
 	pg_tz	   *zone = session_timezone;
 	volatile bool is_good = true;
 
@@ -85,7 +85,7 @@ check_adopting(char **newval, void **extra, GucSource source)
 	if (!is_good)
 	{
 		GUC_check_errdetail("It must be a date and time, such as \"2030-01-31 12:00:00+00\".");
-		free(until);
+		rg_compat_setting_extra_free(until);
 		return false;
 	}
 	*extra = until;

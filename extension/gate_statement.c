@@ -56,8 +56,7 @@ start_executor(QueryDesc *query, int eflags)
 static bool
 function_writes(Oid function)
 {
-	return function == F_PG_LOGICAL_EMIT_MESSAGE_BOOL_TEXT_TEXT ||
-		function == F_PG_LOGICAL_EMIT_MESSAGE_BOOL_TEXT_BYTEA ||
+	return rg_compat_emits_message(function) ||
 		function == F_PG_NOTIFY ||
 		function == F_PG_CREATE_RESTORE_POINT ||
 		function == F_PG_REPLICATION_ORIGIN_ADVANCE;

@@ -16,6 +16,7 @@
 
 #include "replication/slot.h"
 
+#include "compat.h"
 #include "guests.h"
 #include "pg_regent.h"
 #include "shmem.h"
@@ -73,7 +74,7 @@ ensure_slot(const char *node)
 	if (slot == NULL)
 	{
 		CheckSlotRequirements();
-		ReplicationSlotCreate(name, false, RS_PERSISTENT, false);
+		rg_compat_slot_create_physical(name);
 	}
 	else
 	{
@@ -82,7 +83,7 @@ ensure_slot(const char *node)
 		/* in use, keeping WAL already, or invalidated: people are to see that */
 		SpinLockAcquire(&slot->mutex);
 		is_fine = slot->active_pid != 0 || slot->data.database != InvalidOid ||
-			!XLogRecPtrIsInvalid(slot->data.restart_lsn) || !XLogRecPtrIsInvalid(slot->data.invalidated_at);
+			!XLogRecPtrIsInvalid(slot->data.restart_lsn) || rg_compat_slot_is_lost(slot);
 		SpinLockRelease(&slot->mutex);
 		if (is_fine)
 			return false;

@@ -22,6 +22,7 @@
 #include "access/xlog.h"
 #include "replication/message.h"
 
+#include "compat.h"
 #include "lease.h"
 #include "marker.h"
 #include "pg_regent.h"
@@ -84,7 +85,7 @@ write_marker(const RgJoint *rules)
 
 	marker.at_ms = rg_boottime_ms();
 	snprintf(message, sizeof(message), "term " INT64_FORMAT "." "%d", rules->term, rules->seq);
-	marker.lsn = LogLogicalMessage(MARKER_PREFIX, message, strlen(message), false);
+	marker.lsn = rg_compat_log_message(MARKER_PREFIX, message, strlen(message));
 	XLogFlush(marker.lsn);
 
 	if (nmarkers == MARKERS_MAX)

@@ -114,10 +114,10 @@ find_function(void)
 	Oid			schema = get_namespace_oid("regent", true);
 	Oid			function;
 
-	if (!OidIsValid(schema) || pg_namespace_aclcheck(schema, GetUserId(), ACL_USAGE) != ACLCHECK_OK)
+	if (!OidIsValid(schema) || !rg_compat_may_use_schema(schema, GetUserId()))
 		return InvalidOid;
 	function = LookupFuncName(list_make2(makeString("regent"), makeString("rewind_ls_dir")), 3, types, true);
-	return OidIsValid(function) && pg_proc_aclcheck(function, GetUserId(), ACL_EXECUTE) == ACLCHECK_OK ? function : InvalidOid;
+	return OidIsValid(function) && rg_compat_may_execute(function, GetUserId()) ? function : InvalidOid;
 }
 
 static bool

@@ -165,11 +165,15 @@ move_slot(ReplicationSlot *slot, XLogRecPtr from, XLogRecPtr to, bool drop_xmin)
 
 	SpinLockAcquire(&slot->mutex);
 	if (slot->active_pid == 0 && slot->data.restart_lsn == from && !rg_compat_slot_is_lost(slot) &&
-		(from != to || (drop_xmin && TransactionIdIsValid(slot->data.xmin))))
+		(from != to || (drop_xmin && (TransactionIdIsValid(slot->data.xmin) ||
+									  TransactionIdIsValid(slot->data.catalog_xmin)))))
 	{
 		slot->data.restart_lsn = to;
 		if (drop_xmin)
+		{
 			slot->data.xmin = slot->effective_xmin = InvalidTransactionId;
+			slot->data.catalog_xmin = slot->effective_catalog_xmin = InvalidTransactionId;
+		}
 		slot->just_dirtied = true;
 		slot->dirty = true;		/* the next checkpoint writes it */
 		is_moved = true;
@@ -333,7 +337,7 @@ rg_slots_create_missing(const RgRule *rule)
 			continue;
 
 		CheckSlotRequirements();
-		ReplicationSlotCreate(name, false, RS_PERSISTENT, false);
+		rg_compat_slot_create_physical(name);
 		ReplicationSlotReserveWal();
 		ReplicationSlotMarkDirty();
 		ReplicationSlotSave();

@@ -28,6 +28,7 @@
 #include "utils/snapmgr.h"
 #include "utils/wait_event.h"
 
+#include "compat.h"
 #include "park.h"
 #include "unblock.h"
 
@@ -121,7 +122,7 @@ rg_unblock_conflict(pid_t startup_pid, uint32 wait_event)
 {
 	if ((wait_event & 0xFF000000U) == PG_WAIT_LOCK)
 		cancel_lock_holders(startup_pid);
-	else if (wait_event == PG_WAIT_BUFFER_PIN)
+	else if (rg_compat_waits_for_pin(wait_event))
 		cancel_transactions(PROCSIG_RECOVERY_CONFLICT_BUFFERPIN);
 	else if (wait_event == WAIT_EVENT_RECOVERY_CONFLICT_SNAPSHOT)
 		cancel_old_snapshots();
