@@ -202,6 +202,15 @@ rg_ssh_connect_start(RgSsh *ssh)
 
 /* --- handshake and host key --- */
 
+/* libssh2 1.11.1 has another function for it, and warns of the one before. */
+#if LIBSSH2_VERSION_NUM >= 0x010b01
+#define SET_CALLBACK(session, which, function) \
+	libssh2_session_callback_set2(session, which, (libssh2_cb_generic *) (function))
+#else
+#define SET_CALLBACK(session, which, function) \
+	libssh2_session_callback_set(session, which, (void *) (function))
+#endif
+
 static bool
 start_session(RgSsh *ssh)
 {
@@ -214,9 +223,9 @@ start_session(RgSsh *ssh)
 		return false;
 	}
 	libssh2_session_set_blocking(ssh->session, 0);
-	libssh2_session_callback_set(ssh->session, LIBSSH2_CALLBACK_RECV, (void *) io_recv);
-	libssh2_session_callback_set(ssh->session, LIBSSH2_CALLBACK_SEND, (void *) io_send);
-	libssh2_session_callback_set(ssh->session, LIBSSH2_CALLBACK_DISCONNECT, (void *) on_disconnect);
+	SET_CALLBACK(ssh->session, LIBSSH2_CALLBACK_RECV, io_recv);
+	SET_CALLBACK(ssh->session, LIBSSH2_CALLBACK_SEND, io_send);
+	SET_CALLBACK(ssh->session, LIBSSH2_CALLBACK_DISCONNECT, on_disconnect);
 	if (libssh2_session_method_pref(ssh->session, LIBSSH2_METHOD_KEX, kex_methods) != 0 ||
 		libssh2_session_method_pref(ssh->session, LIBSSH2_METHOD_CRYPT_CS, ciphers) != 0 ||
 		libssh2_session_method_pref(ssh->session, LIBSSH2_METHOD_CRYPT_SC, ciphers) != 0 ||
