@@ -2,8 +2,8 @@
  * copylist.c
  *	  Which files of a data directory belong to a copy, and what they are.
  *
- * WAL is left out because only the part that the backup needs is copied, at its
- * end; the control file, because it has to be the last one; slots and two-phase
+ * WAL, and what PostgreSQL 17 sums up of it, is left out because only the part that the
+ * backup needs is copied, at its end; the control file, because it has to be the last one; slots and two-phase
  * leftovers of statistics, because they would be the source's.  Unlogged
  * relations keep only their init fork: the server copies it when it starts.
  */
@@ -127,7 +127,8 @@ directory_kind(const char *directory, const char *name)
 	if (directory[0] == '\0' && is_among(name, empty_directories, COUNT(empty_directories)))
 		return RG_COPY_EMPTY_DIRECTORY;
 	if (strcmp(directory, "pg_wal") == 0)
-		return strcmp(name, "archive_status") == 0 ? RG_COPY_EMPTY_DIRECTORY : RG_COPY_LEAVE_OUT;
+		return strcmp(name, "archive_status") == 0 || strcmp(name, "summaries") == 0 ? RG_COPY_EMPTY_DIRECTORY :
+			RG_COPY_LEAVE_OUT;
 	return RG_COPY_DIRECTORY;
 }
 

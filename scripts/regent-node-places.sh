@@ -208,7 +208,7 @@ remove_place() {
 	done
 	rm -rf --one-file-system -- "$place/$catalog_directory"
 	if [ -d "$place/archive_status" ]; then
-		rm -rf --one-file-system -- "$place/archive_status"
+		rm -rf --one-file-system -- "$place/archive_status" "$place/summaries" # those of PostgreSQL 17
 		find "$place" -maxdepth 1 -type f -regex '.*/\([0-9A-F]+\(\.[0-9A-F]+\.backup\|\.partial\|\.history\)?\|xlogtemp\.[0-9]+\|RECOVERYXLOG\|RECOVERYHISTORY\|regent\.probe\)' -delete
 	fi
 	[ -n "$place_stays" ] || rmdir -- "$place" 2>/dev/null || :

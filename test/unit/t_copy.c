@@ -41,6 +41,7 @@ test_list_leaves_out_what_a_base_backup_leaves_out(void **state)
 		{"", "pg_xact", true, RG_COPY_DIRECTORY},
 		{"", "pg_wal", true, RG_COPY_DIRECTORY},
 		{"pg_wal", "archive_status", true, RG_COPY_EMPTY_DIRECTORY},
+		{"pg_wal", "summaries", true, RG_COPY_EMPTY_DIRECTORY},
 		{"pg_wal", "000000010000000000000001", false, RG_COPY_LEAVE_OUT},
 		{"pg_wal", "00000002.history", false, RG_COPY_LEAVE_OUT},
 		{"global", "pg_control", false, RG_COPY_LEAVE_OUT},
