@@ -14,6 +14,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $bindir = $RegentCluster::bindir;
+my $parallel = $RegentCluster::major >= 16 ? 'debug_parallel_query' : 'force_parallel_mode';
 my $c = RegentCluster->new(nodes => 1, no_sshd => 1,
 	conf => $RegentGate::conf . "autovacuum_naptime = 1s\nmax_logical_replication_workers = 4\nmax_worker_processes = 16\n");
 my $n = $c->node('n1');
@@ -106,6 +107,10 @@ my %writes = (
 	update => "UPDATE t SET v = 'closed'",
 	delete => 'DELETE FROM t',
 	merge => "MERGE INTO t USING (SELECT 1) x ON false WHEN NOT MATCHED THEN INSERT (v) VALUES ('closed')",
+	$RegentCluster::major < 17 ? () : (
+		'merge that returns' => "MERGE INTO t USING (SELECT 1) x ON false WHEN NOT MATCHED THEN INSERT (v) VALUES ('closed') RETURNING 1",
+		'merging CTE' => "WITH w AS (MERGE INTO t USING (SELECT 1) x ON false WHEN NOT MATCHED THEN INSERT (v) VALUES ('closed') RETURNING 1) SELECT * FROM w",
+		'logical message with flush' => "SELECT pg_logical_emit_message(false, 'a', 'b', true)"),
 	'modifying CTE' => "WITH w AS (INSERT INTO t (v) VALUES ('closed') RETURNING 1) SELECT * FROM w",
 	'row locks' => 'SELECT 1 FROM t FOR UPDATE',
 	truncate => 'TRUNCATE t',
@@ -196,7 +201,7 @@ my %reads = (
 	'checkpoint' => 'CHECKPOINT',
 	'alter system' => "ALTER SYSTEM SET log_min_duration_statement = '1h'",
 	'discard' => 'DISCARD ALL',
-	'parallel query' => 'SET force_parallel_mode = on; SELECT count(*) FROM pg_class; RESET force_parallel_mode',
+	'parallel query' => "SET $parallel = on; SELECT count(*) FROM pg_class; RESET $parallel",
 	'rollback' => 'BEGIN; SELECT txid_current(); ROLLBACK',
 );
 for my $name (sort keys %reads)
@@ -206,7 +211,7 @@ for my $name (sort keys %reads)
 }
 
 $other->sql('n1', "INSERT INTO far VALUES ('two')");
-wait_until(sub { RegentCluster::slurp($n->{log}) =~ /logical replication worker\s+ERROR:  node "n1" may not write now/ },
+wait_until(sub { RegentCluster::slurp($n->{log}) =~ /logical replication (?:apply )?worker\s+ERROR:  node "n1" may not write now/ },
 	30, 'the apply worker to be refused');
 is(sql("SELECT count(*) FROM far WHERE v = 'two'"), 0, 'an apply worker writes nothing');
 ok($other->sql('n1', "SELECT coalesce(bool_and(confirmed_flush_lsn < pg_current_wal_lsn()), true) FROM pg_replication_slots") eq 't',

@@ -31,6 +31,7 @@ our @EXPORT_OK = qw(slurp spew free_port wait_until run_command lsn_number answe
 
 our $top = abs_path(dirname(__FILE__) . '/../..');
 our $bindir = $ENV{PG_CONFIG} ? dirname($ENV{PG_CONFIG}) : (sort glob('/usr/lib/postgresql/*/bin'))[-1];
+our ($major) = `$bindir/postgres --version` =~ /\(PostgreSQL\) (\d+)/;
 our $build = $ENV{REGENTD_BUILD} || "$top/watchdog/build";
 our $slow = ($ENV{REGENTD_WRAPPER} || $build =~ /-san/) ? 5 : 1;    # for bounds, not for waits
 my @clusters;

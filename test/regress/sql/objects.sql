@@ -3,10 +3,10 @@
 --
 CREATE EXTENSION pg_regent;
 
--- all objects
+-- all objects; from PostgreSQL 16 on the types of tables are listed, too
 SELECT pg_describe_object(classid, objid, 0) AS object
 FROM pg_depend
-WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
+WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e' AND classid <> 'pg_type'::regclass
   AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pg_regent')
 ORDER BY pg_describe_object(classid, objid, 0) COLLATE "C";
 
