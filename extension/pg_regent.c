@@ -23,6 +23,7 @@
 #include "pg_regent.h"
 #include "rewind_list.h"
 #include "shmem.h"
+#include "slotsync.h"
 #include "worker.h"
 
 PG_MODULE_MAGIC;
@@ -178,6 +179,7 @@ _PG_init(void)
 
 	define_settings();
 	check_node_name();
+	rg_slot_sync_init();
 	rg_park_watch_settings();
 	rg_gate_init();
 	rg_rewind_list_init();

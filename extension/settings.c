@@ -22,6 +22,7 @@
 #include "compat.h"
 #include "errors.h"
 #include "settings.h"
+#include "slotsync.h"
 
 /* In regent.saved_restore_command: it was not in the file, so remove ours again. */
 #define NOT_IN_AUTO_FILE "-"
@@ -84,12 +85,18 @@ rg_setting_write(const char *name, const char *value)
 	SetUserIdAndSecContext(user, context);
 }
 
-void
-rg_setting_require_changeable(const char *name)
+bool
+rg_setting_is_changeable(const char *name)
 {
 	struct config_generic *setting = rg_compat_find_setting(name);
 
-	if (setting == NULL || setting->source <= PGC_S_FILE)
+	return setting == NULL || setting->source <= PGC_S_FILE;
+}
+
+void
+rg_setting_require_changeable(const char *name)
+{
+	if (rg_setting_is_changeable(name))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_RG_SETTING_OVERRIDDEN),
@@ -162,5 +169,5 @@ rg_settings_set_upstream(const char *conninfo, const char *slot)
 	rg_setting_require_changeable("primary_conninfo");
 	rg_setting_require_changeable("primary_slot_name");
 	rg_setting_write("primary_slot_name", slot);
-	rg_setting_write("primary_conninfo", conninfo);
+	rg_setting_write("primary_conninfo", rg_slot_sync_conninfo(conninfo));
 }

@@ -17,6 +17,9 @@ extern char *rg_setting_auto_value(const char *name);
 /* Writes one setting, unless the file says so already; NULL removes it. */
 extern void rg_setting_write(const char *name, const char *value);
 
+/* false: the start command sets it, so no file can change it. */
+extern bool rg_setting_is_changeable(const char *name);
+
 /* Throws RG007 if the start command sets it: no file can then change it. */
 extern void rg_setting_require_changeable(const char *name);
 

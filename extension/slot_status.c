@@ -4,8 +4,9 @@
  *
  * The watchdog learns from it how much WAL is kept for whom, whether a standby can
  * still be served from here (oldest_lsn), and which logical slots a failover would
- * leave behind.  Only shared memory is read, for a heartbeat waits for nothing; the
- * worker looks into pg_wal now and then.
+ * leave behind: all of them, or where the server itself carries slots over to standbys
+ * (slotsync.c) those that it does not, and how many it does.  Only shared memory is
+ * read, for a heartbeat waits for nothing; the worker looks into pg_wal now and then.
  */
 #include "postgres.h"
 
@@ -28,6 +29,7 @@ typedef struct SlotView
 {
 	char		name[NAMEDATALEN];
 	bool		is_logical;
+	bool		is_carried;		/* the server has it on the standbys, or from the primary */
 	bool		is_active;
 	bool		is_lost;
 	XLogRecPtr	restart_lsn;
@@ -64,10 +66,19 @@ rg_slots_note_oldest(void)
 
 /* ------------------------------------------------ JSON */
 
+/* On a primary it is meant for the standbys, on a standby it is one that the server keeps there. */
+static bool
+is_carried(const ReplicationSlot *slot, bool in_recovery)
+{
+	return rg_compat_syncs_slots() && rg_compat_slot_is_failover(slot) &&
+		(!in_recovery || rg_compat_slot_is_synced(slot));
+}
+
 /* Copies of all slots, so that nothing is allocated under a lock. */
 static int
 copy_slots(SlotView *views)
 {
+	bool		in_recovery = RecoveryInProgress();
 	int			count = 0;
 
 	LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
@@ -83,6 +94,7 @@ copy_slots(SlotView *views)
 		view->is_logical = SlotIsLogical(slot);
 		view->is_active = slot->active_pid != 0;
 		view->is_lost = rg_compat_slot_is_lost(slot);
+		view->is_carried = view->is_logical && !view->is_lost && is_carried(slot, in_recovery);
 		view->restart_lsn = slot->data.restart_lsn;
 		SpinLockRelease(&slot->mutex);
 		count++;
@@ -164,33 +176,51 @@ is_ours(const SlotView *view)
 		rg_name_is_valid(view->name + strlen(SLOT_PREFIX));
 }
 
+/* Those that a change of leader leaves behind, by name, and the number of the others. */
+static void
+append_logical(StringInfo json, const SlotView *views, int count)
+{
+	const char *comma = "";
+	int			carried = 0;
+	int			others = 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		carried += views[i].is_carried;
+		others += views[i].is_logical && !views[i].is_carried;
+	}
+	appendStringInfo(json, "\"logical\":{\"count\":%d,\"names\":[", others);
+	for (int i = 0, named = 0; i < count && named < LOGICAL_NAMES_MAX; i++)
+		if (views[i].is_logical && !views[i].is_carried)
+		{
+			appendStringInfo(json, "%s\"%s\"", comma, views[i].name);
+			comma = ",";
+			named++;
+		}
+	appendStringInfoChar(json, ']');
+	if (RG_SERVER_SYNCS_SLOTS)
+		appendStringInfo(json, ",\"synced\":%d", carried);
+	appendStringInfoChar(json, '}');
+}
+
 static void
 append_all(StringInfo json, const SlotView *views, int count)
 {
 	XLogRecPtr	end = RecoveryInProgress() ? GetXLogReplayRecPtr(NULL) : GetXLogWriteRecPtr();
 	const char *comma = "";
-	int			logical = 0;
 
 	appendStringInfoString(json, ",\"physical\":[");
 	for (int i = 0; i < count; i++)
 	{
-		logical += views[i].is_logical;
 		if (!is_ours(&views[i]))
 			continue;
 		appendStringInfoString(json, comma);
 		append_physical(json, &views[i], end);
 		comma = ",";
 	}
-	appendStringInfo(json, "],\"logical\":{\"count\":%d,\"names\":[", logical);
-	comma = "";
-	for (int i = 0, named = 0; i < count && named < LOGICAL_NAMES_MAX; i++)
-		if (views[i].is_logical)
-		{
-			appendStringInfo(json, "%s\"%s\"", comma, views[i].name);
-			comma = ",";
-			named++;
-		}
-	appendStringInfoString(json, "]}}");
+	appendStringInfoString(json, "],");
+	append_logical(json, views, count);
+	appendStringInfoChar(json, '}');
 }
 
 Datum

@@ -10,7 +10,10 @@
  *	- keeps a promise that somebody undid by hand: no source of WAL; nor is there
  *	  one for a node that cannot tell what it has promised;
  *	- puts a restore_command back once the node follows its leader;
- *	- looks after the voters' slots (slots.c);
+ *	- keeps the server's settings that follow from the rule (syncnames.c, standbyslots.c,
+ *	  slotsync.c);
+ *	- looks after the voters' slots (slots.c), and drops what a former leader has left of
+ *	  its logical ones (leftovers.c);
  *	- creates the history files that others may ask for.
  * More often, where it leads and no watchdog speaks, it writes markers and takes
  * the lease that they bring (marker.c); that comes first in every turn.
@@ -47,6 +50,7 @@
 
 #include "guests.h"
 #include "history.h"
+#include "leftovers.h"
 #include "marker.h"
 #include "nodestate.h"
 #include "park.h"
@@ -57,6 +61,8 @@
 #include "shmem.h"
 #include "slot_status.h"
 #include "slots.h"
+#include "slotsync.h"
+#include "standbyslots.h"
 #include "start.h"
 #include "syncnames.h"
 #include "worker.h"
@@ -282,6 +288,7 @@ look_after_slots(void)
 	if (slots_in_recovery || strcmp(state->rule.leader, rg_node_name) == 0)
 	{
 		(void) rg_slots_drop_useless(&state->rule);
+		(void) rg_leftovers_drop(&state->rule);
 		rg_slots_look_after(&state->rule);
 		made = rg_slots_create_missing(&state->rule);
 	}
@@ -443,6 +450,22 @@ upstream_is_there(void)
 		(rg_walreceiver_state(NULL, &is_connected) == WALRCV_STREAMING && is_connected);
 }
 
+/* Settings of the server that follow from the rule in force, and from what the server can do. */
+static void
+keep_settings(bool has_rule)
+{
+	static Step names_step = {.what = "set synchronous_standby_names", .run = rg_sync_names_fit};
+	static Step sync_step = {.what = "let the server carry logical slots over", .run = rg_slot_sync_fit};
+	static Step slots_step = {.what = "set synchronized_standby_slots", .run = rg_standby_slots_fit};
+
+	if (rg_sync_names_are_due())
+		run(&names_step);
+	if (has_rule && rg_slot_sync_is_due())
+		run(&sync_step);
+	if (rg_standby_slots_are_due())
+		run(&slots_step);
+}
+
 /* Returns after how many milliseconds the next round is due. */
 static long
 work(void)
@@ -456,7 +479,6 @@ work(void)
 	static Step archive_step = {.what = "restore restore_command", .run = restore_archive};
 	static Step guests_step = {.what = "keep the slots of other nodes", .run = keep_guests};
 	static Step slots_step = {.what = "look after replication slots", .run = look_after_slots};
-	static Step names_step = {.what = "set synchronous_standby_names", .run = rg_sync_names_fit};
 	static Step histories_step = {.what = "complete its history files", .run = complete_histories};
 	static Step dangling_step = {.what = "remove unused history files", .run = drop_dangling};
 	int64		now = rg_boottime_ms();
@@ -490,8 +512,7 @@ work(void)
 		run(&park_step);
 	if (rg_saved_restore_command[0] != '\0' && todo.leads_or_follows && upstream_is_there())
 		run(&archive_step);
-	if (rg_sync_names_are_due())
-		run(&names_step);
+	keep_settings(todo.term > 0);
 	if (slots_are_due(todo.term, todo.seq, now))
 		run(&slots_step);
 	if (guests_are_due(now))

@@ -407,6 +407,17 @@ find_upstream() {
 	[ "$passfile" = - ] || upstream="$upstream passfile=$passfile"
 }
 
+# The server's own synchronisation of logical slots, from 17 on, asks the source for them in
+# a database.  The extension keeps the other settings for it (extension/slotsync.c).
+name_database() {
+	[ -n "$upstream" ] && [ "$major" -ge 17 ] || return 0
+	control=$("$bin_directory/pg_controldata" -D . 2>/dev/null) || control=
+	control_field 'wal_level setting:'
+	[ "$field" = logical ] || return 0
+	[ -n "${source_database-}" ] || find_database
+	upstream="$upstream dbname=$source_database"
+}
+
 # Makes the directory that we are in a standby of $upstream, with the state in $content;
 # a new node has $own_settings, in place of the leader's $own_names.
 dress_standby() {
@@ -414,6 +425,7 @@ dress_standby() {
 	sync_files= renames=
 	replace_file regent.state "$content"
 	standby_lines
+	name_database
 	filter_auto_conf "${own_names-} primary_conninfo primary_slot_name $recovery_names" \
 		"${own_settings:+$own_settings$nl}primary_conninfo = '$upstream'${nl}primary_slot_name = '$slot'$nl$standby_lines"
 	replace_file postgresql.auto.conf "$auto_conf"
