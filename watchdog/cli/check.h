@@ -33,6 +33,7 @@ typedef struct RgCheckNode
 	char		upstream[RG_HOST_MAX + 16];	/* HOST:PORT that it streams from */
 	int64_t		term;			/* of its newest rule; 0 = none */
 	int			limits[RG_CHECK_LIMITS];	/* 0 = not known */
+	char		logical_slots[1024];	/* those that the server carries over, by name */
 } RgCheckNode;
 
 typedef struct RgCheck
@@ -63,8 +64,12 @@ extern void rg_check_gate(RgCheck *check, int node, RgSession *session);
 /* Replication of a standby, slots of all; called with an open session.  In check_stream.c. */
 extern void rg_check_stream(RgCheck *check, int node, RgSession *session);
 
-/* What slots may keep, and logical ones.  In check_slots.c. */
+/* What slots may keep.  In check_slots.c. */
 extern void rg_check_slots(RgCheck *check, int node, RgSession *session);
+
+/* Logical slots, and what carries them over; between the nodes after all servers.  In check_logical.c. */
+extern void rg_check_logical(RgCheck *check, int node, RgSession *session);
+extern void rg_check_logical_cluster(RgCheck *check);
 
 /* The helper over SSH.  In check_ssh.c. */
 extern void rg_check_ssh(RgCheck *check, int node);

@@ -135,4 +135,5 @@ rg_check_cluster(RgCheck *check)
 	check_primary(check);
 	check_terms(check);
 	check_limits(check);
+	rg_check_logical_cluster(check);
 }

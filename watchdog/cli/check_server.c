@@ -357,6 +357,7 @@ check_open_server(RgCheck *check, int node, RgSession *session)
 		rg_check_gate(check, node, session);
 	rg_check_stream(check, node, session);
 	rg_check_slots(check, node, session);
+	rg_check_logical(check, node, session);
 }
 
 void
