@@ -160,13 +160,13 @@ find_end() {
 }
 
 # pretend FROM TO END TIMELINE: a control file that says "shut down in recovery" and
-# where WAL ends.  Versions 13 to 17 lay it out like this.
+# where WAL ends.  Versions 13 to 17 lay it out like this (1300, and 1700 of 17).
 pretend='
 use strict;
 my ($from, $to, $end, $timeline) = @ARGV;
 open(my $in, "<:raw", $from) or exit 1;
 read($in, my $control, 8192) == 8192 or exit 1;
-unpack("L", substr($control, 8, 4)) == 1300 or exit 1;
+unpack("L", substr($control, 8, 4)) =~ /^1[37]00\z/ or exit 1;
 my @table = map { my $c = $_; $c = $c & 1 ? $c >> 1 ^ 0x82F63B78 : $c >> 1 for 1 .. 8; $c } 0 .. 255;
 sub crc { my $c = 0xFFFFFFFF; $c = $table[($c ^ $_) & 255] ^ $c >> 8 for unpack("C*", $_[0]); return $c ^ 0xFFFFFFFF }
 my ($at) = grep { crc(substr($control, 0, $_)) == unpack("L", substr($control, $_, 4)) } map { $_ * 4 } 50 .. 125;
