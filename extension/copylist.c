@@ -3,9 +3,9 @@
  *	  Which files of a data directory belong to a copy, and what they are.
  *
  * WAL, and what PostgreSQL 17 sums up of it, is left out because only the part that the
- * backup needs is copied, at its end; the control file, because it has to be the last one; slots and two-phase
- * leftovers of statistics, because they would be the source's.  Unlogged
- * relations keep only their init fork: the server copies it when it starts.
+ * backup needs is copied, at its end; the control file, because it has to be the last
+ * one; slots and two-phase leftovers of statistics, because they would be the source's.
+ * Unlogged relations keep only their init fork: the server copies it when it starts.
  */
 #include "copylist.h"
 
