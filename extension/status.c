@@ -295,17 +295,22 @@ count_standbys(Datum *values, bool *nulls)
 	pfree(standbys);
 }
 
-/* A lease that is over is shown as 0, until a change of rule or promise takes it away. */
+/*
+ * A lease that is over is shown as 0, until a change of rule or promise takes it away.
+ * What is left of it and the node's time come from one look at the clock.
+ */
 static void
 gate_values(Datum *values, bool *nulls, bool in_recovery)
 {
 	RgGate		gate = rg_gate_now();
+	int64		now = rg_boottime_ms();
 	int64		until = (int64) pg_atomic_read_u64(&rg_shared->lease_until_ms);
 
 	set(values, nulls, COL_WRITABLE, BoolGetDatum(!in_recovery && rg_gate_is_open(gate)));
 	set(values, nulls, COL_GATE, CStringGetTextDatum(rg_gate_word(gate)));
 	if (until > 0)
-		set(values, nulls, COL_LEASE_LEFT_MS, Int64GetDatum(Max(until - rg_boottime_ms(), 0)));
+		set(values, nulls, COL_LEASE_LEFT_MS, Int64GetDatum(Max(until - now, 0)));
+	set(values, nulls, COL_BOOTTIME_MS, Int64GetDatum(now));
 }
 
 /* From shared memory, like all else here: a disk that hangs must not keep us from saying so. */
@@ -347,7 +352,6 @@ rg_status_values(Datum *ret_values, bool *ret_nulls)
 	set(ret_values, ret_nulls, COL_SYSTEM_IDENTIFIER,
 		Int64GetDatum((int64) GetSystemIdentifier()));
 	set(ret_values, ret_nulls, COL_STARTED_AT, TimestampTzGetDatum(PgStartTime));
-	set(ret_values, ret_nulls, COL_BOOTTIME_MS, Int64GetDatum(rg_boottime_ms()));
 	set(ret_values, ret_nulls, COL_REPORTED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
 	set(ret_values, ret_nulls, COL_SERVER_VERSION, CStringGetTextDatum(PG_VERSION));
 	set(ret_values, ret_nulls, COL_EXTENSION_VERSION, CStringGetTextDatum(RG_EXTENSION_VERSION));
