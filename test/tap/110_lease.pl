@@ -309,12 +309,14 @@ subtest 'a restarted leader has none, and gets one from the standbys' => sub {
 
 subtest 'their lease begins with the marker, not with their answer' => sub {
 	is(write_rule(lease => 20_000), 4);
+	set('n1', 'regent.lease_from_standbys', 'off');
 	$c->stop_server('n1', 'fast');
 	$c->start_server('n1');
 	wait_streaming('n1', 'n2', 'n3');
 	my @receivers = map { $c->sql($_, 'SELECT pid FROM pg_stat_wal_receiver') } 'n2', 'n3';
 	kill 'STOP', @receivers;
 	my $from = lsn('n1');
+	set('n1', 'regent.lease_from_standbys', 'on');
 	wait_until(sub { markers_since('n1', $from) >= 1 }, 20, 'a marker');
 	my $seen = time;
 	wait_until(sub { time > $seen + 2.5 }, 5, 'it to be old');
