@@ -105,6 +105,14 @@ rg_gate_now(void)
 	return rg_rules_gate(&state, rg_boottime_ms());
 }
 
+bool
+rg_gate_lets_settings_change(const RgState *state, bool in_recovery)
+{
+	return state->has_rule &&
+		(in_recovery || (rg_state_leads(state) && !state->has_pending && !state->has_previous &&
+						 rg_gate_now() == RG_GATE_OPEN));
+}
+
 /* ------------------------------------------------ who is asked */
 
 /* This transaction writes our own rule. */

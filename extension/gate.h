@@ -18,6 +18,7 @@
 #include "access/xlogdefs.h"
 
 #include "rules.h"
+#include "statefile.h"
 
 /* In _PG_init: settings, hooks, callbacks.  Each file of the gate has its part. */
 extern void rg_gate_init(void);
@@ -79,5 +80,11 @@ extern void rg_gate_count(XLogRecPtr lsn);
 
 /* A write is about to be told: ends this session without a word if the gate is closed. */
 extern void rg_gate_before_answer(void);
+
+/*
+ * May settings of the server be made to fit the rule now?  On a primary only while its
+ * gate is open and its newest rule counts alone.
+ */
+extern bool rg_gate_lets_settings_change(const RgState *state, bool in_recovery);
 
 #endif							/* RG_GATE_H */

@@ -20,6 +20,7 @@
 #include "guests.h"
 #include "pg_regent.h"
 #include "shmem.h"
+#include "slots.h"
 
 #define SLOT_PREFIX "regent_"
 
@@ -67,10 +68,9 @@ static bool
 ensure_slot(const char *node)
 {
 	char		name[NAMEDATALEN];
-	ReplicationSlot *slot;
+	ReplicationSlot *slot = rg_slots_find(node);
 
 	snprintf(name, sizeof(name), SLOT_PREFIX "%s", node);
-	slot = SearchNamedReplicationSlot(name, true);
 	if (slot == NULL)
 	{
 		CheckSlotRequirements();

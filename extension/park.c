@@ -45,6 +45,7 @@
 
 #include "compat.h"
 #include "park.h"
+#include "settings.h"
 #include "shmem.h"
 #include "unblock.h"
 
@@ -225,8 +226,7 @@ rg_park_reload(bool parked)
 
 	pg_atomic_write_u32(&rg_shared->is_parked, parked);
 	pg_memory_barrier();
-	if (kill(PostmasterPid, SIGHUP) != 0)
-		ereport(WARNING, (errmsg("could not send a signal to the postmaster: %m")));
+	rg_settings_reload();
 	if (startup_pid != 0)
 		(void) kill(startup_pid, SIGHUP);
 }

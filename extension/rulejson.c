@@ -454,3 +454,12 @@ rg_rule_parse(const char *json, RgRule *ret_rule)
 	*ret_rule = rule;
 	return 0;
 }
+
+bool
+rg_names_contain(const char (*names)[RG_NAME_SIZE], int count, const char *name)
+{
+	for (int i = 0; i < count; i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}

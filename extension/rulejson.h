@@ -62,4 +62,7 @@ extern int rg_rule_format(const RgRule *rule, char *buf, size_t size);
  */
 extern int rg_rule_parse(const char *json, RgRule *ret_rule);
 
+/* Is it one of these: of a rule's voters, or of those that it leaves out? */
+extern bool rg_names_contain(const char (*names)[RG_NAME_SIZE], int count, const char *name);
+
 #endif							/* RG_RULEJSON_H */

@@ -197,15 +197,6 @@ rg_ruletable_terms(RgTermEnd *ret_terms)
 
 /* ------------------------------------------------ writing */
 
-static bool
-names_contain(const char (*names)[RG_NAME_SIZE], int count, const char *name)
-{
-	for (int i = 0; i < count; i++)
-		if (strcmp(names[i], name) == 0)
-			return true;
-	return false;
-}
-
 static void
 invalid_rule(const char *detail)
 {
@@ -221,14 +212,14 @@ check_rule(const RgRule *rule)
 {
 	bool		is_async = strcmp(rule->durability, "async") == 0;
 
-	if (!names_contain(rule->voters, rule->nvoters, rule->leader))
+	if (!rg_names_contain(rule->voters, rule->nvoters, rule->leader))
 		invalid_rule("The leader is not among the voters.");
 	for (int i = 0; i < rule->nvoters; i++)
-		if (names_contain(rule->voters, i, rule->voters[i]))
+		if (rg_names_contain(rule->voters, i, rule->voters[i]))
 			invalid_rule("A voter is named twice.");
 	for (int i = 0; i < rule->nleft_out; i++)
-		if (!names_contain(rule->voters, rule->nvoters, rule->left_out[i]) ||
-			names_contain(rule->left_out, i, rule->left_out[i]) ||
+		if (!rg_names_contain(rule->voters, rule->nvoters, rule->left_out[i]) ||
+			rg_names_contain(rule->left_out, i, rule->left_out[i]) ||
 			strcmp(rule->left_out[i], rule->leader) == 0)
 			invalid_rule("Only voters other than the leader can be left out, each once.");
 	if (!is_async && strcmp(rule->durability, "sync") != 0 &&

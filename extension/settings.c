@@ -13,6 +13,8 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "access/xlogrecovery.h"
 #include "catalog/pg_authid.h"
 #include "miscadmin.h"
@@ -170,4 +172,11 @@ rg_settings_set_upstream(const char *conninfo, const char *slot)
 	rg_setting_require_changeable("primary_slot_name");
 	rg_setting_write("primary_slot_name", slot);
 	rg_setting_write("primary_conninfo", rg_slot_sync_conninfo(conninfo));
+}
+
+void
+rg_settings_reload(void)
+{
+	if (kill(PostmasterPid, SIGHUP) != 0)
+		ereport(WARNING, (errmsg("could not send a signal to the postmaster: %m")));
 }

@@ -38,4 +38,7 @@ extern void rg_settings_check_upstream(const char *conninfo);
 /* Where to stream from, and on which slot. */
 extern void rg_settings_set_upstream(const char *conninfo, const char *slot);
 
+/* All processes read what was written; a failure is a warning. */
+extern void rg_settings_reload(void);
+
 #endif							/* RG_SETTINGS_H */

@@ -91,10 +91,16 @@ slot_node(const ReplicationSlot *slot)
 static bool
 is_voter(const RgRule *rule, const char *node)
 {
-	for (int i = 0; i < rule->nvoters; i++)
-		if (strcmp(rule->voters[i], node) == 0)
-			return true;
-	return false;
+	return rg_names_contain(rule->voters, rule->nvoters, node);
+}
+
+ReplicationSlot *
+rg_slots_find(const char *node)
+{
+	char		name[NAMEDATALEN];
+
+	snprintf(name, sizeof(name), SLOT_PREFIX "%s", node);
+	return SearchNamedReplicationSlot(name, true);
 }
 
 static const RgPublishedNode *
@@ -230,12 +236,9 @@ note_released(const char *node, XLogRecPtr upto)
 static bool
 has_come_back(const char *node, XLogRecPtr released_to)
 {
-	char		name[NAMEDATALEN];
-	ReplicationSlot *slot;
+	ReplicationSlot *slot = rg_slots_find(node);
 	bool		result;
 
-	snprintf(name, sizeof(name), SLOT_PREFIX "%s", node);
-	slot = SearchNamedReplicationSlot(name, true);
 	if (slot == NULL)
 		return false;			/* dropped, and not made anew yet */
 	SpinLockAcquire(&slot->mutex);

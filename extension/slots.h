@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "replication/slot.h"
+
 #include "rulejson.h"
 
 /*
@@ -34,5 +36,8 @@ extern void rg_slots_look_after(const RgRule *rule);
  * made anew, or our own node's.  Returns how many.
  */
 extern int	rg_slots_drop_useless(const RgRule *rule);
+
+/* The slot regent_<node>, or NULL. */
+extern ReplicationSlot *rg_slots_find(const char *node);
 
 #endif							/* RG_SLOTS_H */

@@ -12,8 +12,9 @@
  * So it is where the server is of 17 or later and wal_level is logical, and nowhere
  * else.  Every voter has it ahead of time, a leader too: there it does nothing.  Who has
  * no vote may stream from a standby, of which the server takes no slots: it would try
- * for ever, so there it is turned off.  What stands somewhere else and says the same is left alone; what says otherwise is
- * overruled in postgresql.auto.conf, where that is possible, else told once.
+ * for ever, so there it is turned off.  What stands somewhere else and says the same is
+ * left alone; what says otherwise is overruled in postgresql.auto.conf, where that is
+ * possible, else told once.
  *
  * The connection string is changed under the node's lock, and never while the node is
  * parked: a promise takes it away, and nobody may bring it back.
@@ -21,12 +22,10 @@
 #include "postgres.h"
 
 #include <ctype.h>
-#include <signal.h>
 
 #include "access/xlog.h"
 #include "access/xlogrecovery.h"
 #include "lib/stringinfo.h"
-#include "miscadmin.h"
 #include "utils/guc.h"
 
 #include "compat.h"
@@ -136,11 +135,10 @@ static bool
 is_voter(void)
 {
 	RgState    *state = palloc(sizeof(RgState));
-	bool		result = false;
+	bool		result;
 
 	rg_shared_state(state);
-	for (int i = 0; i < state->rule.nvoters && !result; i++)
-		result = strcmp(state->rule.voters[i], rg_node_name) == 0;
+	result = rg_names_contain(state->rule.voters, state->rule.nvoters, rg_node_name);
 	pfree(state);
 	return result;
 }
@@ -261,6 +259,6 @@ rg_slot_sync_fit(void)
 		is_changed |= name_database();
 		is_changed |= turn(SYNC, true, &sync_is_told);
 	}
-	if (is_changed && kill(PostmasterPid, SIGHUP) != 0)
-		ereport(WARNING, (errmsg("could not send a signal to the postmaster: %m")));
+	if (is_changed)
+		rg_settings_reload();
 }

@@ -22,10 +22,7 @@
  */
 #include "postgres.h"
 
-#include <signal.h>
-
 #include "access/xlog.h"
-#include "miscadmin.h"
 #include "replication/slot.h"
 #include "utils/guc.h"
 
@@ -34,6 +31,7 @@
 #include "pg_regent.h"
 #include "settings.h"
 #include "shmem.h"
+#include "slots.h"
 #include "standbyslots.h"
 #include "status.h"
 
@@ -88,22 +86,10 @@ may_change(const char *current)
 /* ------------------------------------------------ what the rule asks for */
 
 static bool
-is_left_out(const RgRule *rule, const char *voter)
-{
-	for (int i = 0; i < rule->nleft_out; i++)
-		if (strcmp(rule->left_out[i], voter) == 0)
-			return true;
-	return false;
-}
-
-static bool
 has_slot(const char *voter)
 {
-	char		name[NAMEDATALEN];
-	ReplicationSlot *slot;
+	ReplicationSlot *slot = rg_slots_find(voter);
 
-	snprintf(name, sizeof(name), SLOT_PREFIX "%s", voter);
-	slot = SearchNamedReplicationSlot(name, true);
 	return slot != NULL && SlotIsPhysical(slot);
 }
 
@@ -112,7 +98,7 @@ static void
 find_counted(const RgRule *rule, bool *ret_is_in)
 {
 	for (int i = 0; i < rule->nvoters; i++)
-		ret_is_in[i] = strcmp(rule->voters[i], rg_node_name) != 0 && !is_left_out(rule, rule->voters[i]) &&
+		ret_is_in[i] = strcmp(rule->voters[i], rg_node_name) != 0 && !rg_names_contain(rule->left_out, rule->nleft_out, rule->voters[i]) &&
 			has_slot(rule->voters[i]);
 }
 
@@ -174,8 +160,7 @@ find_wish(char *ret_wish, size_t size)
 		return false;
 	state = palloc(sizeof(RgState));
 	rg_shared_state(state);
-	if (!state->has_rule || (!in_recovery && (!rg_state_leads(state) || state->has_pending || state->has_previous ||
-											  rg_gate_now() != RG_GATE_OPEN)))
+	if (!rg_gate_lets_settings_change(state, in_recovery))
 		return false;
 	if (!may_change(GetConfigOption(SETTING, false, false)))
 		return false;
@@ -209,8 +194,7 @@ rg_standby_slots_fit(void)
 	if (!find_wish(wish, sizeof(wish)) || (written != NULL && strcmp(written, wish) == 0))
 		return;
 	rg_setting_write(SETTING, wish);
-	if (kill(PostmasterPid, SIGHUP) != 0)
-		ereport(WARNING, (errmsg("could not send a signal to the postmaster: %m")));
+	rg_settings_reload();
 	ereport(LOG,
 			(errmsg("pg_regent set %s of node \"%s\" to \"%s\"", SETTING, rg_node_name, wish)));
 }

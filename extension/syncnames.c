@@ -15,10 +15,7 @@
  */
 #include "postgres.h"
 
-#include <signal.h>
-
 #include "access/xlog.h"
-#include "miscadmin.h"
 #include "utils/guc.h"
 
 #include "gate.h"
@@ -70,8 +67,7 @@ find_wish(char *ret_wish, size_t size, bool *ret_ours)
 	int			quorum;
 
 	rg_shared_state(state);
-	if (!state->has_rule || (!in_recovery && (!rg_state_leads(state) || state->has_pending || state->has_previous ||
-											  rg_gate_now() != RG_GATE_OPEN)))
+	if (!rg_gate_lets_settings_change(state, in_recovery))
 		return false;
 	format_list(&state->rule, list, sizeof(list));
 	*ret_ours = is_ours(current, list);
@@ -106,8 +102,7 @@ rg_sync_names_fit(void)
 		return;
 	rg_setting_require_changeable(SETTING);
 	rg_setting_write(SETTING, wish);
-	if (kill(PostmasterPid, SIGHUP) != 0)
-		ereport(WARNING, (errmsg("could not send a signal to the postmaster: %m")));
+	rg_settings_reload();
 	ereport(LOG,
 			(errmsg("pg_regent set %s of node \"%s\" to \"%s\"", SETTING, rg_node_name, wish)));
 }

@@ -245,7 +245,7 @@ sub turns
 	return $i / @names % 2 ? reverse @turns : @turns;
 }
 
-# All servers, started anew: their memory lies elsewhere, and the load begins again.
+# Both servers, started anew: their memory lies elsewhere, and the load begins again.
 sub start_block
 {
 	my ($load, $block) = @_;
