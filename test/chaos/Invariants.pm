@@ -144,16 +144,19 @@ sub nothing_lost
 
 # The longest time in which nobody who looks for the primary was served: what the
 # load was told, and what anybody was told by a later leader.  (That a leader whom
-# no client reaches still acknowledges over its unix socket serves nobody.)
+# no client reaches still acknowledges over its unix socket serves nobody.)  While
+# the clients are dead and no new ones have begun, nobody looks.
 sub outage_ms
 {
 	my ($load, $since, $term) = @_;
 	my ($last, $longest, $at) = ($since, 0, $since);
-	for my $t (sort { $a <=> $b } map { $_->{hi} } grep { $_->{source} eq 'load' || $_->{term} > $term } @{ $load->{acks} })
+	my @served = map { [ $_->{hi}, $_->{hi} ] } grep { $_->{source} eq 'load' || $_->{term} > $term } @{ $load->{acks} };
+	for my $span (sort { $a->[0] <=> $b->[0] } @served, map { [ $_->{from}, $_->{to} // 9**9**9 ] } @{ $load->{absences} })
 	{
-		if ($t <= $since) { next }
-		($longest, $at) = ($t - $last, $last) if $t - $last > $longest;
-		$last = $t;
+		my ($from, $to) = @$span;
+		next if $to <= $since;
+		($longest, $at) = ($from - $last, $last) if $from - $last > $longest;
+		$last = $to if $to > $last;
 	}
 	return (int($longest * 1000), $at);
 }

@@ -8,7 +8,7 @@
 # that was held up by a frozen server is seen when it comes.
 #
 # What they write down is read while they run: one record per transaction in
-# {acks}, {refused}, {unknown}, {prepared}.
+# {acks}, {refused}, {unknown}, {prepared}; and in {absences}, when nobody of the load was there to ask.
 package Load;
 
 use strict;
@@ -26,7 +26,7 @@ my $first_id = 0;
 sub new
 {
 	my ($class, %o) = @_;
-	return bless { %o, acks => [], refused => [], unknown => [], prepared => [], no_connection => {}, sources => [] }, $class;
+	return bless { %o, acks => [], refused => [], unknown => [], prepared => [], absences => [], no_connection => {}, sources => [] }, $class;
 }
 
 sub load_lines
@@ -63,7 +63,7 @@ sub begin
 	my ($self, @nodes) = @_;
 	my $c = $self->{cluster};
 	$self->{nodes} = [@nodes];
-	$self->{$_} = [] for qw(acks refused unknown prepared sources);
+	$self->{$_} = [] for qw(acks refused unknown prepared absences sources);
 	$self->{no_connection} = {};
 	$self->{began} = Util::now();
 	$self->{names} = { (map { $c->host($_)->address => $_ } @Cluster::nodes), (map { $c->host($_)->dir . '/run' => $_ } @Cluster::nodes) };
@@ -124,6 +124,7 @@ sub kill_load
 	my ($self) = @_;
 	my ($s) = grep { $_->{what} eq 'load' && $_->{pid} } reverse @{ $self->{sources} };
 	kill('KILL', $s->{pid});
+	push @{ $self->{absences} }, { from => Util::now() };
 	$s->{pid} = undef;
 	$self->start_one('load');
 }
@@ -153,6 +154,11 @@ sub take
 {
 	my ($self, $source, $line) = @_;
 	my ($what, @f) = split / /, $line;
+	if ($what eq 'B')
+	{
+		$_->{to} //= $f[0] / 1e6 for $source eq 'load' ? @{ $self->{absences} } : ();
+		return;
+	}
 	if ($what eq 'N')
 	{
 		$self->{no_connection}{ $f[0] }++;

@@ -76,6 +76,15 @@ put_no_connection(const Client *c, const Journal *j)
 	put_line(j, line, n);
 }
 
+/* From here on somebody asks. */
+void
+client_begin(const Journal *j)
+{
+	char		line[32];
+
+	put_line(j, line, snprintf(line, sizeof(line), "B %" PRId64 "\n", client_now()));
+}
+
 /* ---- connecting ---- */
 
 static void

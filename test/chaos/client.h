@@ -81,6 +81,9 @@ extern int64_t client_now(void);
 /* Fills a client from a line "label|kinds|pause_ms|deadline_ms|connect_ms|fresh|hosts|conninfo"; false: malformed. */
 extern bool client_parse(Client *c, char *line);
 
+/* Writes down that the clients begin to ask. */
+extern void client_begin(const Journal *j);
+
 /* What to wait for; returns until when at most. */
 extern int64_t client_wants(const Client *c, struct pollfd *pfd);
 

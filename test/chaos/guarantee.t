@@ -44,4 +44,12 @@ sub judged
 is(judged([], ack(11.1, 11.2), allowed => 1), 0, 'async: a row lost in a failover is measured');
 is(judged([], ack(11.1, 11.2), allowed => 0), 1, 'without one it is a complaint');
 is(judged($up, ack(11.1, 11.2), allowed => 1), 1, 'and a guaranteed one always is');
+
+# and how long nobody was served
+sub outage { my ($acks, @absences) = @_; return (Invariants::outage_ms({ acks => [ map { { hi => $_, source => 'load', term => 5 } } @$acks ], absences => [@absences] }, 10, 5))[0] }
+is(outage([ 9, 11, 14, 14.5 ]), 3000, 'the longest time between two acknowledgements');
+is(outage([ 12, 12.5 ]), 2000, 'or from the fault to the first one');
+is(outage([ 11, 14, 14.5 ], { from => 11.5, to => 13.25 }), 1000, 'without that in which there was no client');
+is(outage([ 11, 15 ], { from => 11.5, to => 12 }, { from => 12, to => 12.75 }), 2250, 'it begins when one is there again');
+is(outage([ 11, 14 ], { from => 11.25 }), 1000, 'and never, where none comes');
 done_testing();

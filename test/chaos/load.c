@@ -97,6 +97,7 @@ main(int argc, char **argv)
 	(void) signal(SIGTERM, on_signal);
 	(void) signal(SIGINT, on_signal);
 	(void) signal(SIGPIPE, SIG_IGN);
+	client_begin(&j);
 	while (!stopping)
 		turn(clients, n, &j);
 	for (int i = 0; i < n; i++)
