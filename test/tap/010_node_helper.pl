@@ -10,6 +10,7 @@ use Fcntl qw(:flock);
 use File::Find ();
 use POSIX qw(:sys_wait_h);
 use RegentCluster qw(wait_until spew free_port run_command);
+use RegentCopy qw(hold_copy size_of);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -590,25 +591,9 @@ subtest 'refusals of a copy' => sub {
 sub kill_copy_at
 {
 	my ($percent, $all, @filled) = @_;
-	my $title = $percent < 99 ? qr/walsender.*(BASE_BACKUP|sending backup)/ : qr/walsender.*(START_REPLICATION|streaming)/;
-	my $walsender;
 	unlink "$c->{dir}/background";
-	my ($pid, $file) = helper_in_background('n1', 'copy', source('n1', 6));
-	wait_until(sub { -d "$filled[0]/base" && ($walsender = eval { server_process('n2', $title) }) }, 20, 'data flow', sub { slurp($file) });
-	kill 'STOP', $walsender;
-	# at 99 percent all data are there, and the last WAL does not come
-	wait_until(
-		sub {
-			my $size = 0;
-			File::Find::find({ no_chdir => 1, wanted => sub { $size += -s if -f && !m{/pg_wal/} } }, grep { -d } @filled);
-			return 1 if $size >= $all * $percent / 100;
-			return 0 if $percent == 99;
-			kill 'CONT', $walsender;
-			sleep 0.001;
-			kill 'STOP', $walsender;
-			return 0;
-		},
-		60, "$percent percent");
+	my ($pid, $file);
+	my $walsender = hold_copy($c, 'n2', $percent, $all, sub { ($pid, $file) = helper_in_background('n1', 'copy', source('n1', 6)); return $file }, @filled);
 	kill 'KILL', $pid;
 	waitpid $pid, 0;
 	kill 'CONT', $walsender;
@@ -802,8 +787,7 @@ subtest 'tablespaces and a WAL directory elsewhere' => sub {
 	ok_helper('n1', 'copy', source('n1', 6));
 	is_deeply($prints->(), $old, 'one after a killed one');
 	ok_helper('n1', 'discard');
-	my $all = 0;
-	File::Find::find({ no_chdir => 1, wanted => sub { $all += -s if -f && !m{/pg_wal/} } }, dir('n2'), "$c->{dir}/n2/space");
+	my $all = size_of(dir('n2'), "$c->{dir}/n2/space");
 	foreach my $percent (10, 50, 99)
 	{
 		kill_copy_at($percent, $all, "$dir.regent-new", "$space.regent-b");

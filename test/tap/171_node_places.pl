@@ -4,9 +4,8 @@
 use strict;
 use warnings;
 use RegentCluster qw(answer_of wait_until slurp spew);
-use File::Find ();
+use RegentCopy qw(hold_copy size_of);
 use Test::More;
-use Time::HiRes qw(sleep);
 
 my $c = RegentCluster->new(nodes => 1, conf => "fsync = off\nautovacuum = off\nwal_keep_size = 128MB\n");
 my $d = $c->dir;
@@ -104,32 +103,14 @@ sub walsender
 	return $pid;
 }
 
-sub size_of
-{
-	my $size = 0;
-	File::Find::find({ no_chdir => 1, wanted => sub { my $s = -f $_ ? -s _ : 0; $size += $s // 0 } }, grep { -d } @_);
-	return $size;
-}
-
 my $all = size_of("$d/n1/space", "$d/n1/data/base", "$d/n1/data/global");
 for my $percent (10, 50, 99)
 {
-	my $title = $percent < 99 ? qr/BASE_BACKUP|sending backup/ : qr/streaming/;
 	my $log = "$d/clone.out";
 	unlink $log;
 	mkdir $space, 0750 if $percent == 10;    # one that was there before stays
-	my $pid = $c->spawn([ split / /, $command ], $log);
-	my $walsender;
-	wait_until(sub { -d "$dir.regent-new/base" && ($walsender = walsender($title)) }, 30, 'data to flow', sub { slurp($log) });
-	kill 'STOP', $walsender;
-	# at 99 percent all data are there, and the last WAL does not come
-	wait_until(sub {
-		return 1 if size_of($space, "$dir.regent-new/base", "$dir.regent-new/global") >= $all * $percent / 100;
-		return 0 if $percent == 99;
-		kill 'CONT', $walsender;
-		sleep(0.001);
-		kill 'STOP', $walsender;
-		return 0 }, 60, "$percent percent", sub { slurp($log) });
+	my $pid;
+	my $walsender = hold_copy($c, 'n1', $percent, $all, sub { $pid = $c->spawn([ split / /, $command ], $log); return $log }, $space, "$dir.regent-new/base", "$dir.regent-new/global");
 	ok(-e "$space/$version" && -d $wal, "$percent percent: the tablespace is being copied");
 	kill 'KILL', $percent == 10 ? copiers() : $pid;
 	RegentCluster::reap($pid, 30);

@@ -9,7 +9,7 @@ use Test::More;
 
 plan skip_all => "PostgreSQL $RegentCluster::major carries no logical slots over; from 17 on it does" if $RegentCluster::major < 17;
 
-my $c = RegentCluster->new(nodes => 3, regent => { durability => 'sync', quorum => 1, lease => '2s' }, conf => "wal_level = logical\n");
+my $c = RegentCluster->new(nodes => 3, regent => { durability => 'sync', quorum => 1, lease => '2s' }, conf => "wal_level = logical\nmax_prepared_transactions = 1\n");
 my $s = RegentCluster->new(nodes => 1, extension => 0, no_sshd => 1, conf => "wal_level = logical\n");
 $c->up;
 
@@ -124,6 +124,17 @@ is($s->sql('n1', 'SELECT count(*) FROM t'), $before, 'a row that no standby has 
 kill 'CONT', @receivers;
 wait_rows('they go on');
 
+# ---- a slot that no standby can have yet: it begins before an older transaction ended, and never moves ----
+
+$c->sql('n1', "BEGIN; SELECT txid_current(); PREPARE TRANSACTION 'older'");
+my $maker = $c->spawn([ "$RegentCluster::bindir/psql", '-XqAt', '-d', $c->conninfo('n1'), '-c', "SELECT pg_create_logical_replication_slot('late', 'test_decoding', false, false, true)" ], $c->dir . '/late.out');
+wait_until(sub { $c->sql('n1', "SELECT catalog_xmin IS NOT NULL FROM pg_replication_slots WHERE slot_name = 'late'") eq 't' }, 20, 'slot late to begin');
+write_rows(5);
+$c->sql('n1', "COMMIT PREPARED 'older'");
+is(RegentCluster::reap($maker, 30), 0, 'slot late is made') or diag(RegentCluster::slurp($c->dir . '/late.out'));
+wait_until(sub { RegentCluster::node_of($c->status, 'n1')->{logical_slots}{synced} == 2 }, 30, 'status to count it');
+like(($c->regent('check'))[1], qr/not here yet: late/, 'regent check says that it is not there yet');
+
 # ---- the leader dies ----
 
 $c->wait_node($_, 'ok') for qw(n2 n3);
@@ -132,7 +143,9 @@ write_rows(50);
 $c->kill_server('n1');
 $leader = $c->wait_failover('n1')->{leader};
 my $other = $leader eq 'n2' ? 'n3' : 'n2';
-my $e = $c->wait_event('logical_slots_lost');
+my $e = $c->wait_event('logical_slots_lost', 30, qr/had not come/);
+like($e->{message}, qr/1 of 2 logical slots that PostgreSQL carries over had not come to $leader yet \(late\)/, 'the promotion says which slot had not come yet');
+$e = $c->wait_event('logical_slots_lost', 30, qr/did not go/);
 like($e->{message}, qr/1 logical slot \(feed\) of n1 did not go with the lead to $leader/, 'the promotion says which logical slot is not there');
 write_rows(50);
 wait_rows('after a failover');
