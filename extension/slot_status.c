@@ -5,7 +5,7 @@
  * The watchdog learns from it how much WAL is kept for whom, whether a standby can
  * still be served from here (oldest_lsn), and which logical slots a failover would
  * leave behind: all of them, or where the server itself carries slots over to standbys
- * (slotsync.c) those that it does not, and how many it does.  Only shared memory is
+ * (slotsync.c) those that it does not, and which it does.  Only shared memory is
  * read, for a heartbeat waits for nothing; the worker looks into pg_wal now and then.
  */
 #include "postgres.h"
@@ -176,11 +176,29 @@ is_ours(const SlotView *view)
 		rg_name_is_valid(view->name + strlen(SLOT_PREFIX));
 }
 
-/* Those that a change of leader leaves behind, by name, and the number of the others. */
+static void
+append_names(StringInfo json, const SlotView *views, int count, bool carried)
+{
+	const char *comma = "";
+
+	appendStringInfoChar(json, '[');
+	for (int i = 0, named = 0; i < count && named < LOGICAL_NAMES_MAX; i++)
+		if (views[i].is_logical && views[i].is_carried == carried)
+		{
+			appendStringInfo(json, "%s\"%s\"", comma, views[i].name);
+			comma = ",";
+			named++;
+		}
+	appendStringInfoChar(json, ']');
+}
+
+/*
+ * Those that a change of leader leaves behind, the first of them by name; and those
+ * that the server carries over.
+ */
 static void
 append_logical(StringInfo json, const SlotView *views, int count)
 {
-	const char *comma = "";
 	int			carried = 0;
 	int			others = 0;
 
@@ -189,17 +207,13 @@ append_logical(StringInfo json, const SlotView *views, int count)
 		carried += views[i].is_carried;
 		others += views[i].is_logical && !views[i].is_carried;
 	}
-	appendStringInfo(json, "\"logical\":{\"count\":%d,\"names\":[", others);
-	for (int i = 0, named = 0; i < count && named < LOGICAL_NAMES_MAX; i++)
-		if (views[i].is_logical && !views[i].is_carried)
-		{
-			appendStringInfo(json, "%s\"%s\"", comma, views[i].name);
-			comma = ",";
-			named++;
-		}
-	appendStringInfoChar(json, ']');
+	appendStringInfo(json, "\"logical\":{\"count\":%d,\"names\":", others);
+	append_names(json, views, count, false);
 	if (RG_SERVER_SYNCS_SLOTS)
-		appendStringInfo(json, ",\"synced\":%d", carried);
+	{
+		appendStringInfo(json, ",\"synced\":%d,\"synced_names\":", carried);
+		append_names(json, views, count, true);
+	}
 	appendStringInfoChar(json, '}');
 }
 

@@ -171,6 +171,20 @@ change_facts(Scene *s, const Line *line, int node)
 	}
 }
 
+/* "a, b", or "-" for none; "..." at the end: there are more */
+static void
+parse_slots(const char *v, RgSlotNames *slots)
+{
+	memset(slots, 0, sizeof(*slots));
+	if (strcmp(v, "-") == 0)
+		return;
+	RG_COPY(slots->names, v);
+	slots->count = 1;
+	for (; *v != '\0'; v++)
+		slots->count += *v == ',';
+	slots->more = strstr(slots->names, "...") != NULL;
+}
+
 /* What a node tells of its slots. */
 static void
 change_slots(Scene *s, const Line *line, int node)
@@ -185,12 +199,9 @@ change_slots(Scene *s, const Line *line, int node)
 	if ((v = line_get(line, "released")) != NULL)
 		f->released = strcmp(v, "-") == 0 ? 0 : (uint32_t) 1 << parse_node(line, s, v);
 	if ((v = line_get(line, "logical")) != NULL)
-	{
-		RG_COPY(f->logical_names, v);
-		f->logical_slots = 1;
-		for (; *v != '\0'; v++)
-			f->logical_slots += *v == ',';
-	}
+		parse_slots(v, &f->logical_slots);
+	if ((v = line_get(line, "carried")) != NULL)
+		parse_slots(v, &f->carried_slots);
 }
 
 static void
@@ -264,7 +275,7 @@ scene_change_node(Scene *s, const Line *line)
 		"promoting", "start", "sysid", "paused", "lag_bytes", "streaming", "upstream", "sync", "hears",
 		"message", "probe", "probe_start", "state", "pidfile", "fenced", "rewinding", "recovery", "probe_sysid", "ssh",
 	"ssh_text", "priority", "copied", "total", "gate", "lease_left", "rule_lease", "rule_watchdog",
-	"ahead", "start_lsn", "intruder", "checkpoint", "probe_promised", "cascades", "oldest", "archive", "released", "logical",
+	"ahead", "start_lsn", "intruder", "checkpoint", "probe_promised", "cascades", "oldest", "archive", "released", "logical", "carried",
 	"settled", "rule_quorum", "left_out", "voters", "hangs", "disk", "disk_text",
 	"crash_restarts", "probe_full", NULL};
 	int			node;

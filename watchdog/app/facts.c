@@ -228,26 +228,32 @@ take_disk(const PGresult *res, RgFacts *f)
 
 /* The first names, as one text: "a, b, …" */
 static void
-take_logical(const json_t *json, RgFacts *f)
+take_names(const json_t *names, int count, RgSlotNames *slots)
 {
-	const json_t *names = json_object_get(json, "names");
 	size_t		len = 0;
 
-	f->logical_slots = (int) json_integer_value(json_object_get(json, "count"));
+	slots->count = count;
+	slots->more = count > 0;
 	for (size_t i = 0; i < json_array_size(names); i++)
 	{
 		const char *name = json_string_value(json_array_get(names, i));
-		size_t		room = sizeof(f->logical_names) - len;
+		size_t		room = sizeof(slots->names) - len;
 
 		/* there has to be room for "and more", too */
 		if (name == NULL || strlen(name) + 14 > room)
 			break;
-		len += (size_t) snprintf(f->logical_names + len, room, "%s%s", len > 0 ? ", " : "", name);
-		if (i + 1 == (size_t) f->logical_slots)
-			return;
+		len += (size_t) snprintf(slots->names + len, room, "%s%s", len > 0 ? ", " : "", name);
+		slots->more = i + 1 != (size_t) count;
 	}
-	if (f->logical_slots > 0)
-		(void) snprintf(f->logical_names + len, sizeof(f->logical_names) - len, "%s", len > 0 ? ", and more" : "names too long");
+	if (slots->more)
+		(void) snprintf(slots->names + len, sizeof(slots->names) - len, "%s", len > 0 ? ", and more" : "names too long");
+}
+
+static void
+take_logical(const json_t *json, RgFacts *f)
+{
+	take_names(json_object_get(json, "names"), (int) json_integer_value(json_object_get(json, "count")), &f->logical_slots);
+	take_names(json_object_get(json, "synced_names"), (int) json_integer_value(json_object_get(json, "synced")), &f->carried_slots);
 }
 
 /* What slots hold; an older extension lacks the column: nothing is known. */

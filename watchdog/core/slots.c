@@ -72,10 +72,68 @@ rg_slots_logical_text(const RgView *view, int node, char *buf)
 	const RgFacts *f = &view->nodes[node].facts;
 
 	buf[0] = '\0';
-	if (f->valid && f->logical_slots > 0)
-		rg_text(buf, RG_TEXT_MAX, "%d logical slot%s (%s)", f->logical_slots, f->logical_slots == 1 ? "" : "s",
-				f->logical_names);
+	if (f->valid && f->logical_slots.count > 0)
+		rg_text(buf, RG_TEXT_MAX, "%d logical slot%s (%s)", f->logical_slots.count,
+				f->logical_slots.count == 1 ? "" : "s", f->logical_slots.names);
 	return buf;
+}
+
+/* Is this one of the names of a list "a, b"? */
+static bool
+is_in(const char *list, const char *name, size_t len)
+{
+	for (const char *at = list; at != NULL; at = strstr(at, ", "))
+	{
+		at += at != list ? 2 : 0;
+		if (strncmp(at, name, len) == 0 && (at[len] == '\0' || at[len] == ','))
+			return true;
+	}
+	return false;
+}
+
+/* Those of the first list that the second one lacks: how many, and as a list of at most the same size. */
+static int
+names_not_in(const RgSlotNames *all, const RgSlotNames *there, char *buf)
+{
+	size_t		used = 0;
+	int			count = 0;
+
+	buf[0] = '\0';
+	for (const char *at = all->names; *at != '\0';)
+	{
+		size_t		len = strcspn(at, ",");
+
+		if (!is_in(there->names, at, len))
+		{
+			rg_text(buf + used, sizeof(all->names) - used, "%s%.*s", used > 0 ? ", " : "", (int) len, at);
+			used = strlen(buf);
+			count++;
+		}
+		at += len + (at[len] == ',' ? 2 : 0);
+	}
+	return count;
+}
+
+/*
+ * Those that the server carries over, and had not brought to this standby when it was
+ * promoted: a slot comes with its subscriber's next progress only.
+ */
+static void
+tell_not_carried(const RgView *view, RgDecision *d, int from, int to)
+{
+	const RgSlotNames *had = &view->nodes[from].facts.carried_slots;
+	const RgSlotNames *has = &view->nodes[to].facts.carried_slots;
+	char		names[sizeof(had->names)] = "see pg_replication_slots";
+	int			lost = had->count - has->count;
+
+	if (!view->nodes[from].facts.valid || !view->nodes[to].facts.valid)
+		return;
+	if (!had->more && !has->more)
+		lost = names_not_in(had, has, names);
+	if (lost > 0)
+		rg_decision_note(d, RG_EVENT_LOGICAL_SLOTS_LOST, to, 0, true,
+						 "%d of %d logical slots that PostgreSQL carries over had not come to %s yet (%s): make them anew there and synchronise their subscribers",
+						 lost, had->count, view->nodes[to].name, names);
 }
 
 void
@@ -83,7 +141,10 @@ rg_slots_tell_logical(const RgView *view, RgDecision *d, int from, int to)
 {
 	char		slots[RG_TEXT_MAX];
 
-	if (from < 0 || to < 0 || from == to || rg_slots_logical_text(view, from, slots)[0] == '\0')
+	if (from < 0 || to < 0 || from == to)
+		return;
+	tell_not_carried(view, d, from, to);
+	if (rg_slots_logical_text(view, from, slots)[0] == '\0')
 		return;
 	rg_decision_note(d, RG_EVENT_LOGICAL_SLOTS_LOST, to, 0, true,
 					 "%.120s of %s did not go with the lead to %s: make them anew there and synchronise their subscribers, drop them on %s",

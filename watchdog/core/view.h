@@ -57,6 +57,14 @@ typedef enum RgGateView
 	RG_GATEV_OFF
 } RgGateView;
 
+/* Logical slots of a node. */
+typedef struct RgSlotNames
+{
+	int			count;
+	bool		more;			/* than are in names */
+	char		names[96];		/* "a, b" */
+} RgSlotNames;
+
 /* The last good answer to a heartbeat. */
 typedef struct RgFacts
 {
@@ -94,8 +102,8 @@ typedef struct RgFacts
 	uint64_t	oldest_lsn;		/* where the WAL that it still has begins; 0 = not known */
 	bool		has_archive;	/* a standby with a restore_command */
 	uint32_t	released;		/* on a primary: bit per node whose slot has let go of WAL that it may need */
-	int			logical_slots;
-	char		logical_names[96];	/* the first of them */
+	RgSlotNames logical_slots;	/* that no change of leader carries over */
+	RgSlotNames carried_slots;	/* that the server does: on a standby, those that it has */
 
 	/*
 	 * On a primary: where its WAL ended when this server was started; 0 = it came up as
