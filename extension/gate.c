@@ -33,7 +33,7 @@ rg_gate_init(void)
 	rg_gate_watch_commits();
 }
 
-bool
+pg_attribute_hot bool
 rg_gate_is_off(void)
 {
 	return !rg_gate_setting || rg_node_name[0] == '\0' || IsBinaryUpgrade || rg_shared == NULL;
@@ -59,7 +59,7 @@ rg_gate_refresh_locked(void)
 	pg_atomic_write_u32(&rg_shared->gate_permits, permits);
 }
 
-static void
+static pg_attribute_cold void
 get_state(RgGateState *ret)
 {
 	const RgState *state = &rg_shared->state;
@@ -84,7 +84,7 @@ get_state(RgGateState *ret)
 	LWLockRelease(rg_shared->lock);
 }
 
-RgGate
+pg_attribute_hot RgGate
 rg_gate_now(void)
 {
 	RgGateState state;
@@ -132,7 +132,7 @@ is_own_worker(void)
 }
 
 /* What a process is does not change.  A parallel worker's leader is asked. */
-static bool
+static pg_attribute_hot bool
 process_is_exempt(void)
 {
 	static enum {UNKNOWN, NO, YES} answer = UNKNOWN;
@@ -144,7 +144,7 @@ process_is_exempt(void)
 }
 
 /* A process that is on its way out only removes its temporary tables. */
-bool
+pg_attribute_hot bool
 rg_gate_is_exempt(void)
 {
 	return transaction_is_exempt || proc_exit_inprogress || process_is_exempt();
@@ -217,7 +217,7 @@ hint(RgGate gate)
  * at its start.  And an apply worker would be started again at once after an
  * error (wal_retrieve_retry_interval), and fill the log.
  */
-static RgGate
+static pg_attribute_cold RgGate
 wait_if_worthwhile(RgGate gate)
 {
 	int64		deadline = rg_boottime_ms() + WAIT_MS;
@@ -231,18 +231,10 @@ wait_if_worthwhile(RgGate gate)
 	return gate;
 }
 
-void
-rg_gate_require(void)
+static pg_attribute_cold void
+refuse(RgGate gate)
 {
-	RgGate		gate = rg_gate_now();
 	StringInfoData detail;
-
-	/* the server itself refuses a standby's writes */
-	if (rg_gate_is_open(gate) || gate == RG_GATE_RECOVERY || rg_gate_is_exempt())
-		return;
-	gate = wait_if_worthwhile(gate);
-	if (rg_gate_is_open(gate))
-		return;
 
 	initStringInfo(&detail);
 	describe(gate, &detail);
@@ -251,4 +243,17 @@ rg_gate_require(void)
 			 errmsg("node \"%s\" may not write now", rg_node_name),
 			 errdetail("%s", detail.data),
 			 errhint("%s", hint(gate))));
+}
+
+pg_attribute_hot void
+rg_gate_require(void)
+{
+	RgGate		gate = rg_gate_now();
+
+	/* the server itself refuses a standby's writes */
+	if (rg_gate_is_open(gate) || gate == RG_GATE_RECOVERY || rg_gate_is_exempt())
+		return;
+	gate = wait_if_worthwhile(gate);
+	if (!rg_gate_is_open(gate))
+		refuse(gate);
 }

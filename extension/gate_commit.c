@@ -92,7 +92,7 @@ keep_silent(const char *reason)
 	is_logged = true;
 }
 
-void
+pg_attribute_hot void
 rg_gate_before_answer(void)
 {
 	RgGate		gate = rg_gate_now();
@@ -141,7 +141,7 @@ is_counted(XLogRecPtr lsn)
  * Did this commit ask for a count?  Not one that the server itself did not flush:
  * synchronous_commit was off, or it changed nothing that is logged.
  */
-static bool
+static pg_attribute_hot bool
 asks_for_count(XLogRecPtr lsn)
 {
 	return !XLogRecPtrIsInvalid(lsn) && synchronous_commit > SYNCHRONOUS_COMMIT_LOCAL_FLUSH &&
@@ -194,7 +194,7 @@ wait_for_count(XLogRecPtr lsn)
 	}
 }
 
-static bool
+static pg_attribute_hot bool
 has_xid(void)
 {
 	return TransactionIdIsValid(GetTopTransactionIdIfAny());
@@ -205,7 +205,7 @@ has_xid(void)
  * asks for less than the rule: it is raised, for this transaction only.  An error here
  * would only teach applications to retry what has failed for no fault of theirs.
  */
-static void
+static pg_attribute_hot void
 raise_sync_commit(void)
 {
 	if (!rg_require_sync_commit || synchronous_commit > SYNCHRONOUS_COMMIT_LOCAL_FLUSH || rg_shared == NULL ||
@@ -216,7 +216,7 @@ raise_sync_commit(void)
 							 true, 0, false);
 }
 
-static void
+static pg_attribute_hot void
 forget_transaction(void)
 {
 	rg_gate_exempt_transaction(false);
@@ -225,7 +225,7 @@ forget_transaction(void)
 		is_marked = has_acted = false;
 }
 
-static void
+static pg_attribute_hot void
 after_commit(XLogRecPtr lsn)
 {
 	if ((has_xid() || is_marked) && !rg_gate_is_off() && !rg_gate_is_exempt())
@@ -240,7 +240,7 @@ after_commit(XLogRecPtr lsn)
 	forget_transaction();
 }
 
-static void
+static pg_attribute_hot void
 on_transaction_event(XactEvent event, void *arg)
 {
 	switch (event)

@@ -44,7 +44,7 @@ static size_t buffered = 0;		/* at most so many bytes are waiting */
 static bool is_ready_buffered = false;
 
 /* Whatever is in the buffer would be sent now. */
-static bool
+static pg_attribute_hot bool
 may_send(void)
 {
 	if (mode == ASKING)
@@ -53,7 +53,7 @@ may_send(void)
 }
 
 /* false: swallow it */
-static bool
+static pg_attribute_hot bool
 before_message(char type, size_t length)
 {
 	buffered += MESSAGE_HEAD_SIZE + length;
@@ -63,20 +63,20 @@ before_message(char type, size_t length)
 	return buffered <= BUFFER_SIZE ? mode != SILENT : may_send();
 }
 
-static int
+static pg_attribute_hot int
 put_message(char type, const char *body, size_t length)
 {
 	return before_message(type, length) ? server->putmessage(type, body, length) : 0;
 }
 
-static void
+static pg_attribute_hot void
 put_message_noblock(char type, const char *body, size_t length)
 {
 	if (before_message(type, length))
 		server->putmessage_noblock(type, body, length);
 }
 
-static void
+static pg_attribute_hot void
 after_sending(void)
 {
 	if (server->is_send_pending())
@@ -86,7 +86,7 @@ after_sending(void)
 		mode = FREE;
 }
 
-static int
+static pg_attribute_hot int
 flush(void)
 {
 	int			result;
@@ -98,7 +98,7 @@ flush(void)
 	return result;
 }
 
-static int
+static pg_attribute_hot int
 flush_if_writable(void)
 {
 	int			result;
@@ -110,7 +110,7 @@ flush_if_writable(void)
 	return result;
 }
 
-static bool
+static pg_attribute_hot bool
 is_send_pending(void)
 {
 	return mode != SILENT && server->is_send_pending();
@@ -122,7 +122,7 @@ comm_reset(void)
 	server->comm_reset();
 }
 
-void
+pg_attribute_hot void
 rg_output_expect_answer(void)
 {
 	if (mode == FREE)

@@ -34,14 +34,14 @@ static object_access_hook_type prev_object_access = NULL;
 
 /* ------------------------------------------------ queries */
 
-static bool
+static pg_attribute_hot bool
 query_writes(const PlannedStmt *statement)
 {
 	return statement->commandType != CMD_SELECT || statement->hasModifyingCTE ||
 		statement->rowMarks != NIL;
 }
 
-static void
+static pg_attribute_hot void
 start_executor(QueryDesc *query, int eflags)
 {
 	if (!(eflags & EXEC_FLAG_EXPLAIN_ONLY) && query_writes(query->plannedstmt))
@@ -62,7 +62,7 @@ function_writes(Oid function)
 		function == F_PG_REPLICATION_ORIGIN_ADVANCE;
 }
 
-static void
+static pg_attribute_hot void
 access_object(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 {
 	if (access == OAT_FUNCTION_EXECUTE && function_writes(object) && !rg_gate_is_off())

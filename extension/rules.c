@@ -235,13 +235,6 @@ rg_rules_gate(const RgGateState *state, int64_t now_ms)
 	return now_ms < state->lease_until_ms ? RG_GATE_OPEN : RG_GATE_LEASE_OVER;
 }
 
-bool
-rg_gate_is_open(RgGate gate)
-{
-	return gate == RG_GATE_OPEN || gate == RG_GATE_OFF || gate == RG_GATE_OVERRIDE ||
-		gate == RG_GATE_ADOPTING;
-}
-
 const char *
 rg_gate_word(RgGate gate)
 {

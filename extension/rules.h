@@ -174,7 +174,12 @@ typedef struct RgGateState
 extern RgGate rg_rules_gate(const RgGateState *state, int64_t now_ms);
 
 /* May a write pass? */
-extern bool rg_gate_is_open(RgGate gate);
+static inline bool
+rg_gate_is_open(RgGate gate)
+{
+	return gate == RG_GATE_OPEN || gate == RG_GATE_OFF || gate == RG_GATE_OVERRIDE ||
+		gate == RG_GATE_ADOPTING;
+}
 
 /* The word of node_status().gate: open, closed, override, off. */
 extern const char *rg_gate_word(RgGate gate);

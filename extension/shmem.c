@@ -34,7 +34,7 @@ char		rg_boot_id[RG_UUID_SIZE];
 /* The postmaster's own memory outlives a crash of its children, shared memory does not. */
 static int	memory_starts = 0;
 
-int64
+pg_attribute_hot int64
 rg_boottime_ms(void)
 {
 	struct timespec now;

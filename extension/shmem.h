@@ -106,6 +106,25 @@ typedef struct RgShared
 {
 	LWLock	   *lock;
 
+	/*
+	 * What opens the gate, and what closes it, besides the state: milliseconds of
+	 * CLOCK_BOOTTIME, 0: none.  Written under lock, read without.  Every commit looks
+	 * at these and at the next ones, so they stand first: in one cache line.
+	 */
+	pg_atomic_uint64 lease_until_ms;	/* lease.c; none any more after a promise */
+	pg_atomic_uint64 stale_since_ms;	/* votes.c: somebody is ahead of us */
+	pg_atomic_uint64 override_until_ms; /* regent.override_gate() */
+
+	/*
+	 * What the gate needs of the state, kept by rg_gate_refresh_locked(): it permits
+	 * writes while there is a lease; voters have to flush a commit; a rule before the
+	 * newest one is in question; and how often it has changed.
+	 */
+	pg_atomic_uint32 gate_permits;
+	pg_atomic_uint32 gate_counts;
+	pg_atomic_uint32 gate_is_joint;
+	pg_atomic_uint64 gate_generation;
+
 	/* Protected by lock. */
 	RgState		state;			/* the file's content, and what is newer */
 	bool		state_dirty;	/* the file lacks something of it */
@@ -173,24 +192,6 @@ typedef struct RgShared
 
 	/* Milliseconds of CLOCK_BOOTTIME; 0: no heartbeat since the start. */
 	pg_atomic_uint64 watchdog_seen_ms;
-
-	/*
-	 * What opens the gate, and what closes it, besides the state: milliseconds of
-	 * CLOCK_BOOTTIME, 0: none.  Written under lock, read without.
-	 */
-	pg_atomic_uint64 lease_until_ms;	/* lease.c; none any more after a promise */
-	pg_atomic_uint64 stale_since_ms;	/* votes.c: somebody is ahead of us */
-	pg_atomic_uint64 override_until_ms; /* regent.override_gate() */
-
-	/*
-	 * What the gate needs of the state, kept by rg_gate_refresh_locked(): it permits
-	 * writes while there is a lease; voters have to flush a commit; a rule before the
-	 * newest one is in question; and how often it has changed.
-	 */
-	pg_atomic_uint32 gate_permits;
-	pg_atomic_uint32 gate_counts;
-	pg_atomic_uint32 gate_is_joint;
-	pg_atomic_uint64 gate_generation;
 
 	/*
 	 * Written by the startup process when it rereads its settings, see park.c:

@@ -16,11 +16,13 @@
 #
 #   with/off       the same sessions of the same server: what the gate itself costs
 #   again/without  likewise, and nothing differs: the error of with/off
-#   with/without   the whole extension; but where a server's memory happens to lie is
-#                  worth up to ten percent, in all of its slices alike
+#   with/without   the whole extension; but where a server's memory and its files happen
+#                  to lie is worth up to ten percent, in all of its slices alike
 #
-# So both servers are started anew for each block of rounds, in another order each time;
-# printed is the mean of the blocks (of their logarithms) with its 95 % interval.
+# So both servers are started anew for each block of rounds, in another order each time,
+# and in every other block they change their parts: the one that had the extension loaded
+# runs without.  Printed is the mean of such pairs of blocks (of their logarithms) with its
+# 95 % interval.
 #
 # Before that the instructions of an insert are counted, in user mode, by valgrind: the
 # number does not care what else the machine does (--no-count leaves it out).
@@ -35,14 +37,15 @@ use RegentCluster qw(wait_until);
 use Time::HiRes qw(time sleep);
 
 $| = 1;
-my ($blocks, $rounds, $slice_ms, $clients, $count) = (5, 60, 100, 2, 1);
+my ($blocks, $rounds, $slice_ms, $clients, $count, @loads) = (8, 60, 100, 2, 1);
 GetOptions('blocks=i' => \$blocks, 'rounds=i' => \$rounds, 'slice-ms=i' => \$slice_ms, 'clients=i' => \$clients,
-	'count!' => \$count) or exit 2;
-die "gate: --blocks takes 2 or more, --rounds 1 or more\n" if $blocks < 2 || $rounds < 1;
+	'count!' => \$count, 'load=s' => \@loads) or exit 2;
+die "gate: --blocks takes an even number from 4 to 22, --rounds 1 or more\n" if $blocks < 4 || $blocks > 22 || $blocks % 2 || $rounds < 1;
+@loads = ('tpcb', 'insert') if !@loads;
+die "gate: --load takes tpcb or insert\n" if grep { !/^(tpcb|insert)\z/ } @loads;
 my $json = JSON::PP->new->canonical;
 
 my @servers = ('with', 'without');
-my %conf = (with => '', without => "shared_preload_libraries = ''\n");
 
 # What is measured: on which server, with which setting of regent.gate
 my %modes = (with => [ 'with', 'on' ], off => [ 'with', 'off' ], without => [ 'without' ], again => [ 'without' ]);
@@ -51,20 +54,21 @@ my %modes = (with => [ 'with', 'on' ], off => [ 'with', 'off' ], without => [ 'w
 my %ratios = ('with/off' => [ 'with', 'off' ], 'with/without' => [ 'with', 'without' ], 'again/without' => [ 'again', 'without' ]);
 
 my $common = "synchronous_commit = off\nautovacuum = off\nshared_buffers = 256MB\nmax_wal_size = 16GB\ncheckpoint_timeout = 1h\n";
-my (%cluster, @children);
+my (@clusters, @children);
 my $watchdog = '11111111-2222-4333-8444-555555555555';
 chomp(my $bin = qx($ENV{PG_CONFIG} --bindir));
 
-# The watchdog's part: a rule, then a lease for longer than the run.
-sub open_gate
+# Starts it anew with the extension loaded, or without.
+sub start
 {
-	my ($c) = @_;
+	my ($c, $with) = @_;
 
-	$c->sql('n1', 'CREATE EXTENSION IF NOT EXISTS pg_regent');
-	$c->sql('n1', "SELECT regent.write_rule('$watchdog', 1, 2, 1, 'n1', '{n1}', 'async', 0, '{}', '1 hour', NULL, 'bench')");
-	grant($c);
+	$c->sql('n1', 'ALTER SYSTEM ' . ($with ? "SET shared_preload_libraries = 'pg_regent'" : 'RESET shared_preload_libraries'));
+	$c->stop_server('n1');
+	$c->start_server('n1');
 }
 
+# The watchdog's part: a lease for longer than the run ...
 sub grant
 {
 	my ($c) = @_;
@@ -73,6 +77,25 @@ sub grant
 		FROM regent.heartbeat('$watchdog', 1, NULL, NULL, 2, NULL) s");
 	my $gate = $c->sql('n1', 'SELECT gate FROM regent.node_status()');
 	die "the gate is $gate, not open\n" unless $gate eq 'open';
+}
+
+# ... after a rule.
+sub open_gate
+{
+	my ($c) = @_;
+
+	start($c, 1);
+	$c->sql('n1', 'CREATE EXTENSION IF NOT EXISTS pg_regent');
+	$c->sql('n1', "SELECT regent.write_rule('$watchdog', 1, 2, 1, 'n1', '{n1}', 'async', 0, '{}', '1 hour', NULL, 'bench')");
+	grant($c);
+}
+
+sub restart
+{
+	my ($c, $with) = @_;
+
+	start($c, $with);
+	grant($c) if $with;
 }
 
 # One transaction of each load, for counting.  TPC-B's updates go to rows of their own,
@@ -110,6 +133,7 @@ sub count_instructions
 	my $log = $c->dir . '/valgrind.log';
 
 	$row = 0;
+	restart($c, $with);
 	$c->stop_server('n1');
 	my $pid = $c->spawn([ 'valgrind', '--tool=callgrind', '--trace-children=yes', '--callgrind-out-file=' . $c->dir . '/callgrind.%p',
 		"$bin/postgres", '-D', $c->node('n1')->{dir} ], $log);
@@ -123,7 +147,6 @@ sub count_instructions
 	kill INT => $pid;
 	RegentCluster::reap($pid, 120);
 	$c->start_server('n1');
-	grant($c) if $with;
 	return \%n;
 }
 
@@ -226,15 +249,21 @@ sub slice
 
 sub median { my @s = sort { $a <=> $b } @_; return @s % 2 ? $s[ $#s / 2 ] : ($s[ @s / 2 - 1 ] + $s[ @s / 2 ]) / 2 }
 
+# Student's t for a 95 % interval with 1, 2, ... 10 degrees of freedom
+my @t = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228);
+
 # mean (low to high) of ratios: of their logarithms, with its 95 % interval
 sub interval
 {
 	my @log = map { log } @_;
 	my $mean = sum(@log) / @log;
-	my $half = 1.96 * sqrt(sum(map { ($_ - $mean)**2 } @log) / $#log / @log);
+	my $half = $t[ $#log - 1 ] * sqrt(sum(map { ($_ - $mean)**2 } @log) / $#log / @log);
 
 	return sprintf '%.4f (%.4f to %.4f)', map { exp } $mean, $mean - $half, $mean + $half;
 }
+
+# Of two blocks each, between which the servers have changed their parts: the geometric mean
+sub pairs { return map { sqrt($_[ 2 * $_ ] * $_[ 2 * $_ + 1 ]) } 0 .. @_ / 2 - 1 }
 
 # Another order for each number
 sub turns
@@ -246,34 +275,36 @@ sub turns
 }
 
 # Both servers, started anew: their memory lies elsewhere, and the load begins again.
+# Returns who has which part, the pgbenches and the counters, by parts.
 sub start_block
 {
 	my ($load, $block) = @_;
 	my (%bench, %counter);
+	my %part;
 
+	@part{@servers} = $block % 2 ? @clusters : reverse @clusters;
 	for my $name (turns($block, @servers))
 	{
-		my $c = $cluster{$name};
-		$c->sql('n1', 'ALTER SYSTEM RESET regent.gate') if $name eq 'with';
-		$c->stop_server('n1');
-		$c->start_server('n1');
-		grant($c) if $name eq 'with';
+		my $c = $part{$name};
+
+		restart($c, $name eq 'with');
 		$c->sql('n1', $_) for 'TRUNCATE bench_row, pgbench_history', 'VACUUM FULL pgbench_branches',
 			'VACUUM FULL pgbench_tellers', 'VACUUM pgbench_accounts', 'CHECKPOINT';
 		$counter{$name} = counter($c);
 		$bench{$name} = start_pgbench($c, $load);
 	}
-	return (\%bench, \%counter);
+	return (\%part, \%bench, \%counter);
 }
 
 sub end_block
 {
-	my ($bench, $counter) = @_;
+	my ($part, $bench, $counter) = @_;
 
 	kill KILL => splice @children;
 	waitpid $_->{pid}, 0 for values %$bench;
 	close $_->{in} for values %$counter;
 	waitpid $_->{pid}, 0 for values %$counter;
+	$part->{with}->sql('n1', 'ALTER SYSTEM RESET regent.gate');
 }
 
 # { mode => slice }
@@ -296,7 +327,7 @@ sub run_round
 sub run_block
 {
 	my ($load, $block, $cpu) = @_;
-	my ($bench, $counter) = start_block($load, $block);
+	my ($part, $bench, $counter) = start_block($load, $block);
 	my (%of_rounds, %ret);
 
 	for my $i (1 .. $rounds)
@@ -310,30 +341,32 @@ sub run_block
 		}
 		push @{ $cpu->{$_} }, $r->{$_}{cpu} for keys %$r;
 	}
-	end_block($bench, $counter);
+	end_block($part, $bench, $counter);
 	for my $name (keys %ratios) { $ret{$name}{$_} = median(@{ $of_rounds{$name}{$_} }) for 'us', 'cpu' }
 	return \%ret;
 }
 
-for my $name (@servers)
+for (@servers)
 {
-	my $c = $cluster{$name} = RegentCluster->new(nodes => 1, conf => $conf{$name} . $common, no_sshd => 1);
+	my $c = RegentCluster->new(nodes => 1, conf => "shared_preload_libraries = ''\n$common", no_sshd => 1);
 
+	push @clusters, $c;
 	RegentCluster::spew($c->dir . '/insert.sql', "INSERT INTO bench_row (v) VALUES (1);\n");
-	open_gate($c) if $name eq 'with';
+	open_gate($c);
 	RegentCluster::must([ "$bin/pgbench", '-i', '-q', '-s', 10, $c->conninfo('n1') ]);
 	$c->sql('n1', 'CREATE TABLE bench_row (id bigserial PRIMARY KEY, v int)');
 }
 
 if ($count)
 {
-	my %n = map { $_ => count_instructions($cluster{$_}, $_ eq 'with') } 'with', 'without';
+	my %n = map { $servers[$_] => count_instructions($clusters[$_], $servers[$_] eq 'with') } 0, 1;
+
 	printf "instructions of a transaction in user mode, %s: without %.0f, with %.0f, ratio %.4f\n",
 		$_, $n{without}{$_}, $n{with}{$_}, $n{with}{$_} / $n{without}{$_} for sort keys %transaction;
 }
 
 my @table;
-for my $load ('tpcb', 'insert')
+for my $load (@loads)
 {
 	my (%cpu, @of_blocks);
 
@@ -345,11 +378,11 @@ for my $load ('tpcb', 'insert')
 	for my $name ('with/off', 'again/without', 'with/without')
 	{
 		push @table, sprintf('%-7s %-14s  %-27s  %-27s  %6.1f %6.1f', $load, $name,
-			(map { my $m = $_; interval(map { $_->{$name}{$m} } @of_blocks) } 'us', 'cpu'),
+			(map { my $m = $_; interval(pairs(map { $_->{$name}{$m} } @of_blocks)) } 'us', 'cpu'),
 			map { median(@{ $cpu{$_} }) } @{ $ratios{$name} });
 	}
 }
-$_->finish for values %cluster;
-print "\nmean of $blocks starts of the servers (its 95 % interval); again/without is the error of with/off\n";
+$_->finish for @clusters;
+printf "\nmean of %d pairs of starts of the servers (its 95 %% interval); again/without is the error of with/off\n", $blocks / 2;
 print "load    compared        time per transaction         backends' CPU                CPU us, medians\n";
 print "$_\n" for @table;
