@@ -56,6 +56,25 @@ rg_compat_find_setting(const char *name)
 }
 
 /*
+ * From 17 on "allow_alter_system = off" keeps people from a command whose effects their
+ * configuration management would not see.  What a failover writes is not of that kind,
+ * and has to be written.  Returns what it was.
+ */
+static inline bool
+rg_compat_allow_alter_system(bool allow)
+{
+	bool		before = true;
+
+#if PG_VERSION_NUM >= 170000
+	before = AllowAlterSystem;
+	AllowAlterSystem = allow;
+#else
+	(void) allow;
+#endif
+	return before;
+}
+
+/*
  * What a check hook leaves for its assign hook: the server frees it, with malloc()'s
  * counterpart up to 15 and its own since.  NULL: no memory.
  */

@@ -16,6 +16,7 @@
 #include "postmaster/bgworker.h"
 #include "replication/logicalworker.h"
 #include "storage/ipc.h"
+#include "storage/pmsignal.h"
 
 #include "compat.h"
 #include "gate.h"
@@ -53,7 +54,8 @@ rg_gate_refresh_locked(void)
 		joint->term = joint->nrules = 0;
 	if (term != joint->term || seq != joint->seq)
 		rg_shared->joint_lsn = InvalidXLogRecPtr;
-	pg_atomic_write_u32(&rg_shared->gate_counts, rg_joint_asks(joint));
+	/* who may not write any more counts nobody, so that what waits for its count is never told */
+	pg_atomic_write_u32(&rg_shared->gate_counts, !permits || rg_joint_asks(joint));
 	pg_atomic_write_u32(&rg_shared->gate_is_joint, joint->has_previous);
 	pg_atomic_fetch_add_u64(&rg_shared->gate_generation, 1);
 	pg_atomic_write_u32(&rg_shared->gate_permits, permits);
@@ -101,6 +103,9 @@ rg_gate_now(void)
 		if (until > 0 && rg_boottime_ms() < until)
 			return RG_GATE_OPEN;
 	}
+	/* the last words of a server that stops at once come from a signal handler, which waits for no lock */
+	if (GetQuitSignalReason() != PMQUIT_NOT_SENT)
+		return RG_GATE_UNKNOWN;
 	get_state(&state);
 	return rg_rules_gate(&state, rg_boottime_ms());
 }

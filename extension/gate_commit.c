@@ -133,6 +133,8 @@ is_counted(XLogRecPtr lsn)
 	if (pg_atomic_read_u32(&rg_shared->gate_counts) == 0)
 		return true;
 	rules = current_rules();
+	if (rules->nrules == 0)
+		return false;
 	rg_votes_take(rules, &votes);
 	return rg_joint_acknowledges(rules, rg_votes_flushed(&votes, lsn));
 }
@@ -209,6 +211,7 @@ static pg_attribute_hot void
 raise_sync_commit(void)
 {
 	if (!rg_require_sync_commit || synchronous_commit > SYNCHRONOUS_COMMIT_LOCAL_FLUSH || rg_shared == NULL ||
+		pg_atomic_read_u32(&rg_shared->gate_permits) == 0 ||
 		pg_atomic_read_u32(&rg_shared->gate_counts) == 0 || rg_gate_is_off() || rg_gate_is_exempt() ||
 		superuser_arg(GetSessionUserId()))
 		return;

@@ -22,6 +22,9 @@
 
 #define RG_SCHEMA "regent"
 
+/* Weaker ones stand in nobody's way: pg_dump and pg_upgrade take ACCESS SHARE. */
+#define WEAKEST_FORBIDDEN ShareUpdateExclusiveLock
+
 static void
 refuse(const char *what)
 {
@@ -37,7 +40,7 @@ rg_gate_forbid_lock(const LockStmt *statement)
 	Oid			schema;
 	ListCell   *cell;
 
-	if (rg_node_name[0] == '\0')
+	if (rg_node_name[0] == '\0' || IsBinaryUpgrade || statement->mode < WEAKEST_FORBIDDEN)
 		return;
 	schema = get_namespace_oid(RG_SCHEMA, true);
 	if (!OidIsValid(schema))
@@ -71,7 +74,7 @@ holds_lock(LOCKMODE weakest)
 void
 rg_gate_forbid_held_lock(void)
 {
-	if (rg_node_name[0] != '\0' && holds_lock(ShareUpdateExclusiveLock))
+	if (rg_node_name[0] != '\0' && holds_lock(WEAKEST_FORBIDDEN))
 		refuse("lock");
 }
 

@@ -65,7 +65,7 @@ function_writes(Oid function)
 static pg_attribute_hot void
 access_object(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 {
-	if (access == OAT_FUNCTION_EXECUTE && function_writes(object) && !rg_gate_is_off())
+	if (access == OAT_FUNCTION_EXECUTE && function_writes(object) && !rg_gate_is_off() && !RecoveryInProgress())
 	{
 		rg_gate_require();
 		rg_gate_mark();

@@ -41,6 +41,9 @@
 #define SPARE_UNIT 4096
 #define SPARE_ROOM 1024
 
+/* Each further one means that somebody has written meanwhile. */
+#define REFRESH_TRIES 100
+
 typedef enum FileResult
 {
 	FILE_READ,
@@ -114,17 +117,31 @@ read_file(RgState *ret_state, RgFileMark *ret_mark, char *reason)
 	return belongs_here(ret_state, reason) ? FILE_READ : FILE_BAD;
 }
 
+typedef enum ShareResult
+{
+	SHARED,
+	SHARED_BAD,					/* the file has just been found to be bad */
+	OUTDATED					/* somebody else was faster */
+} ShareResult;
+
 /*
- * Makes what was read the shared state, keeping what is newer in shared memory.
- * Returns true if the file has just been found to be bad.
+ * Makes what was read the shared state, keeping what is newer in shared memory.  Who
+ * has read without the node's lock may have read what is outdated by now: a promise
+ * that was made meanwhile would be forgotten.  So nothing is shared when it is not
+ * "known" any more that stands there (NULL: never mind).
  */
-static bool
-share(FileResult result, RgState *state, const RgFileMark *mark, const char *reason)
+static ShareResult
+share(FileResult result, RgState *state, const RgFileMark *mark, const RgFileMark *known, const char *reason)
 {
 	RgState    *shared = &rg_shared->state;
 	bool		is_news;
 
 	LWLockAcquire(rg_shared->lock, LW_EXCLUSIVE);
+	if (known != NULL && !marks_are_equal(&rg_shared->state_mark, known))
+	{
+		LWLockRelease(rg_shared->lock);
+		return OUTDATED;
+	}
 	is_news = result == FILE_BAD && !rg_shared->state_bad;
 	rg_shared->state_bad = result == FILE_BAD;
 	rg_shared->state_missing = false;
@@ -163,7 +180,7 @@ share(FileResult result, RgState *state, const RgFileMark *mark, const char *rea
 	rg_lease_fit_locked();
 	rg_gate_refresh_locked();
 	LWLockRelease(rg_shared->lock);
-	return is_news;
+	return is_news ? SHARED_BAD : SHARED;
 }
 
 static const char *
@@ -237,35 +254,51 @@ rg_node_load(void)
 		return;
 	rg_state_init(&rg_shared->state, rg_node_name, GetSystemIdentifier());
 	result = read_file(&state, &mark, reason);
-	if (share(result, &state, &mark, reason))
+	if (share(result, &state, &mark, NULL, reason) == SHARED_BAD)
 		complain_about_file(LOG);
 }
 
-void
-rg_node_refresh(void)
+/* Reads the file when it is another one than shared memory knows. */
+static ShareResult
+refresh(RgState *state)
 {
-	RgState    *state;
 	RgFileMark	mark = {false};
 	RgFileMark	known;
 	struct stat st;
 	char		reason[RG_MESSAGE_SIZE];
 	FileResult	result;
 
-	if (rg_node_name[0] == '\0')
-		return;
 	if (stat(RG_STATE_FILE, &st) == 0)
 		set_mark(&mark, &st);
 	LWLockAcquire(rg_shared->lock, LW_SHARED);
 	known = rg_shared->state_mark;
 	LWLockRelease(rg_shared->lock);
 	if (marks_are_equal(&mark, &known))
-		return;
-
-	state = palloc(sizeof(RgState));
+		return SHARED;
 	result = read_file(state, &mark, reason);
-	if (share(result, state, &mark, reason))
-		complain_about_file(LOG);
+	return share(result, state, &mark, &known, reason);
+}
+
+void
+rg_node_refresh(void)
+{
+	RgState    *state;
+	ShareResult result = OUTDATED;
+
+	if (rg_node_name[0] == '\0')
+		return;
+	state = palloc(sizeof(RgState));
+	for (int i = 0; i < REFRESH_TRIES && result == OUTDATED; i++)
+		result = refresh(state);
 	pfree(state);
+	if (result == OUTDATED)
+		ereport(ERROR,
+				(errcode(ERRCODE_RG_NODE_BUSY),
+				 errmsg("node \"%s\" is busy", rg_node_name),
+				 errdetail("\"%s\" was written again each time that it was read.", RG_STATE_FILE),
+				 errhint("Try again in a moment.")));
+	if (result == SHARED_BAD)
+		complain_about_file(LOG);
 }
 
 void
@@ -431,5 +464,5 @@ rg_node_store(RgNode *node)
 	pfree(content);
 
 	set_mark(&mark, &st);
-	share(FILE_READ, &node->state, &mark, "");
+	(void) share(FILE_READ, &node->state, &mark, NULL, "");
 }

@@ -220,9 +220,10 @@ rg_rules_gate(const RgGateState *state, int64_t now_ms)
 		return RG_GATE_STATE_BAD;
 	if (!state->has_rule)
 	{
-		if (!state->has_state && state->adopting_left_ms > 0)
-			return RG_GATE_ADOPTING;
-		return state->is_known ? RG_GATE_NO_RULE : RG_GATE_UNKNOWN;
+		/* a copy without its state file may hold rules: who has not looked for them adopts nothing */
+		if (!state->is_known)
+			return RG_GATE_UNKNOWN;
+		return !state->has_state && state->adopting_left_ms > 0 ? RG_GATE_ADOPTING : RG_GATE_NO_RULE;
 	}
 	if (!state->is_leader)
 		return RG_GATE_NOT_LEADER;

@@ -19,6 +19,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -321,7 +322,7 @@ insert_rule(Datum *values, const char *nulls)
 	SPI_connect();
 	if (SPI_execute_with_args("INSERT INTO regent.rule (" RULE_COLUMNS ") "
 							  "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-							  RULE_COLUMN_COUNT, types, values, nulls, false, 0) != SPI_OK_INSERT)
+							  RULE_COLUMN_COUNT, types, values, nulls, false, 0) != SPI_OK_INSERT || SPI_processed != 1)
 		elog(ERROR, "could not write regent.rule");
 	SPI_finish();
 	AtEOXact_GUC(true, nest_level);
@@ -406,4 +407,26 @@ regent_write_rule(PG_FUNCTION_ARGS)
 	/* what will be true when this statement has been answered */
 	rg_state_adopt_rule(&written_node.state, &rule);
 	PG_RETURN_DATUM(rg_state_after(&written_node.state));
+}
+
+PG_FUNCTION_INFO_V1(regent_keep_foreign_rules_out);
+
+/*
+ * keep_foreign_rules_out(), a trigger for each row: what an apply worker (or whoever sets
+ * session_replication_role = replica) wants to do to regent.rule is skipped, so that a
+ * publication FOR ALL TABLES neither binds its subscriber nor stops it.
+ */
+Datum
+regent_keep_foreign_rules_out(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	HeapTuple	row;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		!TRIGGER_FIRED_BEFORE(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("regent.keep_foreign_rules_out() is a trigger before each row")));
+	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
+	return PointerGetDatum(SessionReplicationRole == SESSION_REPLICATION_ROLE_REPLICA ? NULL : row);
 }

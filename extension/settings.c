@@ -68,6 +68,7 @@ rg_setting_write(const char *name, const char *value)
 	VariableSetStmt *set = makeNode(VariableSetStmt);
 	AlterSystemStmt *alter = makeNode(AlterSystemStmt);
 	char	   *current = rg_setting_auto_value(name);
+	bool		was_allowed;
 	Oid			user;
 	int			context;
 
@@ -83,7 +84,16 @@ rg_setting_write(const char *name, const char *value)
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID,
 						   context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
-	AlterSystemSetConfigFile(alter);
+	was_allowed = rg_compat_allow_alter_system(true);
+	PG_TRY();
+	{
+		AlterSystemSetConfigFile(alter);
+	}
+	PG_FINALLY();
+	{
+		(void) rg_compat_allow_alter_system(was_allowed);
+	}
+	PG_END_TRY();
 	SetUserIdAndSecContext(user, context);
 }
 

@@ -277,6 +277,8 @@ rg_slots_look_after(const RgRule *rule)
 	Released	released[RG_VOTERS_MAX];
 	int			nreleased = 0;
 
+	if (max_replication_slots == 0)
+		return;
 	begin_pass(pass, rule);
 	LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
 	for (int i = 0; i < max_replication_slots && nreleased < RG_VOTERS_MAX; i++)
@@ -304,6 +306,8 @@ rg_slots_keep_wal(const RgRule *rule)
 {
 	XLogRecPtr	lsn = GetRedoRecPtr();
 
+	if (max_replication_slots == 0)
+		return;
 	LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
 	for (int i = 0; i < max_replication_slots; i++)
 	{

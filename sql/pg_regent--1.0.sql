@@ -39,7 +39,22 @@ CREATE TABLE regent.rule (
 	PRIMARY KEY (term, seq)
 );
 
-SELECT pg_catalog.pg_extension_config_dump('regent.rule', '');
+-- Not dumped: rules belong to these servers, not to the data, and would bind the cluster into
+-- which a dump is restored to nodes that it has not.  For the same reason those of another
+-- cluster do not come in by logical replication.
+CREATE FUNCTION regent.keep_foreign_rules_out()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'regent_keep_foreign_rules_out'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+COMMENT ON FUNCTION regent.keep_foreign_rules_out()
+	IS 'skips what logical replication brings into regent.rule: rules of another cluster';
+
+CREATE TRIGGER keep_foreign_rules_out BEFORE INSERT OR UPDATE OR DELETE ON regent.rule
+	FOR EACH ROW EXECUTE FUNCTION regent.keep_foreign_rules_out();
+ALTER TABLE regent.rule ENABLE ALWAYS TRIGGER keep_foreign_rules_out;
+
+COMMENT ON TRIGGER keep_foreign_rules_out ON regent.rule IS 'rules of another cluster do not come in';
 
 COMMENT ON TABLE regent.rule IS 'rules of the cluster; the newest (term, seq) is in force';
 COMMENT ON COLUMN regent.rule.term IS 'only grows; each change of leader has its own';

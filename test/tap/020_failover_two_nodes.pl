@@ -15,6 +15,8 @@ $c->wait_caught_up('n1', 'n2');
 
 is($c->sql('n2', 'SELECT regent.walrecrunning()'), 't', 'the standby streams');
 is($c->sql('n1', 'SELECT regent.walrecrunning()'), 'f', 'the primary does not');
+is($c->sql('n2', "SELECT CASE WHEN pg_is_in_recovery() THEN 'read' ELSE pg_logical_emit_message(false, 'x', 'y')::text END"), 'read',
+	'a read on the standby that only mentions a writing function is answered');
 
 $c->kill_primary('n1');
 my $s = $c->wait_failover('n1');

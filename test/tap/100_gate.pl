@@ -272,7 +272,7 @@ ok(acknowledged($s->query('DROP DATABASE doomed')), 'passes: drop database');
 is(rows('prepared'), 1, 'commit prepared has committed');
 
 # locks on the rules
-for my $lock ('LOCK TABLE regent.rule', 'BEGIN; LOCK TABLE regent.rule IN ACCESS SHARE MODE')
+for my $lock ('LOCK TABLE regent.rule', 'BEGIN; LOCK TABLE regent.rule IN SHARE UPDATE EXCLUSIVE MODE')
 {
 	is(RegentClient::sqlstate($s->query($lock)), '42501', "refused: $lock");
 	$s->query('ROLLBACK');
@@ -283,6 +283,11 @@ $s->query('ROLLBACK');
 is(RegentClient::sqlstate($s->query("BEGIN; SELECT count(*) FROM regent.rule; PREPARE TRANSACTION 'holds'")), '42501',
 	'refused: PREPARE TRANSACTION that holds a lock on the rules');
 $s->query('ROLLBACK');
+
+# a dump by several sessions locks every table; the rules do not go along
+my @dumped = run_command([ "$bindir/pg_dump", '-Fd', '-j2', '-f', $c->dir . '/dump', '-d', $c->conninfo('n1') ], timeout => 120);
+is($dumped[0], 0, 'pg_dump -j2') or diag($dumped[2]);
+unlike((run_command([ "$bindir/pg_restore", '-l', $c->dir . '/dump' ]))[1], qr/TABLE DATA regent/, 'without the rules');
 
 # ------------------------------------------------ the lease ends in between
 

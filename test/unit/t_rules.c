@@ -227,8 +227,10 @@ test_gate_without_a_rule_is_closed(void **state)
 	assert_int_equal(rg_rules_gate(&g, 999), RG_GATE_NO_RULE);
 	g.has_state = false;
 	assert_int_equal(rg_rules_gate(&g, 999), RG_GATE_ADOPTING);
-	g.adopting_left_ms = 0;
+	/* nor a copy without its state file, as long as nobody has looked for rules in it */
 	g.is_known = false;
+	assert_int_equal(rg_rules_gate(&g, 999), RG_GATE_UNKNOWN);
+	g.adopting_left_ms = 0;
 	assert_int_equal(rg_rules_gate(&g, 999), RG_GATE_UNKNOWN);
 	g = open_state();
 	g.state_bad = true;

@@ -52,8 +52,21 @@ DROP TABLE gate_test;
 -- the rules are not to be held up
 LOCK TABLE regent.rule;
 BEGIN;
-LOCK TABLE regent.rule IN ACCESS SHARE MODE;
+LOCK TABLE regent.rule IN SHARE UPDATE EXCLUSIVE MODE;
 ROLLBACK;
+BEGIN;
+LOCK TABLE regent.rule IN ROW EXCLUSIVE MODE;
+LOCK TABLE regent.rule IN ACCESS SHARE MODE NOWAIT;
+ROLLBACK;
+
+-- what logical replication brings is skipped
+SET session_replication_role = replica;
+INSERT INTO regent.rule (term, seq, leader, voters, durability, quorum, lease, watchdog, reason, timeline)
+VALUES (99, 1, 'other', '{other}', 'async', 0, '5s', '99999999-2222-3333-4444-555555555555', 'foreign', 1);
+UPDATE regent.rule SET leader = 'other';
+DELETE FROM regent.rule;
+RESET session_replication_role;
+SELECT count(*) FILTER (WHERE leader = 'other') AS others, count(*) > 0 AS is_left FROM regent.rule;
 
 -- a promise takes the lease away
 SELECT complete FROM regent.promise(:watchdog, 7, :newest + 1, 2000);

@@ -52,9 +52,10 @@ FROM pg_roles WHERE rolname IN ('regent_watchdog', 'regent_operator') ORDER BY r
 SELECT p.proname FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 WHERE p.pronamespace = 'regent'::regnamespace AND (l.lanname <> 'c' OR p.prosecdef);
 
--- the rules are part of a dump
-SELECT extconfig = ARRAY['regent.rule'::regclass::oid] AS is_dumped
-FROM pg_extension WHERE extname = 'pg_regent';
+-- the rules are no part of a dump, and the trigger that keeps others out fires for replicas, too
+SELECT extconfig IS NULL AS is_not_dumped FROM pg_extension WHERE extname = 'pg_regent';
+SELECT tgname, tgenabled, obj_description(oid, 'pg_trigger') IS NOT NULL AS has_comment
+FROM pg_trigger WHERE tgrelid = 'regent.rule'::regclass;
 
 -- heartbeat() answers all of node_status() in the same order
 WITH f AS (
