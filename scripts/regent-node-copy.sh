@@ -341,20 +341,20 @@ keep_before_copy() {
 # ---- swap and back -----------------------------------------------------------
 
 read_marker() {
-	line= inode= copied_from= copied_start=
+	line= inode= copied_term= copied_from= copied_start=
 	[ -e "$marker" ] || return 1
 	{
 		read -r line
 		read -r _ inode
-		read -r _ _
+		read -r _ copied_term
 		read -r _ copied_from
 		read -r _ copied_start
 	} <"$marker"
 }
 
-# The copy is in its place already: an earlier swap has come so far.
+# is_swapped TERM LEADER: the copy is in its place already, this swap has come so far before.
 is_swapped() {
-	[ -e "$old" ] && read_marker && [ "$copied_from" = "$1" ] && [ "$inode" = "$(stat -c '%d:%i' .)" ]
+	[ -e "$old" ] && read_marker && [ "$copied_term" = "$1" ] && [ "$copied_from" = "$2" ] && [ "$inode" = "$(stat -c '%d:%i' .)" ]
 }
 
 check_marker() {
@@ -523,7 +523,7 @@ verb_swap() {
 	open_own_directory
 	check_exchangeable
 	lock_siblings
-	if is_swapped "$leader"; then
+	if is_swapped "$term" "$leader"; then
 		read_state .
 		check_term "$term"
 		answer_swapped
@@ -586,6 +586,9 @@ verb_settle() {
 			[ ! "/proc/$pid/cwd" -ef "$old" ] || fail still_running "a server runs in $old" 'stop it'
 		done
 		remove_segment
+		# from here on nobody takes what is left of it for a whole directory
+		rm -f -- "$old/PG_VERSION"
+		sync "$old"
 		read_control .
 		find_catalog_directory
 		remove_places "$old" "$real"

@@ -736,14 +736,25 @@ subtest 'copy, swap, settle bring a diverged node back' => sub {
 
 	ok_helper('n1', 'start');
 	ok_helper('n1', 'fence', 6);
+	is(ok_helper('n1', 'stop', 'fast', 6)->{already}, JSON::PP::true, 'a stop of the term that is promised');
+	refused('stale_term', 'n1', 'stop', 'fast', 7);
 	ok_helper('n1', 'copy', source('n1', 6));
 	ok_helper('n1', 'swap', source('n1', 6));
+	refused('stale_term', 'n1', 'stop', 'fast', 6);
+	ok($c->postmaster('n1'), 'a stop that comes when the leader of its term is known stops nobody');
+	refused('unsettled', 'n1', 'swap', source('n1', 7));
 	ok_helper('n1', 'stop', 'fast');
 	refused('not_running', 'n1', 'settle');
 	ok_helper('n1', 'start');
 	my ($creator) = slurp("$dir.regent-old/postmaster.pid") =~ /^(\d+)$/m;
 	my $segments = sub { scalar grep { (split)[4] eq $creator } grep { /^ *-?\d/ } split /\n/, slurp('/proc/sysvipc/shm') };
 	is($segments->(), 1, 'the killed server left a segment of shared memory');
+	mkdir "$dir.regent-old/stays";
+	spew("$dir.regent-old/stays/file", 'x');
+	chmod 0, "$dir.regent-old/stays";
+	refused('not_removed', 'n1', 'settle');
+	refused('not_a_data_directory', 'n1', 'unswap');
+	chmod 0700, "$dir.regent-old/stays";
 	is(ok_helper('n1', 'settle')->{removed}, JSON::PP::true);
 	is($segments->(), 0, 'which is removed with its directory');
 	is(ok_helper('n1', 'settle')->{removed}, JSON::PP::false, 'again');

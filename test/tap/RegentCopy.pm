@@ -11,6 +11,8 @@ use Time::HiRes qw(sleep);
 
 our @EXPORT_OK = qw(size_of hold_copy);
 
+my $copying = qr/walsender.*(BASE_BACKUP|sending backup)/;
+
 # bytes of the files below these directories, as far as they are there; without WAL
 sub size_of
 {
@@ -46,11 +48,11 @@ sub hold_copy
 	# a copy waits for its checkpoint, so that none is over before it was seen
 	my $checkpointer = by_title($c, $source, qr/checkpointer/) or die "$source has no checkpointer";
 	my $walsender;
-	wait_until(sub { !by_title($c, $source, qr/walsender.*(BASE_BACKUP|sending backup)/) }, 10, 'the copy before to end');
+	wait_until(sub { !by_title($c, $source, $copying) }, 10, 'the copy before to end');
 	kill 'STOP', $checkpointer;
 	my $log = $begin->();
 	my $output = sub { slurp($log) };
-	wait_until(sub { $walsender = by_title($c, $source, qr/walsender.*BASE_BACKUP/) }, 30, 'a copy to begin', $output);
+	wait_until(sub { $walsender = by_title($c, $source, $copying) }, 30, 'a copy to begin', $output);
 	kill 'STOP', $walsender;
 	kill 'CONT', $checkpointer;
 	if ($percent == 99)

@@ -422,7 +422,11 @@ act_ssh(RgPending *p, const StepWay *way)
 	if (way->with_term)
 		words[k++] = term;
 	if (p->step.kind == RG_STEP_STOP)
+	{
+		/* with the term: one that comes late stops no standby */
 		words[k++] = "fast";
+		words[k++] = term;
+	}
 	if (p->step.kind == RG_STEP_CLONE)
 	{
 		/* where the new server is to listen */

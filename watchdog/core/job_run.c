@@ -134,6 +134,7 @@ enter(RgJob *job, RgJobPhase phase, int64_t now_ms)
 	job->phase_ms = now_ms;
 	job->attempts = 1;
 	job->begun_here = true;
+	job->is_fed = false;
 	job->busy_ms = 0;
 	if (phase != RG_JOBPHASE_CLEAN && phase != RG_JOBPHASE_UNDO)
 		job->message[0] = '\0';
@@ -304,6 +305,18 @@ streams(const RgView *view, const RgDecision *d, const RgJob *job, int node)
 		f->rule.term == d->memory.rule.term && rg_upstream_streams(view, &d->memory, node);
 }
 
+/*
+ * Its leader says that it streams.  What it flushes counts then, whether or not it answers
+ * us: its new directory may hold the second copy of what was acknowledged.
+ */
+static bool
+is_fed(const RgView *view, const RgDecision *d, const RgJob *job, int node)
+{
+	return d->leader >= 0 && rg_view_is_primary(view, d->leader) &&
+		view->nodes[d->leader].facts_ms > job->phase_ms &&
+		(view->nodes[d->leader].facts.streaming_from_us >> node & 1) != 0;
+}
+
 /* Says how it stands; a recovery that moves on begins the wait anew. */
 static void
 tell_wait(const RgView *view, RgJob *job, int node)
@@ -342,7 +355,8 @@ verify(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *ro
 {
 	char		why[RG_TEXT_MAX];
 
-	if (streams(view, d, job, node))
+	job->is_fed |= is_fed(view, d, job, node);
+	if (streams(view, d, job, node) || (job->is_fed && view->now_ms - job->phase_ms > RG_JOB_VERIFY_MS))
 		step_done(view, d, job, node, row);
 	else if (view->now_ms - job->phase_ms > RG_JOB_VERIFY_MS)
 	{
@@ -355,19 +369,26 @@ verify(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *ro
 		tell_wait(view, job, node);
 }
 
-/* It streamed, and has gone since: the helper settles only beside a server that runs. */
+/* It streamed, and does not answer: the helper settles only beside a server that runs. */
 static void
 wait_for_settle(const RgView *view, RgDecision *d, RgJob *job, int node)
 {
+	bool		fed = is_fed(view, d, job, node);
+	char		how[RG_TEXT_MAX];
+
+	if (fed)
+		rg_text(how, sizeof(how), "%s streams, says %s, but does not answer regentd (%.80s)", job->node,
+				view->nodes[d->leader].name, view->nodes[node].sql_text);
+	else
+		rg_text(how, sizeof(how), "%s streamed and is down again", job->node);
 	if (view->now_ms - job->phase_ms <= RG_JOB_SETTLE_MS)
 	{
-		rg_text(job->message, sizeof(job->message),
-				"%s streamed and is down again: start it, then its old directory is removed", job->node);
+		rg_text(job->message, sizeof(job->message), "%s: %s, then its old directory is removed", how,
+				fed ? "see that regentd can log in there" : "start it");
 		return;
 	}
-	rg_text(job->message, sizeof(job->message),
-			"%s streamed and is down again; its old directory stays: regent-node %s settle there",
-			job->node, job->node);
+	rg_text(job->message, sizeof(job->message), "%s; its old directory stays: regent-node %s settle there",
+			how, job->node);
 	finish(view, d, job, node, true);
 }
 
@@ -413,8 +434,9 @@ judge(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *row
 			job->message[0] = '\0';	/* an earlier try's trouble */
 		step_done(view, d, job, node, row);
 	}
-	else if (job->phase == RG_JOBPHASE_SWAP && job->resumed && says(op, "no_copy"))
+	else if (job->phase == RG_JOBPHASE_SWAP && job->resumed && (says(op, "no_copy") || says(op, "unsettled")))
 	{
+		/* no copy was made, and an old directory that lies there is of another job: to take that back would be wrong */
 		job->resumed = false;
 		enter(job, phase_of(job->using), view->now_ms);
 	}

@@ -38,6 +38,7 @@ typedef struct RgJob
 	int			attempts;		/* of this phase */
 	int			serial;			/* tells the tries apart; not journalled */
 	bool		begun_here;		/* this phase began in this life of the watchdog; not journalled */
+	bool		is_fed;			/* in this phase its leader said that it streams; not journalled */
 	bool		resumed;		/* this watchdog did not see the end of the copy: is it complete? */
 	bool		elsewhere;		/* the source failed: the next try takes another one; not journalled */
 	bool		forced;			/* a healthy node, by somebody's word */

@@ -118,7 +118,13 @@ rg_ssh_connect_drop(RgSsh *ssh)
 	}
 	ssh->session = NULL;
 	if (ssh->fd >= 0)
+	{
+		/* what has not left yet must not be sent later, by the kernel: a verb that we have given up */
+		const struct linger reset = {.l_onoff = 1, .l_linger = 0};
+
+		(void) setsockopt(ssh->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 		close(ssh->fd);
+	}
 	ssh->fd = -1;
 	ssh->phase = SSH_DOWN;
 }
