@@ -173,14 +173,14 @@ sub answer
 
 sub xids { return answer($_[0], 'SELECT pg_snapshot_xmax(pg_current_snapshot())') }
 
-# For all sessions of that server.  There is a reload even where nothing changes, so that
-# all slices begin alike.
+# For all sessions of that server.  A setting is written (and the file synced), and there
+# is a reload, even where nothing changes, so that all slices begin alike.
 sub prepare
 {
 	my ($counter, $gate) = @_;
+	my $setting = $gate ? "regent.gate = $gate" : 'trace_notify = off';
 
-	answer($counter, "ALTER SYSTEM SET regent.gate = $gate; SELECT pg_reload_conf()") if $gate;
-	answer($counter, 'SELECT pg_reload_conf()') if !$gate;
+	answer($counter, "ALTER SYSTEM SET $setting; SELECT pg_reload_conf()");
 	wait_until(sub { answer($counter, 'SHOW regent.gate') eq $gate }, 10, "regent.gate = $gate") if $gate;
 }
 
