@@ -135,7 +135,21 @@ is(RegentCluster::reap($maker, 30), 0, 'slot late is made') or diag(RegentCluste
 wait_until(sub { RegentCluster::node_of($c->status, 'n1')->{logical_slots}{synced} == 2 }, 30, 'status to count it');
 like(($c->regent('check'))[1], qr/not here yet: late/, 'regent check says that it is not there yet');
 
-# ---- the leader dies ----
+# ---- the leader dies; where configuration management allows nobody ALTER SYSTEM ----
+
+sub allow_alter_system
+{
+	my ($value) = @_;
+	for my $name ($c->names)
+	{
+		open(my $fh, '>>', $c->node($name)->{dir} . '/postgresql.conf') or die "postgresql.conf of $name: $!";
+		print {$fh} "allow_alter_system = $value\n";
+		close $fh;
+		$c->sql($name, 'SELECT pg_reload_conf()');
+		wait_until(sub { shows($name, 'allow_alter_system') eq $value }, 20, "allow_alter_system = $value on $name");
+	}
+}
+allow_alter_system('off');
 
 $c->wait_node($_, 'ok') for qw(n2 n3);
 wait_list('regent_n2, regent_n3', 'before the crash');
@@ -160,6 +174,9 @@ my $followed = !grep { $_->{event} eq 'rebuild_begin' && $_->{message} =~ /\bn1\
 my $dropped = RegentCluster::slurp($c->node('n1')->{log}) =~ /pg_regent dropped logical slot "sub" of node "n1"/;
 ok($dropped || !$followed, $followed ? 'it followed plainly, so its own was dropped' : 'it was rebuilt, which leaves no slot');
 wait_list(join(', ', map { "regent_$_" } grep { $_ ne $leader } $c->names), 'all stream again');
+
+like($c->sql($leader, 'ALTER SYSTEM SET work_mem = 1000', may_fail => 1) // $c->{sql_error}, qr/ALTER SYSTEM is not allowed/, 'all this without allow_alter_system');
+allow_alter_system('on');
 
 # ---- and leads once more ----
 
