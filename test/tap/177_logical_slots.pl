@@ -190,6 +190,14 @@ $c->wait_node($former, 'ok');
 wait_synced('after a switchover', $former, $other);
 wait_rows('in the end');
 
+# ---- strict ----
+
+$c->regent('set', 'durability', 'strict');
+wait_until(sub { $c->status->{durability} eq 'strict' }, 30, 'strict');
+write_rows(20);
+wait_rows('in strict');
+wait_list(join(', ', map { "regent_$_" } grep { $_ ne $leader } $c->names), 'strict');
+
 # ---- a list of somebody else's, and async ----
 
 $c->regent('set', 'durability', 'async');
@@ -199,4 +207,21 @@ $c->sql('n1', "ALTER SYSTEM SET synchronized_standby_slots = 'archiver'");
 $c->sql('n1', 'SELECT pg_reload_conf()');
 wait_until(sub { RegentCluster::slurp($c->node('n1')->{log}) =~ /pg_regent leaves synchronized_standby_slots of node "n1" as it is: "archiver"/ }, 20, 'the worker to tell it');
 like(($c->regent('check'))[1], qr/synchronized_standby_slots names slots that are not of pg_regent \(archiver\)/, "somebody else's list is left alone, and told");
+
+# ---- the slots go, and wal_level is lowered: PostgreSQL itself would not start so ----
+
+$s->sql('n1', 'DROP SUBSCRIPTION sub');
+wait_until(sub { $c->sql('n3', "SELECT count(*) FROM pg_replication_slots WHERE slot_type = 'logical'") eq '0' }, 60, 'no logical slot on n3');
+like(RegentCluster::slurp($c->node('n3')->{dir} . '/postgresql.auto.conf'), qr/^sync_replication_slots/m, 'n3 has the setting in its file');
+$c->stop_server('n3');
+open(my $conf, '>>', $c->node('n3')->{dir} . '/postgresql.conf') or die "postgresql.conf of n3: $!";
+print {$conf} "wal_level = replica\n";
+close $conf;
+$c->start_server('n3');
+is(shows('n3', 'sync_replication_slots'), 'off', 'n3 runs with a lower wal_level, and takes no slots');
+wait_until(sub { RegentCluster::slurp($c->node('n3')->{dir} . '/postgresql.auto.conf') !~ /^sync_replication_slots/m }, 30, 'the setting to go from the file of n3');
+$c->wait_node('n3', 'ok');
+$c->stop_server('n3');
+$c->start_server('n3');
+$c->wait_node('n3', 'ok');
 done_testing();
