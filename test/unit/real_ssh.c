@@ -314,6 +314,10 @@ test_commands(void)
 	wait_for(is_done, &c, 3000);
 	check("exit status and standard error", c.end == RG_SSH_EXITED && c.status == 3 && strcmp(c.errors, "it failed\n") == 0, c.errors);
 
+	start_command(ssh, &c, "latin1", "x", 2000);
+	wait_for(is_done, &c, 3000);
+	check("what is not UTF-8 is mended", strcmp(c.last_line, "f?r \"it\"") == 0 && strcmp(c.errors, "f?r") == 0, c.errors);
+
 	start_command(ssh, &c, "killed", "x", 2000);
 	wait_for(is_done, &c, 3000);
 	check("ended by a signal", c.end == RG_SSH_EXITED && c.status == 128 + 15, "");

@@ -63,6 +63,8 @@ test_error_is_cut_at_a_characters_border(void **state)
 		assert_true(len <= 255 && len > 250);
 		assert_int_equal((len - (size_t) shift) % 3, 0);
 	}
+	rg_error_set(&err, RGE_IO, "could not open \"%.4s\": %s", text, "f\xfcr");
+	assert_string_equal(err.message, "could not open \"\xe2\x82\xac?\": f?r");
 }
 
 static void

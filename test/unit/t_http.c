@@ -32,11 +32,22 @@ say_text(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
 	reply->text = strdup(arg);
 }
 
+/* JSON of a text that is not UTF-8: there is none. */
+static void
+say_nothing(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
+{
+	(void) arg;
+	(void) req;
+	reply->status = 200;
+	reply->json = json_pack("{s:s}", "text", "f\xfcr");
+}
+
 static const RgHttpRoute routes[] = {
 	{"GET", "/v1/status", say_hello},
 	{"POST", "/v1/rebuild", say_hello},
 	{"GET", "/node/", say_hello},
 	{"GET", "/text", say_text},
+	{"GET", "/nothing-made", say_nothing},
 	{NULL, NULL, NULL}
 };
 
@@ -184,6 +195,9 @@ test_errors_are_json(void **state)
 	assert_contains(a, " 400 ");
 	a = talk("GET /v1/status?%ff=%fe HTTP/1.0\r\n\r\n");
 	assert_contains(a, " 400 ");
+	a = talk("GET /nothing-made HTTP/1.0\r\n\r\n");
+	assert_contains(a, " 500 ");
+	assert_contains(a, "{\"error\":\"the answer can't be written as JSON\",\"hint\":\"");
 	a = talk("complete nonsense\r\n\r\n");
 	assert_null(strstr(a, " 200 "));
 }

@@ -121,6 +121,7 @@ test_lines_come_back_in_order(void **state)
 	RgError		err;
 	int64_t		seq = 0;
 	RgJournal  *j = open_good(&lines);
+	json_t	   *body;
 	struct stat st;
 
 	(void) state;
@@ -130,7 +131,9 @@ test_lines_come_back_in_order(void **state)
 		assert_int_equal(write_value(j, i % 2 ? "memory" : "event", i * 11, i % 3 == 0, &seq, &err), 0);
 		assert_int_equal(seq, i);
 	}
-	assert_int_equal(rg_journal_write(j, "empty", NULL, true, NULL, &err), 0);
+	body = json_object();
+	assert_int_equal(rg_journal_write(j, "empty", body, true, NULL, &err), 0);
+	json_decref(body);
 	rg_journal_close(j);
 	j = open_good(&lines);
 	assert_null(rg_journal_warning(j));
@@ -184,6 +187,7 @@ test_bad_input_is_refused(void **state)
 	RgError		err;
 	RgJournal  *j = open_good(&lines);
 	json_t	   *body = json_pack("{s:i}", "crc", 1);
+	json_t	   *good = json_object();
 	json_t	   *list = json_array();
 	char	   *big = malloc(RG_JOURNAL_LINE_MAX + 1);
 	json_t	   *big_body;
@@ -191,8 +195,9 @@ test_bad_input_is_refused(void **state)
 	(void) state;
 	assert_int_equal(rg_journal_write(j, "event", body, true, NULL, &err), RGE_ARGUMENT);
 	assert_int_equal(rg_journal_write(j, "event", list, true, NULL, &err), RGE_ARGUMENT);
-	assert_int_equal(rg_journal_write(j, "", NULL, true, NULL, &err), RGE_ARGUMENT);
-	assert_int_equal(rg_journal_write(j, "a\"b", NULL, true, NULL, &err), RGE_ARGUMENT);
+	assert_int_equal(rg_journal_write(j, "", good, true, NULL, &err), RGE_ARGUMENT);
+	assert_int_equal(rg_journal_write(j, "a\"b", good, true, NULL, &err), RGE_ARGUMENT);
+	json_decref(good);
 	memset(big, 'x', RG_JOURNAL_LINE_MAX);
 	big[RG_JOURNAL_LINE_MAX] = '\0';
 	big_body = json_pack("{s:s}", "text", big);
@@ -209,6 +214,27 @@ test_bad_input_is_refused(void **state)
 }
 
 /* A crash can leave any part of the last line: all before it is there, and it goes on. */
+/* A memory that could not be made is no empty one: the last good line stays the newest. */
+static void
+test_a_body_that_could_not_be_made_is_refused(void **state)
+{
+	Lines		lines;
+	RgError		err;
+	RgJournal  *j = open_good(&lines);
+	int64_t		seq = 0;
+
+	(void) state;
+	assert_int_equal(write_value(j, "memory", 7, true, &seq, &err), 0);
+	assert_int_equal(rg_journal_write(j, "memory", json_pack("{s:s}", "text", "f\xfcr"), true, &seq, &err), RGE_ARGUMENT);
+	assert_string_equal(err.message, "journal line of kind memory can't be made: no memory, or a text is not UTF-8");
+	assert_int_equal(seq, 1);
+	rg_journal_close(j);
+	j = open_good(&lines);
+	assert_int_equal(lines.n, 1);
+	assert_int_equal(lines.last_value, 7);
+	rg_journal_close(j);
+}
+
 static void
 test_torn_last_line_is_dropped_with_a_warning(void **state)
 {
@@ -457,6 +483,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_lines_come_back_in_order, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_checksum_is_of_the_line_without_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bad_input_is_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_body_that_could_not_be_made_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_torn_last_line_is_dropped_with_a_warning, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_damaged_last_line_is_dropped, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_damage_in_the_middle_is_an_error, set_up, tear_down),

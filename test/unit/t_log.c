@@ -88,6 +88,18 @@ test_a_text_cannot_begin_another_line(void **state)
 	rg_log_free(log);
 }
 
+/* journald would show a line that is not UTF-8 as "blob data". */
+static void
+test_a_text_that_is_not_utf8_is_mended(void **state)
+{
+	RgLog	   *log = rg_log_new(fds[1], RG_LOG_INFO);
+
+	(void) state;
+	rg_log(log, RG_LOG_INFO, "e", NULL, NULL, "f\xfcr %.4s", "\xe2\x82\xac\xe2\x82\xac");
+	assert_non_null(strstr(written(), "msg=\"f?r \xe2\x82\xac\""));
+	rg_log_free(log);
+}
+
 static void
 test_below_the_least_level_nothing_is_written(void **state)
 {
@@ -200,6 +212,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_line_has_time_level_event_names_and_message, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_error_brings_detail_and_hint, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_a_text_cannot_begin_another_line, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_text_that_is_not_utf8_is_mended, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_below_the_least_level_nothing_is_written, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_repeats_are_not_printed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_long_texts_are_cut_not_split, set_up, tear_down),

@@ -263,6 +263,29 @@ test_messages_are_one_short_line(void **state)
 	assert_string_equal(f.message, "one");
 }
 
+/* Before the login a server speaks in the encoding of its host, and long messages are cut. */
+static void
+test_messages_are_valid_utf8(void **state)
+{
+	RgPgFailure f;
+	char		text[2000];
+
+	(void) state;
+	rg_pg_failure_connect(&f, "FATAL:  28P01: Passwort-Authentifizierung f\xfcr Benutzer \"regent\" fehlgeschlagen\nHINT:  f\xfcr\n");
+	assert_string_equal(f.sqlstate, "28P01");
+	assert_string_equal(f.message, "Passwort-Authentifizierung f?r Benutzer \"regent\" fehlgeschlagen");
+	assert_string_equal(f.hint, "f?r");
+	for (int shift = 0; shift < 2; shift++)
+	{
+		strcpy(text, shift ? "FATAL:  28P01: x" : "FATAL:  28P01: ");
+		while (strlen(text) + 3 < sizeof(text))
+			strcat(text, "\xd0\xb6");
+		rg_pg_failure_connect(&f, text);
+		assert_int_equal(strlen(f.message) % 2, shift);
+		assert_true(strlen(f.message) >= sizeof(f.message) - 2);
+	}
+}
+
 static void
 test_the_servers_hint_is_kept_and_ours_fills_in(void **state)
 {
@@ -632,6 +655,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_connect_failures_are_told_apart),
 		cmocka_unit_test(test_messages_are_one_short_line),
+		cmocka_unit_test(test_messages_are_valid_utf8),
 		cmocka_unit_test(test_the_servers_hint_is_kept_and_ours_fills_in),
 		WITH_LOOP(test_refused),
 		WITH_LOOP(test_accepts_and_says_nothing),

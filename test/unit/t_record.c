@@ -4,6 +4,8 @@
  */
 #include "helpers.h"
 
+#include "app/events.h"
+#include "app/facts.h"
 #include "app/record.h"
 
 #define BOOT "11111111-1111-4111-8111-111111111111"
@@ -252,6 +254,101 @@ test_shown_failover_and_switchover(void **state)
 	json_decref(json);
 }
 
+/* Texts of a server that speaks Russian, cut by the core; each of them is in the line. */
+static void
+fill_with_cut_texts(void)
+{
+	char		told[600] = "";
+	RgNodeMemory *n = &before.nodes[0];
+	RgJob	   *job = &before.jobs[3];
+
+	while (strlen(told) + 3 < sizeof(told))
+		strcat(told, "\xd0\xb6");
+	fill();
+	rg_text(before.rule.reason, sizeof(before.rule.reason), "n1 is left out: %.81s", told);
+	rg_text(before.failover.given_up, sizeof(before.failover.given_up), "x%s", told);
+	rg_text(before.failover.loss.kept, sizeof(before.failover.loss.kept), "%s", told);
+	rg_text(n->intruder, sizeof(n->intruder), "%.39s", told);
+	rg_text(n->out_reason, sizeof(n->out_reason), "%.115s", told);
+	rg_text(job->tried, sizeof(job->tried), "rewind: %.*s; delta: likewise", 221, told);
+	rg_text(job->message, sizeof(job->message), "%s %s", told, told);
+}
+
+static void
+test_texts_that_were_cut_come_back(void **state)
+{
+	(void) state;
+	fill_with_cut_texts();
+	round_trip(BOOT, 5000);
+	assert_int_equal(after.ticket, 44);
+	assert_true(after.nodes[0].owes_lsn == 0x5000028);
+	assert_int_equal(after.jobs[0].id, 12345);
+	assert_string_equal(after.jobs[0].message, before.jobs[3].message);
+	assert_string_equal(after.jobs[0].tried, before.jobs[3].tried);
+	assert_non_null(strstr(after.jobs[0].tried, "?; delta: likewise"));
+	assert_string_equal(after.nodes[0].out_reason, before.nodes[0].out_reason);
+	assert_string_equal(after.nodes[0].intruder, before.nodes[0].intruder);
+	assert_string_equal(after.rule.reason, before.rule.reason);
+	assert_string_equal(after.failover.given_up, before.failover.given_up);
+	assert_string_equal(after.failover.loss.kept, before.failover.loss.kept);
+	assert_true(strlen(after.failover.loss.kept) > 150);
+}
+
+/* A text that is no UTF-8 all the same: no line, not one that forgets a job or a node. */
+static void
+test_a_memory_is_recorded_whole_or_not_at_all(void **state)
+{
+	char	   *const texts[] = {before.jobs[3].message, before.jobs[3].from, before.nodes[0].intruder,
+		before.nodes[0].out_reason, before.rule.voters[1], before.asked.reason, before.wish.voters[0],
+		before.failover.loss.kept, before.candidate};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+	{
+		fill();
+		strcpy(texts[i], "f\xfcr");
+		assert_null(rg_record_memory(&before, &view, BOOT, 987654321));
+	}
+}
+
+/* The helper's words, as they are kept: cut where there is no more room. */
+static void
+test_a_helpers_long_words_are_cut_between_characters(void **state)
+{
+	char		told[400] = "/";
+	json_t	   *answer;
+	RgLoss		loss;
+
+	(void) state;
+	while (strlen(told) + 3 < sizeof(told))
+		strcat(told, "\xc3\xa9");
+	for (int shift = 0; shift < 2; shift++)
+	{
+		answer = json_pack("{s:s,s:s,s:s}", "diverged_from", "0/5000000", "diverged_to", "0/5000100", "kept", told + shift);
+		assert_non_null(answer);
+		rg_facts_diverged(answer, &loss);
+		json_decref(answer);
+		fill();
+		before.failover.loss = loss;
+		round_trip(BOOT, 5000);
+		assert_string_equal(after.failover.loss.kept, loss.kept);
+		assert_true(strlen(loss.kept) >= 158);
+	}
+}
+
+static void
+test_an_event_of_any_text(void **state)
+{
+	RgNote		note = {.event = RG_EVENT_NODE_STATE, .node = 0};
+	json_t	   *event;
+
+	(void) state;
+	rg_text(note.text, sizeof(note.text), "n2 is dead: %s", "f\xfcr Benutzer");
+	event = rg_events_note(&note, "n2", 3);
+	assert_string_equal(json_string_value(json_object_get(event, "message")), "n2 is dead: f?r Benutzer");
+	json_decref(event);
+}
+
 int
 main(void)
 {
@@ -260,6 +357,10 @@ main(void)
 		cmocka_unit_test(test_another_boot_has_another_clock),
 		cmocka_unit_test(test_missing_fields_are_unknown),
 		cmocka_unit_test(test_shown_failover_and_switchover),
+		cmocka_unit_test(test_texts_that_were_cut_come_back),
+		cmocka_unit_test(test_a_memory_is_recorded_whole_or_not_at_all),
+		cmocka_unit_test(test_a_helpers_long_words_are_cut_between_characters),
+		cmocka_unit_test(test_an_event_of_any_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

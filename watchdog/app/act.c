@@ -112,7 +112,7 @@ ended(RgPending *p, RgOpState state, const char *text)
 	{
 		op->state = state;
 		op->ended_ms = rg_clock_now_ms();
-		(void) snprintf(op->text, sizeof(op->text), "%s", text);
+		rg_text(op->text, sizeof(op->text), "%s", text);
 	}
 	if (state != RG_OP_OK && p->step.kind != RG_STEP_PROBE)
 		rg_log(c->log, RG_LOG_WARNING, "step_failed", c->config.name,
@@ -266,7 +266,7 @@ take_progress(RgNode *node, const json_t *json)
 
 	if (phase == NULL || strcmp(phase, v->copy_phase) != 0 || bytes < node->rate_bytes)
 	{
-		(void) snprintf(v->copy_phase, sizeof(v->copy_phase), "%.23s", phase != NULL ? phase : "");
+		rg_text(v->copy_phase, sizeof(v->copy_phase), "%s", phase != NULL ? phase : "");
 		node->rate_bytes = bytes;
 		node->rate_ms = now;
 		v->copy_rate = 0;

@@ -14,6 +14,7 @@
 #include "orders.h"
 #include "status.h"
 #include "status_rule.h"
+#include "watchdog/base/utf8.h"
 #include "watchdog/core/enlist.h"
 #include "watchdog/core/explain.h"
 #include "watchdog/core/order.h"
@@ -105,6 +106,7 @@ get_explain(void *arg, const RgHttpRequest *req, RgHttpReply *reply)
 		(void) rg_explain_graph(text, EXPLAIN_MAX);
 	else
 		(void) rg_explain(&c->view, &c->decision, text, EXPLAIN_MAX);
+	rg_utf8_mend(text);			/* it may have been cut */
 	reply->status = 200;
 	reply->json = json_pack("{s:s}", "text", text);
 	free(text);

@@ -60,7 +60,7 @@ set_trouble(RgNode *node, RgSql sql, const char *text)
 	v->sql = sql;
 	v->sql_ms = rg_clock_now_ms();
 	v->sqlstate[0] = '\0';
-	(void) snprintf(v->sql_text, sizeof(v->sql_text), "%.159s", text);
+	rg_text(v->sql_text, sizeof(v->sql_text), "%s", text);
 }
 
 /* Is this the server that the configuration means? */

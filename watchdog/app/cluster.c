@@ -16,12 +16,14 @@
 
 #include "act.h"
 #include "api.h"
+#include "json.h"
 #include "node.h"
 #include "publish.h"
 #include "record.h"
 #include "reload.h"
 #include "status.h"
 #include "watchdog/base/clock.h"
+#include "watchdog/base/utf8.h"
 #include "watchdog/core/phase.h"
 #include "watchdog/io/notify.h"
 
@@ -58,9 +60,10 @@ record_event(RgCluster *c, const RgNote *note, const char *node, int64_t term)
 
 	if (rg_journal_write(c->journal, "event", event, false, &seq, &err) < 0)
 		rg_log_error(c->log, RG_LOG_ERROR, "journal_failed", c->config.name, NULL, &err);
-	(void) json_object_set_new(event, "seq", json_integer(seq));
-	(void) json_object_set_new(event, "at", json_string(rg_clock_format(rg_clock_wall_ms(), when, sizeof(when))));
-	rg_events_add(c->events, event);
+	event = rg_json_set(event, "seq", json_integer(seq));
+	event = rg_json_set(event, "at", json_string(rg_clock_format(rg_clock_wall_ms(), when, sizeof(when))));
+	if (event != NULL)
+		rg_events_add(c->events, event);
 	json_decref(event);
 }
 
@@ -89,7 +92,7 @@ rg_cluster_tell(RgCluster *c, RgEvent event, int node, bool alarm, const char *f
 	note.node = node;
 	note.alarm = alarm;
 	va_start(ap, fmt);
-	(void) vsnprintf(note.text, sizeof(note.text), fmt, ap);
+	rg_utf8_vprint(note.text, sizeof(note.text), fmt, ap);
 	va_end(ap);
 	rg_cluster_note(c, &note);
 }
@@ -130,8 +133,11 @@ record_memory(RgCluster *c, const RgMemory *memory, bool sync, RgError *err)
 	json_decref(line);
 	if (ret < 0)
 	{
-		rg_error_hint(err, "Nothing is decided until the journal can be written: free space in %s.",
-					  c->config.state_directory);
+		if (ret == RGE_ARGUMENT)
+			rg_error_hint(err, "Nothing is decided until it can: restart regentd, and report this line.");
+		else
+			rg_error_hint(err, "Nothing is decided until the journal can be written: free space in %s.",
+						  c->config.state_directory);
 		rg_log_error(c->log, RG_LOG_ERROR, "journal_failed", c->config.name, NULL, err);
 	}
 	c->journal_broken = ret < 0;
@@ -145,8 +151,11 @@ keep_last(RgCluster *c, const char *kind, json_t **last, json_t *value)
 	json_t	   *line = json_pack("{s:O}", "last", value);
 	RgError		err;
 
-	json_decref(*last);
-	*last = value;
+	if (value != NULL)
+	{
+		json_decref(*last);
+		*last = value;
+	}
 	if (rg_journal_write(c->journal, kind, line, false, NULL, &err) < 0)
 		rg_log_error(c->log, RG_LOG_ERROR, "journal_failed", c->config.name, NULL, &err);
 	json_decref(line);

@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "watchdog/base/utf8.h"
+#include "watchdog/core/memory.h"
+
 /* A server that comes up needs room for a segment of WAL. */
 #define START_BYTES (16 * 1024 * 1024)
 
@@ -44,7 +47,7 @@ column_text(const PGresult *res, const char *name, char *buf, size_t size)
 {
 	const char *text = column(res, name);
 
-	(void) snprintf(buf, size, "%s", text != NULL ? text : "");
+	rg_text(buf, size, "%s", text != NULL ? text : "");
 }
 
 static uint64_t
@@ -58,12 +61,21 @@ column_lsn(const PGresult *res, const char *name)
 	return lsn;
 }
 
+/* A database in SQL_ASCII sends whatever bytes it holds. */
 static json_t *
 column_json(const PGresult *res, const char *name)
 {
 	const char *text = column(res, name);
+	json_t	   *json = text != NULL ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	char	   *mended = text != NULL && json == NULL ? strdup(text) : NULL;
 
-	return text != NULL ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : NULL;
+	if (mended != NULL)
+	{
+		rg_utf8_mend(mended);
+		json = json_loads(mended, JSON_REJECT_DUPLICATES, NULL);
+		free(mended);
+	}
+	return json;
 }
 
 bool
@@ -90,7 +102,7 @@ json_text(const json_t *json, const char *key, char *buf, size_t size)
 {
 	const char *text = json_string_value(json_object_get(json, key));
 
-	(void) snprintf(buf, size, "%s", text != NULL ? text : "");
+	rg_text(buf, size, "%s", text != NULL ? text : "");
 }
 
 bool
@@ -115,7 +127,7 @@ rg_facts_rule(const json_t *json, RgRule *ret_rule)
 	{
 		const char *name = json_string_value(json_array_get(voters, i));
 
-		(void) snprintf(rule.voters[rule.nvoters++], RG_CORE_NAME_MAX, "%s", name ? name : "");
+		rg_text(rule.voters[rule.nvoters++], RG_CORE_NAME_MAX, "%s", name ? name : "");
 	}
 	for (size_t i = 0; i < json_array_size(left_out); i++)
 	{

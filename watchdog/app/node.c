@@ -130,7 +130,7 @@ rg_node_take_failure(RgNode *node, const RgPgFailure *failure)
 	v->sql = rg_node_classify(failure);
 	v->sql_ms = rg_clock_now_ms();
 	(void) snprintf(v->sqlstate, sizeof(v->sqlstate), "%s", failure->sqlstate);
-	(void) snprintf(v->sql_text, sizeof(v->sql_text), "%.159s", failure->message);
+	rg_text(v->sql_text, sizeof(v->sql_text), "%s", failure->message);
 	take_last_words(v, failure);
 }
 
@@ -256,8 +256,8 @@ on_fresh_state(void *arg, RgPg *pg, const RgPgFailure *failure)
 			v->fresh_since_ms -= CONNECT_DEADLINE_MS;
 		rg_cluster_wake(node->cluster);
 	}
-	(void) snprintf(v->fresh_text, sizeof(v->fresh_text), "%s%s%.140s", failure->sqlstate,
-					failure->sqlstate[0] ? ": " : "", failure->message);
+	rg_text(v->fresh_text, sizeof(v->fresh_text), "%s%s%.140s", failure->sqlstate,
+			failure->sqlstate[0] ? ": " : "", failure->message);
 	/* a server that hangs takes the waiting connection at the moment when it goes on */
 	rg_node_arm(node->fresh_timer, met == RG_SQL_OK ? FRESH_INTERVAL_MS : FRESH_AGAIN_MS);
 }
@@ -308,7 +308,7 @@ on_ssh_state(void *arg, RgSsh *ssh, RgSshState state, const char *reason, const 
 	}
 	if (v->ssh == RG_SSHV_SILENT || v->ssh == RG_SSHV_BROKEN)
 	{
-		(void) snprintf(v->ssh_text, sizeof(v->ssh_text), "%.159s", reason);
+		rg_text(v->ssh_text, sizeof(v->ssh_text), "%s", reason);
 		rg_log(node->cluster->log, RG_LOG_WARNING, "ssh_state", node->cluster->config.name, v->name,
 			   "no SSH session: %s%s%s", reason, hint[0] ? "; " : "", hint);
 	}

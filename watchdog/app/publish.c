@@ -58,7 +58,11 @@ rg_publish(RgCluster *c, int64_t now)
 	text = json_dumps(json, JSON_COMPACT);
 	json_decref(json);
 	if (text == NULL)
+	{
+		rg_log(c->log, RG_LOG_ERROR, "publish_failed", c->config.name, NULL,
+			   "the state of the cluster can't be written as JSON: the nodes go on showing the one before");
 		return;
+	}
 	if (c->published == NULL || strcmp(text, c->published) != 0 ||
 		now - c->last_publish_ms >= PUBLISH_MS)
 	{

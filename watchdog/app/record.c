@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "facts.h"
+#include "json.h"
 #include "watchdog/base/clock.h"
 #include "watchdog/core/phase.h"
 
@@ -17,7 +18,7 @@ get_text(const json_t *json, const char *key, char *buf, size_t size)
 {
 	const char *text = json_string_value(json_object_get(json, key));
 
-	(void) snprintf(buf, size, "%s", text != NULL ? text : "");
+	rg_text(buf, size, "%s", text != NULL ? text : "");
 }
 
 static int64_t
@@ -38,9 +39,9 @@ rg_record_rule(const RgRule *rule)
 	left_out = json_array();
 	for (int i = 0; i < rule->nvoters; i++)
 	{
-		(void) json_array_append_new(voters, json_string(rule->voters[i]));
+		voters = rg_json_append(voters, json_string(rule->voters[i]));
 		if ((rule->left_out >> i & 1) != 0)
-			(void) json_array_append_new(left_out, json_string(rule->voters[i]));
+			left_out = rg_json_append(left_out, json_string(rule->voters[i]));
 	}
 	return json_pack("{s:I,s:i,s:s,s:o,s:s,s:i,s:o,s:I,s:s,s:s}", "term", (json_int_t) rule->term,
 					 "seq", rule->seq, "leader", rule->leader, "voters", voters,
@@ -109,7 +110,7 @@ record_wish(const RgWish *wish)
 	json_t	   *voters = json_array();
 
 	for (int i = 0; i < wish->nvoters; i++)
-		(void) json_array_append_new(voters, json_string(wish->voters[i]));
+		voters = rg_json_append(voters, json_string(wish->voters[i]));
 	return json_pack("{s:s,s:i,s:o}", "durability", wish->durability, "quorum", wish->quorum, "voters", voters);
 }
 
@@ -121,8 +122,8 @@ read_wish(const json_t *json, RgWish *wish)
 	get_text(json, "durability", wish->durability, sizeof(wish->durability));
 	wish->quorum = (int) get_int(json, "quorum");
 	for (size_t i = 0; i < json_array_size(voters) && i < RG_CORE_NODES_MAX; i++)
-		(void) snprintf(wish->voters[wish->nvoters++], RG_CORE_NAME_MAX, "%s",
-						json_string_value(json_array_get(voters, i)) ? json_string_value(json_array_get(voters, i)) : "");
+		rg_text(wish->voters[wish->nvoters++], RG_CORE_NAME_MAX, "%s",
+				json_string_value(json_array_get(voters, i)) ? json_string_value(json_array_get(voters, i)) : "");
 }
 
 static json_t *
@@ -131,7 +132,7 @@ record_crashes(const RgNodeMemory *n)
 	json_t	   *crashes = json_array();
 
 	for (int i = 0; i < n->ncrashes; i++)
-		(void) json_array_append_new(crashes, json_integer(n->crashes_ms[i]));
+		crashes = rg_json_append(crashes, json_integer(n->crashes_ms[i]));
 	return crashes;
 }
 
@@ -262,10 +263,10 @@ rg_record_memory(const RgMemory *m, const RgView *view, const char *boot_id,
 	json_t	   *jobs = json_array();
 
 	for (int i = 0; i < m->nnodes; i++)
-		(void) json_array_append_new(nodes, record_node(&m->nodes[i]));
+		nodes = rg_json_append(nodes, record_node(&m->nodes[i]));
 	for (int i = 0; i < RG_JOBS_MAX; i++)
 		if (m->jobs[i].id != 0)
-			(void) json_array_append_new(jobs, record_job(&m->jobs[i]));
+			jobs = rg_json_append(jobs, record_job(&m->jobs[i]));
 	return json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:o,s:o,s:o,s:b,s:b,s:s,s:I,s:s,s:I,s:I,s:o,s:s,s:s,s:b,s:b,s:o,s:o,s:o}",
 					 "watchdog", view->watchdog, "boot_id", boot_id,
 					 "phase", rg_phase_name(m->phase), "phase_ms", (json_int_t) m->phase_ms,

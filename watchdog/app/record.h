@@ -11,7 +11,10 @@
 #include <jansson.h>
 #include "watchdog/core/memory.h"
 
-/* boot_id: of this machine, now.  New reference; NULL when out of memory. */
+/*
+ * boot_id: of this machine, now.  New reference, or NULL: all of it or nothing, for a
+ * line that lacks a job would be a memory that forgets it.
+ */
 extern json_t *rg_record_memory(const RgMemory *memory, const RgView *view, const char *boot_id,
 								int64_t system_identifier);
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "json.h"
 #include "record.h"
 #include "status_rule.h"
 #include "watchdog/base/clock.h"
@@ -129,7 +130,7 @@ node_json(const RgCluster *c, int i)
 	bool		answers = rg_view_answers(&c->view, i);
 	json_t	   *json = json_object();
 
-#define SET(key, value) (void) json_object_set_new(json, key, value)
+#define SET(key, value) json = rg_json_set(json, key, value)
 	SET("name", json_string(v->name));
 	SET("host", json_string(c->config.nodes[i].host));
 	SET("port", json_integer(c->config.nodes[i].port));
@@ -193,15 +194,20 @@ job_json(const RgJob *job)
 								 "total", (json_int_t) job->total, "percent", job_percent(job),
 								 "message", job->message, "attempts", job->attempts,
 								 "automatic", job->automatic ? 1 : 0);
+	json_t	   *more;
 
-	if (job->kind == RG_JOBKIND_REBUILD)
-		(void) json_object_update_new(json, json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:o,s:I,s:b}",
-													  "method", rg_method_name(job->method), "using", rg_method_name(job->using),
-													  "source", job->source, "activity", job->activity, "tried", job->tried,
-													  "rate", (json_int_t) job->bytes_per_s, "rate_limit", (json_int_t) job->rate_kb * 1024,
-													  "left_ms", known_int(job_left_ms(job)), "wal_bytes", (json_int_t) job->wal_bytes,
-													  "cancelled", job->cancelled ? 1 : 0));
-	return json;
+	if (job->kind != RG_JOBKIND_REBUILD)
+		return json;
+	more = json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:o,s:I,s:b}",
+					 "method", rg_method_name(job->method), "using", rg_method_name(job->using),
+					 "source", job->source, "activity", job->activity, "tried", job->tried,
+					 "rate", (json_int_t) job->bytes_per_s, "rate_limit", (json_int_t) job->rate_kb * 1024,
+					 "left_ms", known_int(job_left_ms(job)), "wal_bytes", (json_int_t) job->wal_bytes,
+					 "cancelled", job->cancelled ? 1 : 0);
+	if (json_object_update_new(json, more) == 0)
+		return json;
+	json_decref(json);
+	return NULL;
 }
 
 json_t *
@@ -211,7 +217,7 @@ rg_status_jobs(const RgCluster *c)
 
 	for (int i = 0; i < RG_JOBS_MAX; i++)
 		if (c->memory.jobs[i].id != 0)
-			(void) json_array_append_new(jobs, job_json(&c->memory.jobs[i]));
+			jobs = rg_json_append(jobs, job_json(&c->memory.jobs[i]));
 	return jobs;
 }
 
@@ -227,7 +233,7 @@ rg_status_json(const RgCluster *c)
 	(void) rg_clock_format(rg_clock_wall_ms() - rg_clock_now_ms() + c->view.started_ms, started,
 						   sizeof(started));
 	for (int i = 0; i < c->nnodes; i++)
-		(void) json_array_append_new(nodes, node_json(c, i));
+		nodes = rg_json_append(nodes, node_json(c, i));
 	status = json_pack("{s:s,s:I,s:s?,s:s,s:s,s:s,s:s,s:I,s:{s:b,s:b,s:s},s:{s:s,s:I,s:i,s:s,s:b,s:s},s:o,s:o,s:O?,s:O?}",
 					 "cluster", c->config.name, "term", (json_int_t) c->memory.rule.term,
 					 "leader", c->memory.rule.term ? c->memory.rule.leader : NULL,
@@ -243,8 +249,7 @@ rg_status_json(const RgCluster *c)
 					 "in_doubt", c->view.maybe_restored && !c->memory.confirmed ? 1 : 0, "doubt", c->doubt,
 					 "nodes", nodes, "jobs", rg_status_jobs(c),
 					 "last_failover", c->last_failover, "last_switchover", c->last_switchover);
-	rg_status_rule(c, status);
-	return status;
+	return rg_status_rule(c, status);
 }
 
 /* pgpool-II's codes: 1 waiting, 2 up, 3 down */
@@ -289,15 +294,14 @@ publish_node(const RgCluster *c, int i, bool ages)
 	{
 		char		when[32];
 
-		(void) json_object_set_new(json, "replay_lag_bytes",
-								   known_int(v->facts.valid ? v->facts.replay_lag_bytes : -1));
+		json = rg_json_set(json, "replay_lag_bytes", known_int(v->facts.valid ? v->facts.replay_lag_bytes : -1));
 		/* their slots on the other standbys follow them there */
 		if (v->facts.valid && v->facts.flush_lsn != 0)
-			(void) json_object_set_new(json, "flush_lsn", lsn_json(v->facts.flush_lsn));
+			json = rg_json_set(json, "flush_lsn", lsn_json(v->facts.flush_lsn));
 		if (v->facts_ms != 0)
-			(void) json_object_set_new(json, "last_seen",
-									   json_string(rg_clock_format(rg_clock_wall_ms() - rg_clock_now_ms() + v->facts_ms,
-																   when, sizeof(when))));
+			json = rg_json_set(json, "last_seen",
+							   json_string(rg_clock_format(rg_clock_wall_ms() - rg_clock_now_ms() + v->facts_ms,
+														   when, sizeof(when))));
 	}
 	return json;
 }
@@ -314,8 +318,8 @@ publish_slots(const RgCluster *c)
 
 		for (int i = 0; i < c->nnodes; i++)
 			if ((set >> i & 1) != 0)
-				(void) json_array_append_new(slots, json_pack("{s:s,s:s}", "at", c->view.nodes[at].name,
-															  "node", c->view.nodes[i].name));
+				slots = rg_json_append(slots, json_pack("{s:s,s:s}", "at", c->view.nodes[at].name,
+														"node", c->view.nodes[i].name));
 	}
 	return slots;
 }
@@ -338,7 +342,7 @@ publish_message(const RgJob *job, bool ages, char *buf, size_t size)
 		n += snprintf(buf + n, size - (size_t) n, ", %lld kB/s, %lld s left", (long long) (job->bytes_per_s >> 10),
 					  (long long) (left_ms / 1000));
 	if (job->message[0] != '\0' && n > 0 && (size_t) n < size)
-		(void) snprintf(buf + n, size - (size_t) n, ": %s", job->message);
+		rg_text(buf + n, size - (size_t) n, ": %s", job->message);
 	return buf;
 }
 
@@ -349,7 +353,7 @@ rg_status_publication(const RgCluster *c, bool ages)
 	json_t	   *jobs = json_array();
 
 	for (int i = 0; i < c->nnodes; i++)
-		(void) json_array_append_new(nodes, publish_node(c, i, ages));
+		nodes = rg_json_append(nodes, publish_node(c, i, ages));
 	for (int i = 0; i < RG_JOBS_MAX; i++)
 	{
 		const RgJob *job = &c->memory.jobs[i];
@@ -363,9 +367,8 @@ rg_status_publication(const RgCluster *c, bool ages)
 						 "message", publish_message(job, ages, message, sizeof(message)));
 		/* percent of the copy; beside the message it says how far it is */
 		if (ages && job->total > 0)
-			(void) json_object_set_new(json, "progress", json_real((double) job->bytes * 100.0 /
-																   (double) job->total));
-		(void) json_array_append_new(jobs, json);
+			json = rg_json_set(json, "progress", json_real((double) job->bytes * 100.0 / (double) job->total));
+		jobs = rg_json_append(jobs, json);
 	}
 	return json_pack("{s:o,s:o,s:o}", "nodes", nodes, "jobs", jobs, "slots", publish_slots(c));
 }
@@ -395,10 +398,10 @@ rg_status_is_standby(const RgCluster *c, int node)
 void
 rg_status_line(const RgCluster *c, char *buf, unsigned long size)
 {
-	(void) snprintf(buf, size, "%s: leader %s, term %lld, %s; automatic failover: %s%.120s",
-					c->config.name, c->memory.rule.term ? c->memory.rule.leader : "none",
-					(long long) c->memory.rule.term, rg_diagnosis_name(c->memory.diagnosis),
-					c->decision.ready ? "ready, " : "NO, because ", c->decision.ready_reason);
+	rg_text(buf, size, "%s: leader %s, term %lld, %s; automatic failover: %s%.120s",
+			c->config.name, c->memory.rule.term ? c->memory.rule.leader : "none",
+			(long long) c->memory.rule.term, rg_diagnosis_name(c->memory.diagnosis),
+			c->decision.ready ? "ready, " : "NO, because ", c->decision.ready_reason);
 }
 
 void

@@ -8,7 +8,7 @@
 
 #include "cluster.h"
 
-/* regent --json status */
+/* regent --json status; as all here, NULL where a part of it can't be made. */
 extern json_t *rg_status_json(const RgCluster *cluster);
 
 extern json_t *rg_status_jobs(const RgCluster *cluster);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "json.h"
 #include "watchdog/base/clock.h"
 #include "watchdog/core/change.h"
 
@@ -24,10 +25,10 @@ left_out_json(const RgCluster *c)
 		const RgNodeMemory *m = &c->memory.nodes[i];
 
 		if (m->left_out)
-			(void) json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:b}", "node", m->name, "since",
-														 rg_clock_format(m->out_wall_ms, since, sizeof(since)),
-														 "reason", m->out_reason, "counted",
-														 rg_rule_leaves_out(&c->memory.rule, m->name) ? 0 : 1));
+			list = rg_json_append(list, json_pack("{s:s,s:s,s:s,s:b}", "node", m->name, "since",
+												  rg_clock_format(m->out_wall_ms, since, sizeof(since)),
+												  "reason", m->out_reason, "counted",
+												  rg_rule_leaves_out(&c->memory.rule, m->name) ? 0 : 1));
 	}
 	return list;
 }
@@ -46,9 +47,8 @@ wanted_json(const RgCluster *c)
 		return wanted;
 	voters = json_array();
 	for (int i = 0; i < wish->nvoters; i++)
-		(void) json_array_append_new(voters, json_string(wish->voters[i]));
-	(void) json_object_set_new(wanted, "voters", voters);
-	return wanted;
+		voters = rg_json_append(voters, json_string(wish->voters[i]));
+	return rg_json_set(wanted, "voters", voters);
 }
 
 /* The promise that a client has right now, in one sentence. */
@@ -82,7 +82,7 @@ rg_status_in_force(const RgCluster *c)
 	return leader >= 0 && c->view.nodes[leader].facts.settled && c->memory.asked.term == 0;
 }
 
-void
+json_t *
 rg_status_rule(const RgCluster *c, json_t *status)
 {
 	const RgRule *rule = &c->memory.rule;
@@ -92,11 +92,11 @@ rg_status_rule(const RgCluster *c, json_t *status)
 
 	rg_rule_sets(rule, rule->leader, &sets);
 	write_guarantee(rule, &sets, in_force, guarantee, sizeof(guarantee));
-	(void) json_object_set_new(status, "durability", json_string(rule->term ? rule->durability : c->config.durability));
-	(void) json_object_set_new(status, "quorum", json_integer(rule->term ? rule->quorum : c->config.quorum));
-	(void) json_object_set_new(status, "counted", json_integer(rg_sets_size(sets.counted)));
-	(void) json_object_set_new(status, "left_out", left_out_json(c));
-	(void) json_object_set_new(status, "rule_in_force", json_boolean(in_force));
-	(void) json_object_set_new(status, "wanted", wanted_json(c));
-	(void) json_object_set_new(status, "guarantee", json_string(guarantee));
+	status = rg_json_set(status, "durability", json_string(rule->term ? rule->durability : c->config.durability));
+	status = rg_json_set(status, "quorum", json_integer(rule->term ? rule->quorum : c->config.quorum));
+	status = rg_json_set(status, "counted", json_integer(rg_sets_size(sets.counted)));
+	status = rg_json_set(status, "left_out", left_out_json(c));
+	status = rg_json_set(status, "rule_in_force", json_boolean(in_force));
+	status = rg_json_set(status, "wanted", wanted_json(c));
+	return rg_json_set(status, "guarantee", json_string(guarantee));
 }

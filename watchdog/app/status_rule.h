@@ -12,7 +12,7 @@
 /* The newest rule counts alone, as far as its leader has told. */
 extern bool rg_status_in_force(const RgCluster *cluster);
 
-/* Adds durability, quorum, counted, left_out, rule_in_force, wanted and guarantee to status. */
-extern void rg_status_rule(const RgCluster *cluster, json_t *status);
+/* Adds durability, quorum, counted, left_out, rule_in_force, wanted and guarantee to status; NULL as in json.h. */
+extern json_t *rg_status_rule(const RgCluster *cluster, json_t *status);
 
 #endif							/* RG_STATUS_RULE_H */

@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "utf8.h"
 
 #define LINE_MAX_BYTES 3600
 #define REPEATS_MAX 128
@@ -296,8 +297,7 @@ rg_log(RgLog *log, RgLogLevel level, const char *event,
 	if (log == NULL || level < log->least)
 		return;
 	va_start(ap, fmt);
-	if (vsnprintf(msg, sizeof(msg), fmt, ap) < 0)
-		msg[0] = '\0';
+	rg_utf8_vprint(msg, sizeof(msg), fmt, ap);
 	va_end(ap);
 	log_line(log, level, event, cluster, node, msg, NULL);
 }

@@ -7,6 +7,7 @@
  * node that does not answer costs one line and its deadline, not the others.
  */
 #include "check.h"
+#include "../base/utf8.h"
 
 #include <pwd.h>
 #include <stdarg.h>
@@ -40,7 +41,7 @@ rg_check_say(RgCheck *check, RgFinding verdict, const char *node, const char *fm
 	va_list		args;
 
 	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
+	rg_utf8_vprint(text, sizeof(text), fmt, args);
 	va_end(args);
 	tab = strrchr(text, '\t');
 	if (tab != NULL)

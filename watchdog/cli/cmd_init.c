@@ -9,6 +9,7 @@
 #include "cli.h"
 #include "init.h"
 #include "../app/config_value.h"
+#include "../base/utf8.h"
 
 #include <getopt.h>
 #include <stdarg.h>
@@ -24,7 +25,7 @@ rg_init_act(RgInit *init, bool is_change, const char *node, const char *fmt,...)
 	va_list		args;
 
 	va_start(args, fmt);
-	vsnprintf(text, sizeof(text), fmt, args);
+	rg_utf8_vprint(text, sizeof(text), fmt, args);
 	va_end(args);
 	init->changes += is_change;
 	if (init->acts != NULL)

@@ -5,8 +5,9 @@
 #include "memory.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
+
+#include "watchdog/base/utf8.h"
 
 #define RG_RETRY_FIRST_MS 100
 #define RG_RETRY_MOST_MS 5000
@@ -17,7 +18,7 @@ rg_text(char *buf, unsigned long size, const char *fmt,...)
 	va_list		ap;
 
 	va_start(ap, fmt);
-	(void) vsnprintf(buf, size, fmt, ap);
+	rg_utf8_vprint(buf, size, fmt, ap);
 	va_end(ap);
 }
 
@@ -116,7 +117,7 @@ rg_decision_note(RgDecision *d, RgEvent event, int node, int move, bool alarm,
 	note->move = move;
 	note->alarm = alarm;
 	va_start(ap, fmt);
-	(void) vsnprintf(note->text, sizeof(note->text), fmt, ap);
+	rg_utf8_vprint(note->text, sizeof(note->text), fmt, ap);
 	va_end(ap);
 }
 

@@ -189,7 +189,11 @@ call_route(RgHttp *http, struct evhttp_request *req, const RgHttpRoute *route, R
 		request->query = query;
 		request->body = body;
 		route->fn(http->arg, request, &reply);
-		send_reply(req, &reply);
+		if (reply.json == NULL && reply.text == NULL)
+			send_failure(req, HTTP_INTERNAL, "the answer can't be written as JSON",
+						 "This is a mistake in regentd, unless its host is out of memory: report it, with the log.");
+		else
+			send_reply(req, &reply);
 	}
 	json_decref(query);
 	json_decref(body);

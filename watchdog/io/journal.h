@@ -39,9 +39,10 @@ extern void rg_journal_close(RgJournal *j);
 extern const char *rg_journal_warning(const RgJournal *j);
 
 /*
- * Appends {"kind":kind} + members of body (borrowed; may be NULL).  With sync the line is on
- * disk when this returns 0; RGE_IO on a full disk and the like: then nothing of the line is
- * left in the file and the caller must not act.  ret_seq may be NULL.
+ * Appends {"kind":kind} + members of body (borrowed).  With sync the line is on disk when
+ * this returns 0; RGE_IO on a full disk and the like: then nothing of the line is left in
+ * the file and the caller must not act.  A body of NULL is one that could not be made: that
+ * is RGE_ARGUMENT, and nothing is written.  ret_seq may be NULL.
  * kind is [a-z0-9_]+; n, at, boot, kind and crc can't be members of body.
  */
 extern int	rg_journal_write(RgJournal *j, const char *kind, const json_t *body, bool sync,

@@ -39,10 +39,14 @@ check_input(const char *kind, const json_t *body, RgError *err)
 
 	if (kind[0] == '\0' || strlen(kind) >= RG_JOURNAL_KIND_MAX || kind[strspn(kind, kind_chars)] != '\0')
 		return rg_error_set(err, RGE_ARGUMENT, "\"%.60s\" can't be the kind of a journal line", kind);
-	if (body != NULL && !json_is_object(body))
+	/* not an empty line: it would pass for the newest of its kind */
+	if (body == NULL)
+		return rg_error_set(err, RGE_ARGUMENT, "journal line of kind %s can't be made: no memory, or a text is not UTF-8",
+							kind);
+	if (!json_is_object(body))
 		return rg_error_set(err, RGE_ARGUMENT, "the body of a journal line must be an object");
 	for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++)
-		if (body != NULL && json_object_get(body, reserved[i]) != NULL)
+		if (json_object_get(body, reserved[i]) != NULL)
 			return rg_error_set(err, RGE_ARGUMENT, "member \"%s\" of a journal line is the journal's own",
 								reserved[i]);
 	return 0;
@@ -64,7 +68,7 @@ rg_journal_line_make(int64_t seq, int64_t at_wall_ms, int64_t boot_ms, const cha
 	rc = check_input(kind, body, err);
 	if (rc != 0)
 		return rc;
-	if (body != NULL && json_object_size(body) > 0)
+	if (json_object_size(body) > 0)
 	{
 		text = json_dumps(body, JSON_COMPACT);
 		if (text == NULL)

@@ -23,7 +23,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Copies the first line of text; control characters become spaces. */
+#include "../base/utf8.h"
+
+/*
+ * Copies the first line of text; control characters become spaces.  Before anybody has
+ * logged in a server speaks in the encoding of its host.
+ */
 static void
 copy_line(char *buf, size_t size, const char *text, size_t len)
 {
@@ -39,6 +44,7 @@ copy_line(char *buf, size_t size, const char *text, size_t len)
 	while (n > 0 && buf[n - 1] == ' ')
 		n--;
 	buf[n] = '\0';
+	rg_utf8_mend(buf);
 }
 
 void

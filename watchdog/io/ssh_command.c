@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "../base/clock.h"
+#include "../base/utf8.h"
 #include "ssh_words.h"
 
 /* Tells the owner how it ended, once; then the channel goes. */
@@ -33,6 +34,7 @@ tell(RgSshCommand *cmd, RgSshEnd end, int exit_status, const char *why)
 		cmd->line = NULL;
 		if (end != RG_SSH_EXITED && cmd->errors_len == 0)
 			snprintf(cmd->errors, sizeof(cmd->errors), "%s", why);
+		rg_utf8_mend(cmd->errors);
 		if (done != NULL && !cmd->ssh->is_freed)
 			done(cmd->arg, end, exit_status, cmd->errors);
 	}
@@ -60,6 +62,7 @@ deliver_line(RgSshCommand *cmd)
 		len--;
 	cmd->output[len] = '\0';
 	cmd->output_len = 0;
+	rg_utf8_mend(cmd->output);	/* in JSON it would not be read else */
 	if (cmd->line != NULL)
 		cmd->line(cmd->arg, cmd->output);
 }
