@@ -172,6 +172,15 @@ on_sql(void *arg, const PGresult *res, const RgPgFailure *failure)
 	rg_node_beat(node);
 }
 
+/* A database in another encoding refuses a character that it has not, and a rule has to be written. */
+static void
+make_ascii(char *text)
+{
+	for (char *at = text; *at != '\0'; at++)
+		if ((unsigned char) *at >= 0x80)
+			*at = '?';
+}
+
 /* '{"n1","n2"}': names are [a-z0-9_] only, checked by the configuration */
 static void
 format_names(const RgRule *rule, uint32_t which, char *buf, size_t size)
@@ -231,8 +240,9 @@ act_sql(RgPending *p, const StepWay *way)
 	}
 	else if (p->step.kind == RG_STEP_WRITE_RULE)
 	{
-		const RgRule *rule = &p->step.rule;
+		RgRule	   *rule = &p->step.rule;
 
+		make_ascii(rule->reason);
 		(void) snprintf(number, sizeof(number), "%d", rule->seq);
 		(void) snprintf(quorum, sizeof(quorum), "%d", rule->quorum);
 		(void) snprintf(lease, sizeof(lease), "%lld", (long long) rule->lease_ms);
