@@ -144,7 +144,7 @@ regent_fetch_wal(PG_FUNCTION_ARGS)
 	rg_park_reload(true);
 	held = wait_for_wal(&fetch);
 	rg_settings_cut_sources();
-	answer = rg_promise_position(fcinfo, &node, Max(fetch.deadline_ms, rg_boottime_ms() + PARK_MS), NULL);
+	answer = rg_promise_position(fcinfo, &node, held, Max(fetch.deadline_ms, rg_boottime_ms() + PARK_MS), NULL);
 	rg_node_unlock(&node);
 	ereport(LOG,
 			(errhidestmt(true),

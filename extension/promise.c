@@ -81,7 +81,7 @@ held_lsn(bool is_complete, XLogRecPtr replayed, TimeLineID timeline)
 }
 
 static Datum
-position(FunctionCallInfo fcinfo, const RgState *state, bool is_complete)
+position(FunctionCallInfo fcinfo, const RgState *state, bool is_complete, XLogRecPtr fetched)
 {
 	TupleDesc	tupdesc;
 	Datum		values[PROMISE_COLUMNS];
@@ -110,14 +110,15 @@ position(FunctionCallInfo fcinfo, const RgState *state, bool is_complete)
 	values[2] = rg_followed_jsonb();
 	values[3] = Int32GetDatum((int32) timeline);
 	values[4] = LSNGetDatum(lsn);
-	values[6] = LSNGetDatum(held_lsn(is_complete, lsn, timeline));
+	values[6] = LSNGetDatum(is_complete ? Max(held_lsn(true, lsn, timeline), fetched) : held_lsn(false, lsn, timeline));
 	nulls[6] = DatumGetLSN(values[6]) == InvalidXLogRecPtr;
 	values[5] = Int64GetDatum(RecoveryInProgress() ? rg_boottime_ms() - receipt.last_wal_ms : 0);
 	return HeapTupleGetDatum(heap_form_tuple(tupdesc, values, nulls));
 }
 
 Datum
-rg_promise_position(FunctionCallInfo fcinfo, RgNode *node, int64 deadline_ms, bool *ret_complete)
+rg_promise_position(FunctionCallInfo fcinfo, RgNode *node, XLogRecPtr fetched, int64 deadline_ms,
+					bool *ret_complete)
 {
 	bool		is_complete = false;
 
@@ -139,7 +140,7 @@ rg_promise_position(FunctionCallInfo fcinfo, RgNode *node, int64 deadline_ms, bo
 	rg_shared_state(&node->state);
 	if (ret_complete != NULL)
 		*ret_complete = is_complete;
-	return position(fcinfo, &node->state, is_complete);
+	return position(fcinfo, &node->state, is_complete, fetched);
 }
 
 PG_FUNCTION_INFO_V1(regent_promise);
@@ -172,7 +173,7 @@ regent_promise(PG_FUNCTION_ARGS)
 		rg_settings_cut_sources();
 	rg_command_promise(&node.state, &command);
 	rg_node_store(&node);
-	answer = rg_promise_position(fcinfo, &node, deadline, &is_complete);
+	answer = rg_promise_position(fcinfo, &node, InvalidXLogRecPtr, deadline, &is_complete);
 	ereport(LOG,
 			(errhidestmt(true),
 			 errmsg("pg_regent promised term " INT64_FORMAT " on node \"%s\", %s after %d ms",

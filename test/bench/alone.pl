@@ -15,7 +15,7 @@ GetOptions('minutes=f' => \$minutes) or exit 2;
 my $c = RegentCluster->new(nodes => 3);
 $c->up;
 my %started = map { $_ => $c->sql($_, 'SELECT pg_postmaster_start_time()') } $c->names;
-my $load = $c->start_load(args => [ '--seconds', int($minutes * 60) + 120 ]);
+my $load = $c->start_load(args => [ '--seconds', int($minutes * 60) + 120, '--deadline-ms', 5000 ]);
 $c->kill9_regentd;
 my $dead_at = time();
 my (@gates, %seen);

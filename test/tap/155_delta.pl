@@ -125,7 +125,7 @@ $c->init_cluster;
 spew("$old/PG_VERSION", "14\n", 0600);
 $a = helper('delta', 1, @source);
 is($a->{error}, 'not_possible', 'refused: another major version') or diag($a->{all});
-spew("$old/PG_VERSION", "15\n", 0600);
+spew("$old/PG_VERSION", "$RegentCluster::major\n", 0600);
 $a = helper('delta', 1, @source, '0x');
 is($a->{error}, 'usage', 'refused: a rate that is no number');
 ok(!-e "$old.regent-new" && !-e "$old.regent-copy", 'nothing is left behind by refusals');

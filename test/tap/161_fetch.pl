@@ -71,6 +71,17 @@ wait_until(sub { defined $c->sql('n3', 'INSERT INTO t SELECT generate_series(500
 my $lsn = $c->sql('n3', 'SELECT pg_current_wal_flush_lsn()');
 wait_until(sub { $c->sql('n2', "SELECT pg_last_wal_receive_lsn() >= '$lsn'") eq 't' }, 20, 'n2 to receive all');
 is($c->sql($_, 'SELECT count(*) FROM t'), '5000', "$_ does not show the new rows") for qw(n1 n2);
+
+# n2 also has the beginning of a record, and can't know that its end never came: a message is
+# not flushed by itself, only whole pages of it; the worker, which writes markers, stands still
+sub torn { return $c->sql('n2', "SELECT (pg_last_wal_receive_lsn() - '0/0') % 8192") eq '0' }
+kill 'STOP', $c->sql('n3', "SELECT pid FROM pg_stat_activity WHERE backend_type LIKE 'pg_regent%'");
+for my $try (1 .. 50)
+{
+	$c->sql('n3', q{SELECT pg_logical_emit_message(false, 'test', repeat('x', 20000))});
+	last if eval { wait_until(\&torn, 1, 'a part of a record') };
+}
+ok(torn(), 'n2 has the beginning of a record');
 kill_all('n3');
 $s = $c->wait_failover('n3', 60);
 ($fetch) = grep { $_->{event} eq 'wal_fetch' && $_->{message} =~ /term 3/ } $c->events;
