@@ -7,9 +7,13 @@
  */
 #include "helpers.h"
 
+#include <libssh2.h>
+
 #include "io/ssh.h"
 #include "io/ssh_keyfile.h"
 #include "io/ssh_words.h"
+
+#define WITH_RSA_SHA2 0x010b00		/* libssh2 1.11.0 */
 
 typedef struct Seen
 {
@@ -191,12 +195,15 @@ test_key_files(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
 		RgError		err = {.code = 0};
+		bool		is_taken = cases[i].rc == 0 ||
+			(strcmp(cases[i].message, "RSA") == 0 && libssh2_version(WITH_RSA_SHA2) != NULL);
 
 		assert_true(make_key(cases[i].options));
-		if (rg_ssh_key_check(path, &err) != cases[i].rc)
+		if (rg_ssh_key_check(path, &err) != (is_taken ? 0 : cases[i].rc))
 			fail_msg("%s: %s", cases[i].options, err.message);
-		assert_non_null(strstr(err.message, cases[i].message));
-		assert_int_equal(err.hint[0] != '\0', cases[i].rc != 0);
+		if (!is_taken)
+			assert_non_null(strstr(err.message, cases[i].message));
+		assert_int_equal(err.hint[0] != '\0', !is_taken);
 	}
 }
 
