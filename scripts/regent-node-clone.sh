@@ -251,12 +251,13 @@ check_settings() {
 # Gives the copy the node's name.  What has appeared there meanwhile is not replaced.
 put_in_place() {
 	stat -c '%d:%i' "$new" >"$clone_mark" || copy_fail no_space "can't write $clone_mark" 'free some space'
-	sync "$clone_mark"
+	sync "$clone_mark" || copy_fail not_synced "can't sync $clone_mark" 'see the kernel log for errors of the disk'
 	[ ! -e "$real" ] || rmdir -- "$real" || copy_fail not_empty "$real is not empty any more" 'see who writes there'
 	mv -nT -- "$new" "$real" 2>/dev/null
 	[ ! -e "$new" ] || copy_fail not_moved "can't rename $new to $real" 'see the permissions there'
-	sync "$parent"
+	sync "$parent" || fail not_synced "can't sync $parent" 'see the kernel log for errors of the disk'
 	rm -f -- "$real.regent-copy-log" "$real.regent-places"
+	whole=true
 }
 
 look_at_source() {
@@ -292,6 +293,7 @@ make_clone() {
 	copy_start "$rate"
 	copy_follow
 	[ $copy_status = 0 ] || copy_fail copy_failed "$(last_error "$real.regent-copy-log")" 'see the message; nothing was left behind'
+	sync_copy
 	system_identifier=
 	check_copy
 	progress copying "$bytes" "$total"

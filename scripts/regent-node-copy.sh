@@ -105,6 +105,45 @@ progress() {
 	printf '{"progress":true,"phase":"%s","bytes":%s,"total":%s}\n' "$1" "$2" "$3" 2>/dev/null || $abort
 }
 
+# tell_while PID PHASE [BYTES TOTAL]: a progress line a second while a child of ours works
+tell_while() {
+	now
+	said=$now
+	while kill -0 "$1" 2>/dev/null; do
+		sleep 0.01
+		now
+		[ "$now" -ge $((said + 90)) ] || continue
+		progress "$2" "${3-0}" "${4-0}"
+		said=$now
+	done
+	wait "$1"
+}
+
+# Does syncfs() tell of writes that have failed since?  From Linux 5.8 on.
+syncfs_tells() {
+	read -r kernel </proc/sys/kernel/osrelease
+	kernel_minor=${kernel#*.}
+	kernel_minor=${kernel_minor%%[!0-9]*}
+	[ "${kernel%%.*}" -gt 5 ] || { [ "${kernel%%.*}" = 5 ] && [ "${kernel_minor:-0}" -ge 8 ]; }
+}
+
+# run_sync RUNNER DIRECTORY [PATH...]: RUNNER gets a command that ends when all is on disk that
+# was written there and behind the directory's links, and fails when something was not; one
+# call for each file system, where that can be relied on.
+run_sync() {
+	runner=$1
+	shift
+	set -- "$@" "$1/pg_wal"
+	for space in "$1"/pg_tblspc/*; do
+		[ ! -d "$space" ] || set -- "$@" "$space"
+	done
+	if syncfs_tells; then
+		"$runner" sync -f -- "$@"
+	else
+		"$runner" find -H "$@" '(' -type f -o -type d ')' -exec sync -- '{}' +
+	fi
+}
+
 # Ends what a copy has begun; the old directory was never touched.
 copy_stop() {
 	trap - EXIT
@@ -146,7 +185,7 @@ copy_start() {
 	unset IFS
 	set +f
 	copy_run "$bin_directory/pg_basebackup" "$@" -D "$new" -d "$conninfo" \
-		-X stream --checkpoint=fast --no-password --progress --status-interval=1 \
+		-X stream --checkpoint=fast --no-password --progress --status-interval=1 --no-sync \
 		--label="pg_regent copy for $node"
 }
 
@@ -195,9 +234,9 @@ check_space() {
 		copy_fail no_space "the copy needs $((total - bytes + 67108864)) bytes more beside $real, $disk are free" 'free some space, or remove the old data directory by hand if it is worth nothing'
 }
 
-# Follows pg_basebackup, says at least once a second how far it is, gives up
-# after ten minutes without a byte.  Looks more often when less than 512 MB are
-# left: its end is near.
+# Follows pg_basebackup or regent-copy, says at least once a second how far it is, gives up
+# after ten minutes without a byte, unless all of them have come and the disk is waited for.
+# Looks more often when less than 512 MB are left: its end is near.
 copy_follow() {
 	phase=checkpoint bytes=0 total=0 lines=0 spaces=$space_count partial=
 	now
@@ -209,7 +248,7 @@ copy_follow() {
 		if [ $bytes != $last_bytes ]; then
 			moved=$now last_bytes=$bytes
 		fi
-		[ "$now" -lt $((moved + 60000)) ] || copy_fail stalled "nothing was copied for ten minutes (phase $phase)" "see the log of $leader: checkpoint, max_wal_senders, network"
+		[ "$now" -lt $((moved + 60000)) ] || [ $phase = syncing ] || copy_fail stalled "nothing was copied for ten minutes (phase $phase)" "see the log of $leader: checkpoint, max_wal_senders, network"
 		if [ "$now" -ge $((said + 90)) ]; then
 			progress $phase $bytes $total
 			said=$now
@@ -226,6 +265,17 @@ copy_follow() {
 	copy_pid=
 	check_copy_progress
 	exec 7<&-
+}
+
+# pg_basebackup by itself would sync each of its files, one after the other, and say nothing
+# meanwhile.  Nothing calls the copy complete before.
+sync_copy() {
+	run_sync copy_run "$new"
+	tell_while "$copy_pid" syncing "$bytes" "$total" || {
+		copy_pid=
+		copy_fail not_synced "the copy did not come to the disk: $(last_error "$real.regent-copy-log")" 'see the kernel log for errors of the disk'
+	}
+	copy_pid=
 }
 
 # A copy is what it should be: the same system, taken from the leader.
@@ -280,7 +330,7 @@ complete_copy() {
 	# Beside, not inside: a base backup of a directory would take the mark along.
 	printf '%s\n' 'pg_regent copy 1' "inode $inode" "term $term" "leader $leader" "start $server_start" >"$marker" ||
 		copy_fail no_space "can't write $marker" 'free some space'
-	sync "$marker" "${real%/*}"
+	sync "$marker" "${real%/*}" || copy_fail not_synced "can't sync $marker" 'see the kernel log for errors of the disk'
 	progress copying $bytes $total
 	rm -f -- "$real.regent-copy-log"
 	trap - EXIT
@@ -322,6 +372,7 @@ verb_copy() {
 	copy_start "$rate"
 	copy_follow
 	[ $copy_status = 0 ] || copy_fail copy_failed "$(last_error "$real.regent-copy-log")" 'see the message; the old directory is as it was'
+	sync_copy
 	complete_copy
 	end_answer
 }
@@ -549,7 +600,7 @@ verb_swap() {
 	find_upstream
 	cd "$new" || fail no_copy "can't enter $new" 'discard and copy again'
 	dress_standby
-	sync -f .
+	sync -f . || fail not_synced "can't sync $new" 'see the kernel log for errors of the disk'
 	cd "$real" || fail no_directory "can't enter $real" 'look at it'
 	check_nobody_runs
 	exchange "$new" .regent-old || fail not_swapped "can't exchange $real and $new" 'the old directory is as it was; see the permissions beside it'

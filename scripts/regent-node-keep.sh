@@ -57,20 +57,6 @@ END {
 	if (commits > 100000) print "commits cut: the first 100000 are listed"
 }'
 
-# tell_while PID PHASE: a progress line a second while a child of ours works
-tell_while() {
-	now
-	said=$now
-	while kill -0 "$1" 2>/dev/null; do
-		sleep 0.01
-		now
-		[ "$now" -ge $((said + 90)) ] || continue
-		progress "$2" 0 0
-		said=$now
-	done
-	wait "$1"
-}
-
 # Where the list begins: sets $listing_from and $listing_timeline.
 find_listing_begin() {
 	begin=$fork listing_timeline=$own_timeline

@@ -467,14 +467,14 @@ put_own_files() {
 	own_files "$store/own" .
 }
 
-# All that pg_rewind and we have written, by one call for each file system: pg_rewind
-# by itself opens and syncs every file of the directory, changed or not.
+in_background() {
+	"$@" 8>&- &
+}
+
+# All that pg_rewind and we have written: pg_rewind by itself opens and syncs every file of
+# the directory, changed or not.
 sync_rewound() {
-	set -- . pg_wal ${kept:+"$kept"}
-	for space in pg_tblspc/*; do
-		[ ! -d "$space" ] || set -- "$@" "$space"
-	done
-	sync -f -- "$@" 8>&- &
+	run_sync in_background . ${kept:+"$kept"}
 	tell_while $! rewind || give_up not_synced "can't sync $real" 'see the kernel log for errors of the disk'
 }
 

@@ -10,7 +10,7 @@ use Fcntl qw(:flock);
 use File::Find ();
 use POSIX qw(:sys_wait_h);
 use RegentCluster qw(wait_until spew free_port run_command);
-use RegentCopy qw(hold_copy size_of);
+use RegentCopy qw(hold_copy size_of syncfs_env);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -176,6 +176,14 @@ sub helper_in_background
 	my $file = "$c->{dir}/background";
 	unlink $file;
 	return ($c->spawn([ $helper, '-c', "$c->{dir}/node.conf", @words ], $file), $file);
+}
+
+# The same, whose syncs are noted in a log.
+sub syncing_helper
+{
+	my ($synced, @words) = @_;
+	local %ENV = (%ENV, syncfs_env($synced));
+	return helper_in_background(@words);
 }
 
 sub processes_with
@@ -621,8 +629,8 @@ subtest 'a copy that is interrupted leaves everything as it was' => sub {
 	};
 
 	my ($pid, $file, $checkpointer) = $begin->();
-	wait_until(sub { () = slurp($file) =~ /"phase":"checkpoint"/g > 1 }, 10, 'progress while it waits');
-	like(slurp('/proc/' . (copiers($dir))[0] . '/cmdline'), qr/--max-rate=500000\0/, 'at the rate that was asked for');
+	wait_until(sub { (() = slurp($file) =~ /"phase":"checkpoint"/g) > 1 }, 10, 'progress while it waits');
+	like(slurp('/proc/' . (copiers($dir))[0] . '/cmdline'), qr/--max-rate=500000\0.*--no-sync\0/, 'at the rate that was asked for, and without syncing file by file');
 	kill 'KILL', $pid;
 	waitpid $pid, 0;
 	wait_until(sub { !copiers($dir) }, 5, 'pg_basebackup dies with its helper');
@@ -691,6 +699,46 @@ subtest 'a copy that is interrupted leaves everything as it was' => sub {
 	is_deeply([ beside('n1') ], [ 'data.regent-lock' ], 'discarded');
 	$c->sql('n2', 'DROP TABLE bulk');
 	$c->sql('n2', 'CHECKPOINT');
+};
+
+subtest 'a copy is on disk before it counts as complete' => sub {
+	my $dir = dir('n1');
+	my $synced = "$c->{dir}/synced";
+	my $begin = sub {
+		spew("$synced.hold", '');
+		my ($pid, $file) = syncing_helper($synced, 'n1', 'copy', source('n1', 6));
+		wait_until(sub { -e $synced }, 60, 'the copy to be synced', sub { slurp($file) });
+		return ($pid, $file);
+	};
+
+	my ($pid, $file) = $begin->();
+	wait_until(sub { (() = slurp($file) =~ /"phase":"syncing"/g) > 1 }, 10, 'progress while the disk is waited for');
+	my $at = last_json(slurp($file));
+	is($at->{bytes}, $at->{total}, 'when all bytes have come');
+	is(scalar(copiers($dir)), 0, 'pg_basebackup has ended');
+	ok(!-e "$dir.regent-copy", 'the copy is not marked as complete');
+	unlink "$synced.hold";
+	waitpid $pid, 0;
+	is($? >> 8, 0, 'then it is');
+	like(slurp($synced), qr{^\Q$dir.regent-new\E$}m, 'synced was the copy');
+	ok(-e "$dir.regent-copy", 'and it is marked');
+
+	($pid, $file) = $begin->();
+	kill 'TERM', $pid;
+	waitpid $pid, 0;
+	is(last_json(slurp($file))->{error}, 'aborted', 'told to stop while the disk is waited for');
+	is_deeply([ beside('n1') ], [ 'data.regent-lock' ], 'nothing is left of it');
+	is(scalar(processes_with(qr/sync -f -- \Q$dir\E/)), 0, 'and nobody is at work');
+
+	($pid, $file) = $begin->();
+	spew("$synced.fail", '');
+	unlink "$synced.hold";
+	waitpid $pid, 0;
+	my $answer = last_json(slurp($file));
+	is($answer->{error}, 'not_synced', 'the disk fails: so does the copy') or diag(slurp($file));
+	like($answer->{detail}, qr/Input\/output error/, 'and why');
+	is_deeply([ beside('n1') ], [ 'data.regent-lock' ], 'nothing is left of it');
+	unlink "$synced.fail";
 };
 
 my $swap_seconds;
@@ -780,7 +828,11 @@ subtest 'tablespaces and a WAL directory elsewhere' => sub {
 	symlink $wal, "$dir/pg_wal";
 	my $prints = sub { return [ fingerprint($dir), fingerprint($space), fingerprint($wal) ] };
 	my $old = $prints->();
-	ok_helper('n1', 'copy', source('n1', 6));
+	my $synced = "$c->{dir}/synced";
+	my ($copy_pid, $copy_file) = syncing_helper($synced, 'n1', 'copy', source('n1', 6));
+	waitpid $copy_pid, 0;
+	is($? >> 8, 0, 'a copy') or diag(slurp($copy_file));
+	like(slurp($synced), qr{^\Q$_\E$}m, "$_ is synced") foreach "$dir.regent-new", "$space.regent-b", "$wal.regent-b";
 	is(readlink("$dir.regent-new/pg_tblspc/$oid"), "$space.regent-b", 'the copy has a tablespace of its own');
 	is(readlink("$dir.regent-new/pg_wal"), "$wal.regent-b", 'and a WAL directory');
 	is_deeply($prints->(), $old, 'all is as it was');

@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 use RegentCluster qw(answer_of wait_until slurp spew);
-use RegentCopy qw(hold_copy size_of);
+use RegentCopy qw(hold_copy size_of syncfs_env);
 use Test::More;
 
 my $c = RegentCluster->new(nodes => 1, conf => "fsync = off\nautovacuum = off\nwal_keep_size = 128MB\n");
@@ -90,6 +90,16 @@ SKIP:
 	rmdir $space;
 }
 is($c->sql('n1', "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'regent_n2'"), '0', 'a refusal has made no slot on the leader');
+
+# ---- the disk fails when all has been copied ----
+
+spew("$d/synced.fail", '');
+my $failing = $c->spawn([ split / /, $command ], "$d/failing.out", env => { syncfs_env("$d/synced") });
+RegentCluster::reap($failing, 60);
+my $told = answer_of(slurp("$d/failing.out"));
+is($told->{error}, 'not_synced', 'not on disk: not cloned') or diag($told->{all});
+like(slurp("$d/synced") // '', qr/^\Q$_\E$/m, "$_ was to be synced") for "$dir.regent-new", $space, $wal;
+ok(!-e $dir && !-e "$dir.regent-new" && !-e "$dir.regent-clone" && !-e $space && !-e $wal, 'nothing is left of it');
 
 # ---- killed at 10, 50 and 99 percent ----
 

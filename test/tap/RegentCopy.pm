@@ -1,4 +1,4 @@
-# A copy that stands still when so many percent of its bytes have come.
+# A copy that stands still when so many percent of its bytes have come, or when it syncs.
 package RegentCopy;
 
 use strict;
@@ -9,7 +9,16 @@ use File::Find ();
 use RegentCluster qw(wait_until slurp);
 use Time::HiRes qw(sleep);
 
-our @EXPORT_OK = qw(size_of hold_copy);
+our @EXPORT_OK = qw(size_of hold_copy syncfs_env);
+
+# syncfs_env(log): the environment of a helper each of whose syncs is noted there, and waits or
+# fails (hold_syncfs.c)
+sub syncfs_env
+{
+	my ($log) = @_;
+	unlink $log;
+	return (LD_PRELOAD => "$RegentCluster::top/test/bench/build/hold_syncfs.so", SYNCFS_LOG => $log);
+}
 
 my $copying = qr/walsender.*(BASE_BACKUP|sending backup)/;
 

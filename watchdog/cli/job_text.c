@@ -21,6 +21,7 @@ static const char *const activities[][2] = {
 	{"checkpoint", "waiting for a checkpoint of the source"},
 	{"comparing", "comparing"},
 	{"copying", "copying"},
+	{"syncing", "writing to disk"},
 	{"recovery", "crash recovery"},
 	{"keep", "keeping its diverged WAL"},
 	{"rewind", "rewinding"},

@@ -51,6 +51,7 @@ struct RgEngine
 	int			worker_count;
 	pthread_t	workers[WORKERS];
 	RgChunk    *chunks;
+	int			chunk_count;	/* of them that are used */
 	uint8_t    *buffers;		/* of all chunks */
 	int			asked[CHUNKS];	/* in the order of their answers */
 	int			asked_first;
@@ -66,7 +67,7 @@ struct RgEngine
 	int			rc;				/* of the worker that failed first */
 	RgError		err;
 	RgTally		tally;
-	uint64_t	done;			/* bytes of the plan */
+	uint64_t	done;			/* bytes of all plans */
 };
 
 /* ------------------------------------------------ workers */
@@ -75,7 +76,7 @@ struct RgEngine
 static int
 find_chunk(const RgEngine *engine, ChunkState state)
 {
-	for (int i = 0; i < CHUNKS; i++)
+	for (int i = 0; i < engine->chunk_count; i++)
 		if (engine->states[i] == state)
 			return i;
 	return -1;
@@ -132,7 +133,7 @@ work_on(RgEngine *engine, int number, bool writes)
 static void
 populate_buffers(RgEngine *engine)
 {
-	while (engine->populated < CHUNKS)
+	while (engine->populated < engine->chunk_count)
 	{
 		RgChunk    *chunk = &engine->chunks[engine->populated++];
 
@@ -168,6 +169,20 @@ worker_main(void *arg)
 
 /* ------------------------------------------------ its life */
 
+/*
+ * What is under way has to be waited for before the source can be asked anything else:
+ * no more than the rate lets through in two seconds.
+ */
+static int
+count_chunks(const RgRate *rate)
+{
+	uint64_t	count = 2 * rate->per_second / RG_PLAN_REQUEST_MAX;
+
+	if (rate->per_second == 0 || count > CHUNKS)
+		return CHUNKS;
+	return count > 2 ? (int) count : 2;
+}
+
 /* More than one processor could use: most of the time they wait for a disk. */
 static void
 start_workers(RgEngine *engine)
@@ -188,6 +203,7 @@ rg_engine_new(RgSource *source, RgTarget *target, RgRate *rate, uint64_t seed)
 	engine->target = target;
 	engine->rate = rate;
 	engine->seed = seed;
+	engine->chunk_count = count_chunks(rate);
 	engine->chunks = calloc(CHUNKS, sizeof(RgChunk));
 	engine->buffers = aligned_alloc(ALIGNMENT, CHUNKS * RG_PLAN_REQUEST_MAX);
 	if (engine->buffers != NULL)
@@ -251,7 +267,8 @@ typedef struct Run
 	RgPlan	   *plan;
 	bool		uses_old;
 	uint64_t	start_lsn;
-	bool		is_planned;		/* nothing is left to plan */
+	int64_t		until_us;
+	bool		is_planned;		/* nothing is left to plan, or the time is over */
 } Run;
 
 /* As a clone of the old file; else, if it is long, with all its blocks at once. */
@@ -292,6 +309,8 @@ plan_chunks(RgEngine *engine, Run *run)
 {
 	int			number;
 
+	if (run->until_us != 0 && rg_clock_now_us() >= run->until_us)
+		run->is_planned = true;
 	while (!run->is_planned && (number = find_chunk(engine, CHUNK_FREE)) >= 0)
 	{
 		if (fill_chunk(engine, number, run))
@@ -389,21 +408,20 @@ turn(RgEngine *engine, Run *run, bool *ret_done, RgError *err)
 	if (rc == 0)
 		rc = ask_chunks(engine, err);
 	*ret_done = run->is_planned;
-	for (int i = 0; i < CHUNKS; i++)
+	for (int i = 0; i < engine->chunk_count; i++)
 		*ret_done = *ret_done && engine->states[i] == CHUNK_FREE;
 	(void) pthread_mutex_unlock(&engine->mutex);
 	return rc != 0 || *ret_done ? rc : take_answers(engine, err);
 }
 
 int
-rg_engine_run(RgEngine *engine, RgPlan *plan, bool uses_old, uint64_t start_lsn, RgTally *tally,
-			  RgError *err)
+rg_engine_run(RgEngine *engine, RgPlan *plan, bool uses_old, uint64_t start_lsn, int64_t until_us,
+			  RgTally *tally, RgError *err)
 {
-	Run			run = {.plan = plan, .uses_old = uses_old, .start_lsn = start_lsn};
+	Run			run = {.plan = plan, .uses_old = uses_old, .start_lsn = start_lsn, .until_us = until_us};
 	bool		is_done = false;
 	int			rc = rg_source_begin(engine->source, err);
 
-	engine->done = 0;
 	while (rc == 0)
 	{
 		rc = turn(engine, &run, &is_done, err);
@@ -423,4 +441,10 @@ rg_engine_run(RgEngine *engine, RgPlan *plan, bool uses_old, uint64_t start_lsn,
 		engine->tally = (RgTally) {0};
 	}
 	return rc;
+}
+
+uint64_t
+rg_engine_done(const RgEngine *engine)
+{
+	return engine->done;
 }

@@ -127,6 +127,12 @@ rg_plan_next(RgPlan *plan, RgRange *ret_ranges)
 	return count;
 }
 
+bool
+rg_plan_is_done(const RgPlan *plan)
+{
+	return plan->next_file == plan->file_count;
+}
+
 void
 rg_plan_clear(RgPlan *plan)
 {

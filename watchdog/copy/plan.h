@@ -65,6 +65,9 @@ extern const char *rg_plan_path(const RgPlan *plan, const RgPlanFile *file);
 /* Cuts the next request off; returns the number of its ranges, 0 at the end. */
 extern int	rg_plan_next(RgPlan *plan, RgRange *ret_ranges);
 
+/* Has all of it been cut off? */
+extern bool rg_plan_is_done(const RgPlan *plan);
+
 /* Can a path from the source be used?  Relative, without "..", not one of ours. */
 extern bool rg_plan_path_is_good(const char *path);
 

@@ -12,7 +12,9 @@
  * The order is that of a base backup: the backup begins, then files, then the
  * control file, then the backup ends, then its label and the WAL up to that
  * end, then everything is synced.  The label is written with the last WAL: a
- * directory without it was not completed.
+ * directory without it was not completed.  WAL is fetched between the files, too, as
+ * its segments are finished, so that the source need not keep what is written while a
+ * large copy goes on.
  */
 #include <getopt.h>
 #include <inttypes.h>
@@ -31,6 +33,8 @@
 #define NEAR_END_US 100000		/* while the caller is about to look whether it has ended */
 #define NEAR_END (UINT64_C(1024) * 1024 * 1024)
 #define HISTORY_MAX (64 * 1024)
+#define ROUND_US 5000000		/* of files, then the source is asked for its WAL */
+#define WAL_ROUND (UINT64_C(256) * 1024 * 1024)	/* of WAL, likewise */
 
 typedef struct RgCopy
 {
@@ -47,7 +51,7 @@ typedef struct RgCopy
 	RgTally		tally;
 	const char *phase;
 	uint64_t	total;			/* bytes of this phase */
-	uint64_t	said;			/* bytes */
+	uint64_t	done_before;	/* bytes of those before */
 	int64_t		said_us;
 } RgCopy;
 
@@ -61,7 +65,6 @@ say(RgCopy *copy, uint64_t bytes)
 	(void) printf("progress %s %" PRIu64 " %" PRIu64 "\n", copy->phase,
 				  bytes < copy->total ? bytes : copy->total, copy->total);
 	(void) fflush(stdout);
-	copy->said = bytes;
 	copy->said_us = rg_clock_now_us();
 }
 
@@ -69,10 +72,11 @@ static void
 on_progress(void *arg, uint64_t bytes)
 {
 	RgCopy	   *copy = arg;
-	int64_t		pause_us = bytes + NEAR_END < copy->total ? PROGRESS_US : NEAR_END_US;
+	int64_t		pause_us;
 
-	/* what is copied between two phases begins to count anew */
-	if (bytes >= copy->said && rg_clock_now_us() >= copy->said_us + pause_us)
+	bytes -= copy->done_before;
+	pause_us = bytes + NEAR_END < copy->total ? PROGRESS_US : NEAR_END_US;
+	if (rg_clock_now_us() >= copy->said_us + pause_us)
 		say(copy, bytes);
 }
 
@@ -81,6 +85,7 @@ begin_phase(RgCopy *copy, const char *phase, uint64_t total)
 {
 	copy->phase = phase;
 	copy->total = total;
+	copy->done_before = rg_engine_done(copy->engine);
 	say(copy, 0);
 }
 
@@ -97,36 +102,6 @@ check_pair(const RgCopy *copy, RgError *err)
 		return rg_error_set(err, RGE_STATE, "the source has system identifier %" PRIu64 ", the old directory %" PRIu64,
 							copy->source.system_identifier, copy->target.system_identifier);
 	return 0;
-}
-
-static int
-copy_files(RgCopy *copy, RgError *err)
-{
-	RgPlan		plan = {0};
-	int			rc = rg_source_list(&copy->source, &plan, rg_target_make_directory, &copy->target, err);
-
-	if (rc == 0)
-		rc = rg_target_check_list(&copy->target, &plan, err);
-	if (rc == 0)
-	{
-		begin_phase(copy, "comparing", plan.bytes);
-		rc = rg_engine_run(copy->engine, &plan, true, copy->backup.start_lsn, &copy->tally, err);
-	}
-	rg_plan_clear(&plan);
-	return rc;
-}
-
-/* One small file that is not compared; the control file comes after all others. */
-static int
-copy_one(RgCopy *copy, const char *path, RgFileKind kind, uint64_t size, RgError *err)
-{
-	RgPlan		plan = {0};
-	int			rc = rg_plan_add(&plan, path, kind, size, err);
-
-	if (rc == 0)
-		rc = rg_engine_run(copy->engine, &plan, false, copy->backup.start_lsn, &copy->tally, err);
-	rg_plan_clear(&plan);
-	return rc;
 }
 
 /* The name of a segment, as pg_wal has it. */
@@ -149,6 +124,144 @@ mark_archived(RgCopy *copy, const char *path, RgError *err)
 	return rg_target_write_file(&copy->target, done, "", 0, err);
 }
 
+/* Bytes that are needed of it: all, but of the one in which the backup ends. */
+static uint64_t
+segment_part(const RgCopy *copy, uint64_t segment)
+{
+	uint64_t	size = copy->source.wal_segment_size;
+	uint64_t	stop = copy->backup.stop_lsn;
+
+	return stop == 0 || stop >= (segment + 1) * size ? size : (stop - segment * size + 8191) / 8192 * 8192;
+}
+
+/*
+ * The next segments.  Without all of it the copy could never become consistent, so
+ * each part has to be there.
+ */
+static int
+copy_segments(RgCopy *copy, uint64_t count, RgError *err)
+{
+	uint64_t	end = copy->backup.next_segment + count;
+	RgPlan		plan = {0};
+	char		path[64];
+	int			rc = 0;
+
+	for (uint64_t s = copy->backup.next_segment; rc == 0 && s < end; s++)
+	{
+		segment_name(copy, s, path, sizeof(path));
+		rc = rg_plan_add(&plan, path, RG_FILE_FIXED, segment_part(copy, s), err);
+	}
+	if (copy->backup.stop_lsn == 0)
+		copy->total += plan.bytes;
+	if (rc == 0)
+		rc = rg_engine_run(copy->engine, &plan, false, copy->backup.start_lsn, 0, &copy->tally, err);
+	for (; rc == 0 && copy->backup.next_segment < end; copy->backup.next_segment++)
+	{
+		segment_name(copy, copy->backup.next_segment, path, sizeof(path));
+		rc = rg_target_set_size(&copy->target, path, copy->source.wal_segment_size, err);
+		if (rc == 0)
+			rc = mark_archived(copy, path, err);
+	}
+	rg_plan_clear(&plan);
+	return rc;
+}
+
+/* The source keeps no WAL that we have. */
+static int
+release_wal(RgCopy *copy, uint64_t *ret_end_lsn, RgError *err)
+{
+	return rg_source_keep_from(&copy->source, copy->backup.next_segment * copy->source.wal_segment_size,
+							   ret_end_lsn, err);
+}
+
+/* How many of so many segments are fetched before the source is asked again. */
+static uint64_t
+segments_at_once(const RgCopy *copy, uint64_t count)
+{
+	uint64_t	most = WAL_ROUND / copy->source.wal_segment_size;
+
+	return count <= most ? count : most > 0 ? most : 1;
+}
+
+/*
+ * Fetches what is finished.  No more than *room bytes, which is what was done of
+ * files: they must come to an end, however much is written meanwhile.
+ */
+static int
+follow_wal(RgCopy *copy, uint64_t *room, RgError *err)
+{
+	uint64_t	size = copy->source.wal_segment_size;
+
+	while (true)
+	{
+		uint64_t	end_lsn = 0;
+		uint64_t	count;
+		int			rc = release_wal(copy, &end_lsn, err);
+
+		if (rc != 0 || end_lsn / size <= copy->backup.next_segment)
+			return rc;
+		count = segments_at_once(copy, end_lsn / size - copy->backup.next_segment);
+		if (count > *room / size)
+			count = *room / size;
+		if (count == 0)
+			return rg_source_check_held(&copy->source, err);
+		rc = copy_segments(copy, count, err);
+		if (rc != 0)
+			return rc;
+		*room -= count * size;
+	}
+}
+
+/* Files for a while, then WAL, in turn. */
+static int
+copy_plan(RgCopy *copy, RgPlan *plan, RgError *err)
+{
+	uint64_t	room = 0;
+	int			rc = 0;
+
+	while (rc == 0 && !rg_plan_is_done(plan))
+	{
+		uint64_t	before = rg_engine_done(copy->engine);
+
+		rc = rg_engine_run(copy->engine, plan, true, copy->backup.start_lsn, rg_clock_now_us() + ROUND_US,
+						   &copy->tally, err);
+		room += rg_engine_done(copy->engine) - before;
+		if (rc == 0)
+			rc = follow_wal(copy, &room, err);
+	}
+	return rc;
+}
+
+static int
+copy_files(RgCopy *copy, RgError *err)
+{
+	RgPlan		plan = {0};
+	int			rc = rg_source_list(&copy->source, &plan, rg_target_make_directory, &copy->target, err);
+
+	if (rc == 0)
+		rc = rg_target_check_list(&copy->target, &plan, err);
+	if (rc == 0)
+	{
+		begin_phase(copy, "comparing", plan.bytes);
+		rc = copy_plan(copy, &plan, err);
+	}
+	rg_plan_clear(&plan);
+	return rc;
+}
+
+/* One small file that is not compared; the control file comes after all others. */
+static int
+copy_one(RgCopy *copy, const char *path, RgFileKind kind, uint64_t size, RgError *err)
+{
+	RgPlan		plan = {0};
+	int			rc = rg_plan_add(&plan, path, kind, size, err);
+
+	if (rc == 0)
+		rc = rg_engine_run(copy->engine, &plan, false, copy->backup.start_lsn, 0, &copy->tally, err);
+	rg_plan_clear(&plan);
+	return rc;
+}
+
 /* How a timeline that is not the first one came to be. */
 static int
 copy_history(RgCopy *copy, RgError *err)
@@ -164,38 +277,30 @@ copy_history(RgCopy *copy, RgError *err)
 }
 
 /*
- * The WAL from the segment in which the backup begins to the record that ends
- * it.  Without all of it the copy could never become consistent, so each part
- * has to be there; what comes after it is received when the server has started.
+ * The rest of the WAL, to the record that ends the backup; what comes after it is
+ * received when the server has started.
  */
 static int
 copy_wal(RgCopy *copy, RgError *err)
 {
-	uint64_t	size = copy->source.wal_segment_size;
-	uint64_t	last = (copy->backup.stop_lsn - 1) / size;
-	RgPlan		plan = {0};
-	char		path[64];
+	uint64_t	end = (copy->backup.stop_lsn - 1) / copy->source.wal_segment_size + 1;
+	uint64_t	total = 0;
+	uint64_t	ignored;
+	bool		is_behind = false;
 	int			rc = 0;
 
-	for (uint64_t s = copy->backup.first_segment; rc == 0 && s <= last; s++)
+	for (uint64_t s = copy->backup.next_segment; s < end; s++)
+		total += segment_part(copy, s);
+	begin_phase(copy, "copying", total);
+	while (rc == 0 && copy->backup.next_segment < end)
 	{
-		uint64_t	part = s < last ? size : copy->backup.stop_lsn - last * size;
-
-		segment_name(copy, s, path, sizeof(path));
-		part = (part + 8191) / 8192 * 8192;
-		rc = rg_plan_add(&plan, path, RG_FILE_FIXED, part, err);
-	}
-	begin_phase(copy, "copying", plan.bytes);
-	if (rc == 0)
-		rc = rg_engine_run(copy->engine, &plan, false, copy->backup.start_lsn, &copy->tally, err);
-	for (uint64_t s = copy->backup.first_segment; rc == 0 && s <= last; s++)
-	{
-		segment_name(copy, s, path, sizeof(path));
-		rc = rg_target_set_size(&copy->target, path, size, err);
+		rc = release_wal(copy, &ignored, err);
+		if (rc == 0 && is_behind)
+			rc = rg_source_check_held(&copy->source, err);
+		is_behind = true;
 		if (rc == 0)
-			rc = mark_archived(copy, path, err);
+			rc = copy_segments(copy, segments_at_once(copy, end - copy->backup.next_segment), err);
 	}
-	rg_plan_clear(&plan);
 	return rc;
 }
 
@@ -206,6 +311,16 @@ write_label(RgCopy *copy, RgError *err)
 	const char *label = PQgetvalue(copy->backup.label, 0, 1);
 
 	return rg_target_write_file(&copy->target, "backup_label", label, strlen(label), err);
+}
+
+/* The kernel does not say how far it is, and may take its time. */
+static int
+sync_copy(RgCopy *copy, RgError *err)
+{
+	copy->phase = "syncing";
+	copy->total = copy->tally.bytes;
+	say(copy, copy->total);
+	return rg_target_sync(&copy->target, err);
 }
 
 /* The copy itself, once both sides are known. */
@@ -228,7 +343,7 @@ carry_out(RgCopy *copy, RgError *err)
 		rc = copy_wal(copy, err);
 	if (rc == 0)
 		rc = write_label(copy, err);
-	return rc == 0 ? rg_target_sync(&copy->target, err) : rc;
+	return rc == 0 ? sync_copy(copy, err) : rc;
 }
 
 static int
@@ -252,6 +367,8 @@ run(RgCopy *copy, RgError *err)
 			return rg_error_set(err, RGE_NOMEM, "no memory or no threads for a copy");
 		rg_engine_on_progress(copy->engine, on_progress, copy);
 		rc = carry_out(copy, err);
+		if (rc != 0)
+			rc = rg_source_explain_loss(&copy->source, copy->source_conninfo, err);
 	}
 	return rc;
 }

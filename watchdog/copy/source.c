@@ -5,7 +5,8 @@
  * Why one session: the backup ends with the session that began it, so a copy
  * that dies leaves nothing behind on the source.  Why a temporary slot: what
  * must never happen is a directory that can't become consistent because a
- * segment was recycled during the copy.
+ * segment was recycled during the copy.  It is moved on as WAL is fetched: the source's
+ * disk must not fill because a standby is rebuilt.
  */
 #include "copy/source.h"
 
@@ -184,7 +185,9 @@ learn(RgSource *source, RgError *err)
 		source->major = atoi(PQgetvalue(result, 0, 0));
 		source->wal_segment_size = (uint32_t) strtoul(PQgetvalue(result, 0, 2), NULL, 10);
 		source->system_identifier = (uint64_t) strtoll(PQgetvalue(result, 0, 3), NULL, 10);
-		if (strcmp(PQgetvalue(result, 0, 1), "8192") != 0)
+		if (source->wal_segment_size == 0)
+			rc = rg_error_set(err, RGE_FORMAT, "the source does not say how long its WAL segments are");
+		else if (strcmp(PQgetvalue(result, 0, 1), "8192") != 0)
 			rc = rg_error_set(err, RGE_STATE, "the source has a block size of %s, a delta copy needs 8192",
 							  PQgetvalue(result, 0, 1));
 	}
@@ -236,19 +239,69 @@ parse_lsn(const char *text, uint64_t *ret_lsn)
 	return 0;
 }
 
+static int
+move_slot(RgSource *source, uint64_t to, RgError *err)
+{
+	PGresult   *result;
+	char		sql[128];
+	int			rc;
+
+	(void) snprintf(sql, sizeof(sql), "SELECT end_lsn FROM pg_replication_slot_advance($1, '%X/%X')",
+					(unsigned int) (to >> 32), (unsigned int) to);
+	rc = run(source, sql, source->slot, "move the slot of this copy on", SHORT_WAIT_US, &result, err);
+	PQclear(result);
+	if (rc == 0)
+		source->kept_from = to;
+	return rc;
+}
+
+/* As the checkpoint says with which the backup began; its label will tell whether that was it. */
+static int
+learn_timeline(RgSource *source, RgBackup *backup, RgError *err)
+{
+	PGresult   *result;
+	int			rc = run(source, "SELECT timeline_id FROM pg_control_checkpoint()", NULL, "say its timeline",
+						 SHORT_WAIT_US, &result, err);
+
+	if (rc == 0)
+		backup->timeline = (uint32_t) strtoul(PQgetvalue(result, 0, 0), NULL, 10);
+	PQclear(result);
+	return rc;
+}
+
+/*
+ * A new slot begins at the last checkpoint.  On a primary the backup makes one of its own,
+ * and that must not find a slot that already holds more than it may.
+ */
+static int
+skip_old_wal(RgSource *source, RgError *err)
+{
+	PGresult   *result;
+	uint64_t	end;
+	int			rc = run(source, "SELECT pg_current_wal_flush_lsn() WHERE NOT pg_is_in_recovery()", NULL,
+						 "say how far its WAL reaches", SHORT_WAIT_US, &result, err);
+
+	if (rc == 0 && PQntuples(result) == 1 && parse_lsn(PQgetvalue(result, 0, 0), &end) == 0)
+		rc = move_slot(source, end, err);
+	PQclear(result);
+	return rc;
+}
+
 int
 rg_source_start(RgSource *source, const char *label, RgBackup *ret_backup, RgError *err)
 {
 	PGresult   *result;
-	char		slot[64];
 	int			rc;
 
-	(void) snprintf(slot, sizeof(slot), "pg_regent_copy_%d", PQbackendPID(source->conn));
-	rc = run(source, "SELECT lsn FROM pg_create_physical_replication_slot($1, true, true)", slot,
+	(void) snprintf(source->slot, sizeof(source->slot), "pg_regent_copy_%d", PQbackendPID(source->conn));
+	rc = run(source, "SELECT lsn FROM pg_create_physical_replication_slot($1, true, true)", source->slot,
 			 "make a temporary slot", SHORT_WAIT_US, &result, err);
 	if (rc != 0)
 		return rc;
 	PQclear(result);
+	rc = skip_old_wal(source, err);
+	if (rc != 0)
+		return rc;
 	rc = run(source, "SELECT pg_backup_start($1, true)", label, "begin a backup", CHECKPOINT_WAIT_US,
 			 &result, err);
 	if (rc != 0)
@@ -257,7 +310,10 @@ rg_source_start(RgSource *source, const char *label, RgBackup *ret_backup, RgErr
 	if (parse_lsn(PQgetvalue(result, 0, 0), &ret_backup->start_lsn) != 0)
 		rc = rg_error_set(err, RGE_FORMAT, "the source does not say where the backup begins");
 	PQclear(result);
-	return rc;
+	ret_backup->next_segment = ret_backup->start_lsn / source->wal_segment_size;
+	if (rc == 0)
+		rc = learn_timeline(source, ret_backup, err);
+	return rc == 0 && ret_backup->start_lsn > source->kept_from ? move_slot(source, ret_backup->start_lsn, err) : rc;
 }
 
 static int
@@ -291,20 +347,18 @@ rg_source_list(RgSource *source, RgPlan *plan, RgDirectoryMaker make_directory, 
 	return rc;
 }
 
-/* "START WAL LOCATION: 0/2000028 (file 000000010000000000000002)": timeline and first segment. */
-static int
-parse_label(const char *label, uint32_t segment_size, RgBackup *backup)
+/* "START WAL LOCATION: 0/2000028 (file 000000010000000000000002)": is it what we took it for? */
+static bool
+is_label_of(const char *label, uint32_t segment_size, const RgBackup *backup)
 {
 	const char *file = strstr(label, "(file ");
 	unsigned int timeline;
 	unsigned int high;
 	unsigned int low;
 
-	if (file == NULL || sscanf(file, "(file %8X%8X%8X)", &timeline, &high, &low) != 3)
-		return -1;
-	backup->timeline = timeline;
-	backup->first_segment = high * (UINT64_C(0x100000000) / segment_size) + low;
-	return 0;
+	return file != NULL && sscanf(file, "(file %8X%8X%8X)", &timeline, &high, &low) == 3 &&
+		timeline == backup->timeline &&
+		high * (UINT64_C(0x100000000) / segment_size) + low == backup->start_lsn / segment_size;
 }
 
 int
@@ -317,11 +371,102 @@ rg_source_stop(RgSource *source, RgBackup *backup, RgError *err)
 	if (rc != 0)
 		return rc;
 	backup->label = result;
-	if (PQntuples(result) != 1 || parse_lsn(PQgetvalue(result, 0, 0), &backup->stop_lsn) != 0 ||
-		source->wal_segment_size == 0 ||
-		parse_label(PQgetvalue(result, 0, 1), source->wal_segment_size, backup) != 0)
+	if (PQntuples(result) != 1 || parse_lsn(PQgetvalue(result, 0, 0), &backup->stop_lsn) != 0)
 		return rg_error_set(err, RGE_FORMAT, "the source does not say where the backup ends");
+	if (!is_label_of(PQgetvalue(result, 0, 1), source->wal_segment_size, backup))
+		return rg_error_set(err, RGE_IO, "the source has changed its timeline since the backup began");
 	return 0;
+}
+
+/* ------------------------------------------------ the slot */
+
+#define WAL_END "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END"
+
+/* How far WAL is written, what the slot holds of it, and what it may hold. */
+static const char ask_slot[] =
+	"SELECT " WAL_END ","
+	" s.restart_lsn, c.redo_lsn, s.wal_status,"
+	" pg_size_bytes(coalesce(nullif(current_setting('regent.slot_wal_limit', true), ''), '-1')),"
+	" current_setting('max_slot_wal_keep_size')"
+	" FROM pg_control_checkpoint() c LEFT JOIN pg_replication_slots s ON s.slot_name = $1";
+
+static int
+held_too_much(const char *setting, const char *limit, RgError *err)
+{
+	rg_error_set(err, RGE_STATE, "the source writes WAL faster than it is fetched, and keeps more of it for this copy than %s allows: %s",
+				 setting, limit);
+	rg_error_hint(err, "Raise rebuild_rate, or copy when less is written.");
+	return RGE_STATE;
+}
+
+int
+rg_source_check_held(const RgSource *source, RgError *err)
+{
+	char		limit[32];
+
+	if (source->held_max < 0 || source->held <= (uint64_t) source->held_max)
+		return 0;
+	(void) snprintf(limit, sizeof(limit), "%" PRId64 " MB", source->held_max / (1024 * 1024));
+	return held_too_much("regent.slot_wal_limit", limit, err);
+}
+
+/* What the server keeps for its own recovery is nobody's fault. */
+static int
+learn_slot(RgSource *source, const PGresult *result, uint64_t *ret_end_lsn, RgError *err)
+{
+	const char *status = PQgetvalue(result, 0, 3);
+	uint64_t	end;
+	uint64_t	restart;
+	uint64_t	redo;
+
+	if (strcmp(status, "unreserved") == 0)
+		return held_too_much("max_slot_wal_keep_size", PQgetvalue(result, 0, 5), err);
+	if (strcmp(status, "lost") == 0 || parse_lsn(PQgetvalue(result, 0, 1), &restart) != 0)
+		return rg_error_set(err, RGE_STATE, "the source has taken away the slot of this copy, and WAL that it needs");
+	if (parse_lsn(PQgetvalue(result, 0, 0), &end) != 0 || parse_lsn(PQgetvalue(result, 0, 2), &redo) != 0)
+		return rg_error_set(err, RGE_FORMAT, "the source does not say how far its WAL reaches");
+	source->held = restart < redo && restart < end ? end - restart : 0;
+	source->held_max = strtoll(PQgetvalue(result, 0, 4), NULL, 10);
+	*ret_end_lsn = end;
+	return 0;
+}
+
+int
+rg_source_keep_from(RgSource *source, uint64_t from, uint64_t *ret_end_lsn, RgError *err)
+{
+	PGresult   *result = NULL;
+	int			rc = from > source->kept_from ? move_slot(source, from, err) : 0;
+
+	if (rc == 0)
+		rc = run(source, ask_slot, source->slot, "say what it keeps", SHORT_WAIT_US, &result, err);
+	if (rc == 0)
+		rc = learn_slot(source, result, ret_end_lsn, err);
+	PQclear(result);
+	return rc;
+}
+
+/* The limit, if a slot that begins there holds as much by now. */
+static const char ask_limit[] =
+	"SELECT current_setting('max_slot_wal_keep_size') FROM (SELECT pg_size_bytes(current_setting('max_slot_wal_keep_size')) AS bytes) s"
+	" WHERE bytes >= 0 AND pg_wal_lsn_diff(" WAL_END ", $1) >= bytes";
+
+int
+rg_source_explain_loss(const RgSource *source, const char *conninfo, RgError *err)
+{
+	RgSource	again = {0};
+	PGresult   *result = NULL;
+	char		lsn[32];
+	int			rc = (int) err->code;
+
+	if (source->kept_from == 0 || PQstatus(source->conn) == CONNECTION_OK)
+		return rc;
+	(void) snprintf(lsn, sizeof(lsn), "%X/%X", (unsigned int) (source->kept_from >> 32), (unsigned int) source->kept_from);
+	if (rg_source_open(&again, conninfo, NULL) == 0 &&
+		run(&again, ask_limit, lsn, "say what it keeps", SHORT_WAIT_US, &result, NULL) == 0 && PQntuples(result) == 1)
+		rc = held_too_much("max_slot_wal_keep_size", PQgetvalue(result, 0, 0), err);
+	PQclear(result);
+	rg_source_close(&again);
+	return rc;
 }
 
 /* ------------------------------------------------ requests */
