@@ -69,6 +69,15 @@ rg_enlist_is_cloning(const RgMemory *memory, const char *node)
 }
 
 bool
+rg_enlist_is_joining(const RgMemory *memory, const char *node)
+{
+	const RgJob *job = find_job(memory);
+
+	return job != NULL && job->kind == RG_JOBKIND_ADD && strcmp(job->node, node) == 0 &&
+		(job->phase == RG_JOBPHASE_JOIN || job->phase == RG_JOBPHASE_VOTE);
+}
+
+bool
 rg_enlist_needs_slot(const RgView *view, const RgMemory *memory, int node)
 {
 	const char *name = view->nodes[node].name;

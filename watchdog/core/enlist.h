@@ -30,6 +30,9 @@ extern bool rg_enlist_is_ours(const RgView *view, const RgMemory *memory, int no
 /* Its directory is being made: nobody else touches it. */
 extern bool rg_enlist_is_cloning(const RgMemory *memory, const char *node);
 
+/* Its copy is there, and it is to stream from the leader and get its vote. */
+extern bool rg_enlist_is_joining(const RgMemory *memory, const char *node);
+
 /* It has no vote, and needs a slot where it streams from: a new node before its copy begins. */
 extern bool rg_enlist_needs_slot(const RgView *view, const RgMemory *memory, int node);
 

@@ -279,7 +279,9 @@ plan_follow_again(const RgView *view, RgDecision *d, int node)
 	int64_t		key = follow_key(view, d, node);
 	char		why[RG_TEXT_MAX];
 
-	if ((!rg_rule_has_voter(&d->memory.rule, n->name) && n->upstream[0] == '\0' && f->receiver_streaming) ||
+	/* who has no vote may stay where somebody has put it, unless it is to get one */
+	if ((!rg_rule_has_voter(&d->memory.rule, n->name) && n->upstream[0] == '\0' && f->receiver_streaming &&
+		 !rg_enlist_is_joining(&d->memory, n->name)) ||
 		!is_heard_after(view, d, node) || f->terms[f->nterms - 1].term != term ||
 		rg_rules_may_follow(f->terms, f->nterms, f->promoting_term, f->timeline,
 							rg_facts_held_lsn(f),
