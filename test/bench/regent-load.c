@@ -15,6 +15,7 @@
  * server and the first of another one (without such a move the largest gap,
  * gap_ms).
  */
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <libpq-fe.h>
@@ -80,11 +81,19 @@ static bool
 wait_for(PGconn *conn, short events, int64_t until)
 {
 	struct pollfd pfd = {PQsocket(conn), events, 0};
-	int64_t		left = until - now_us();
 
-	if (pfd.fd < 0 || left <= 0)
-		return false;
-	return poll(&pfd, 1, (int) (left / 1000) + 1) > 0;
+	/* told to stop in the middle of a statement: its answer is waited for all the same */
+	for (;;)
+	{
+		int64_t		left = until - now_us();
+		int			ready;
+
+		if (pfd.fd < 0 || left <= 0)
+			return false;
+		ready = poll(&pfd, 1, (int) (left / 1000) + 1);
+		if (ready >= 0 || errno != EINTR)
+			return ready > 0;
+	}
 }
 
 static void
