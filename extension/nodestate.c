@@ -260,13 +260,14 @@ rg_node_load(void)
 
 /* Reads the file when it is another one than shared memory knows. */
 static ShareResult
-refresh(RgState *state)
+refresh(void)
 {
+	RgState    *state;
 	RgFileMark	mark = {false};
 	RgFileMark	known;
 	struct stat st;
 	char		reason[RG_MESSAGE_SIZE];
-	FileResult	result;
+	ShareResult ret;
 
 	if (stat(RG_STATE_FILE, &st) == 0)
 		set_mark(&mark, &st);
@@ -275,22 +276,21 @@ refresh(RgState *state)
 	LWLockRelease(rg_shared->lock);
 	if (marks_are_equal(&mark, &known))
 		return SHARED;
-	result = read_file(state, &mark, reason);
-	return share(result, state, &mark, &known, reason);
+	state = palloc(sizeof(RgState));
+	ret = share(read_file(state, &mark, reason), state, &mark, &known, reason);
+	pfree(state);
+	return ret;
 }
 
 void
 rg_node_refresh(void)
 {
-	RgState    *state;
 	ShareResult result = OUTDATED;
 
 	if (rg_node_name[0] == '\0')
 		return;
-	state = palloc(sizeof(RgState));
 	for (int i = 0; i < REFRESH_TRIES && result == OUTDATED; i++)
-		result = refresh(state);
-	pfree(state);
+		result = refresh();
 	if (result == OUTDATED)
 		ereport(ERROR,
 				(errcode(ERRCODE_RG_NODE_BUSY),

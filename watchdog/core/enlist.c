@@ -59,22 +59,27 @@ rg_enlist_is_ours(const RgView *view, const RgMemory *memory, int node)
 	return !memory->nodes[node].removed || rg_rule_has_voter(&memory->rule, name) || is_rebuilt(memory, name);
 }
 
-bool
-rg_enlist_is_cloning(const RgMemory *memory, const char *node)
+/* How far it is in being added; NONE: it is not. */
+static RgJobPhase
+phase_of_add(const RgMemory *memory, const char *node)
 {
 	const RgJob *job = find_job(memory);
 
-	return job != NULL && job->kind == RG_JOBKIND_ADD && strcmp(job->node, node) == 0 &&
-		job->phase == RG_JOBPHASE_CLONE;
+	return job != NULL && job->kind == RG_JOBKIND_ADD && strcmp(job->node, node) == 0 ? job->phase : RG_JOBPHASE_NONE;
+}
+
+bool
+rg_enlist_is_cloning(const RgMemory *memory, const char *node)
+{
+	return phase_of_add(memory, node) == RG_JOBPHASE_CLONE;
 }
 
 bool
 rg_enlist_is_joining(const RgMemory *memory, const char *node)
 {
-	const RgJob *job = find_job(memory);
+	RgJobPhase	phase = phase_of_add(memory, node);
 
-	return job != NULL && job->kind == RG_JOBKIND_ADD && strcmp(job->node, node) == 0 &&
-		(job->phase == RG_JOBPHASE_JOIN || job->phase == RG_JOBPHASE_VOTE);
+	return phase == RG_JOBPHASE_JOIN || phase == RG_JOBPHASE_VOTE;
 }
 
 bool

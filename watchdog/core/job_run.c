@@ -353,9 +353,11 @@ rg_job_does_not_stream(const RgView *view, RgDecision *d, RgJob *job, int node, 
 static void
 verify(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *row)
 {
+	bool		fed = is_fed(view, d, job, node);
 	char		why[RG_TEXT_MAX];
 
-	job->is_fed |= is_fed(view, d, job, node);
+	/* what was flushed into a new directory stays there; a rewound one is kept by the next method, too */
+	job->is_fed = fed || (job->is_fed && job->phase == RG_JOBPHASE_VERIFY);
 	if (streams(view, d, job, node) || (job->is_fed && view->now_ms - job->phase_ms > RG_JOB_VERIFY_MS))
 		step_done(view, d, job, node, row);
 	else if (view->now_ms - job->phase_ms > RG_JOB_VERIFY_MS)
