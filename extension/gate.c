@@ -20,11 +20,14 @@
 
 #include "compat.h"
 #include "gate.h"
+#include "hot.h"
 #include "park.h"
 #include "pg_regent.h"
 #include "shmem.h"
 
 #define WAIT_MS 5000
+
+RG_HOT_DATA bool rg_gate_is_here = false;
 
 void
 rg_gate_init(void)
@@ -34,10 +37,10 @@ rg_gate_init(void)
 	rg_gate_watch_commits();
 }
 
-pg_attribute_hot bool
-rg_gate_is_off(void)
+void
+rg_gate_begin(void)
 {
-	return !rg_gate_setting || rg_node_name[0] == '\0' || IsBinaryUpgrade || rg_shared == NULL;
+	rg_gate_is_here = rg_node_name[0] != '\0' && !IsBinaryUpgrade;
 }
 
 void
@@ -86,23 +89,47 @@ get_state(RgGateState *ret)
 	LWLockRelease(rg_shared->lock);
 }
 
-pg_attribute_hot RgGate
+/* No server becomes a standby again without a restart. */
+static inline bool
+is_primary(void)
+{
+	static RG_HOT_DATA bool answer = false;
+
+	if (unlikely(!answer))
+		answer = !RecoveryInProgress();
+	return answer;
+}
+
+/* There is a lease, and nothing against it. */
+static inline bool
+is_plainly_open(void)
+{
+	int64		until;
+
+	if (unlikely(pg_atomic_read_u32(&rg_shared->gate_permits) == 0 ||
+				 pg_atomic_read_u64(&rg_shared->stale_since_ms) != 0 ||
+				 pg_atomic_read_u64(&rg_shared->override_until_ms) != 0 || !is_primary()))
+		return false;
+	until = (int64) pg_atomic_read_u64(&rg_shared->lease_until_ms);
+	pg_read_barrier();
+	return likely(until > 0) && rg_boottime_ms() < until;
+}
+
+pg_attribute_hot bool
+rg_gate_is_plain(void)
+{
+	return rg_gate_is_off() || is_plainly_open();
+}
+
+RgGate
 rg_gate_now(void)
 {
 	RgGateState state;
 
 	if (rg_gate_is_off())
 		return RG_GATE_OFF;
-	if (pg_atomic_read_u32(&rg_shared->gate_permits) != 0 &&
-		pg_atomic_read_u64(&rg_shared->stale_since_ms) == 0 &&
-		pg_atomic_read_u64(&rg_shared->override_until_ms) == 0 && !RecoveryInProgress())
-	{
-		int64		until = (int64) pg_atomic_read_u64(&rg_shared->lease_until_ms);
-
-		pg_read_barrier();
-		if (until > 0 && rg_boottime_ms() < until)
-			return RG_GATE_OPEN;
-	}
+	if (is_plainly_open())
+		return RG_GATE_OPEN;
 	/* the last words of a server that stops at once come from a signal handler, which waits for no lock */
 	if (GetQuitSignalReason() != PMQUIT_NOT_SENT)
 		return RG_GATE_UNKNOWN;
@@ -120,14 +147,7 @@ rg_gate_lets_settings_change(const RgState *state, bool in_recovery)
 
 /* ------------------------------------------------ who is asked */
 
-/* This transaction writes our own rule. */
-static bool transaction_is_exempt = false;
-
-void
-rg_gate_exempt_transaction(bool value)
-{
-	transaction_is_exempt = value;
-}
+RG_HOT_DATA bool rg_gate_transaction_is_exempt = false;
 
 static bool
 is_own_worker(void)
@@ -136,23 +156,29 @@ is_own_worker(void)
 		strcmp(MyBgworkerEntry->bgw_library_name, "pg_regent") == 0;
 }
 
-/* What a process is does not change.  A parallel worker's leader is asked. */
-static pg_attribute_hot bool
+/* A parallel worker's leader is asked. */
+static bool
 process_is_exempt(void)
 {
-	static enum {UNKNOWN, NO, YES} answer = UNKNOWN;
-
-	/* the postmaster's answer would be inherited */
-	if (answer == UNKNOWN || !IsUnderPostmaster)
-		answer = IsParallelWorker() || rg_compat_is_autovacuum() || is_own_worker() ? YES : NO;
-	return answer == YES;
+	return IsParallelWorker() || rg_compat_is_autovacuum() || is_own_worker();
 }
 
 /* A process that is on its way out only removes its temporary tables. */
-pg_attribute_hot bool
+bool
 rg_gate_is_exempt(void)
 {
-	return transaction_is_exempt || proc_exit_inprogress || process_is_exempt();
+	return rg_gate_transaction_is_exempt || proc_exit_inprogress || process_is_exempt();
+}
+
+/* What a process is does not change, but the postmaster's answer would be inherited. */
+pg_attribute_hot bool
+rg_gate_asks_client(void)
+{
+	static RG_HOT_DATA enum {UNKNOWN, NO, YES} answer = UNKNOWN;
+
+	if (unlikely(answer == UNKNOWN) && IsUnderPostmaster)
+		answer = MyProcPort != NULL && !process_is_exempt() ? YES : NO;
+	return answer == YES && !rg_gate_transaction_is_exempt;
 }
 
 bool
@@ -250,8 +276,8 @@ refuse(RgGate gate)
 			 errhint("%s", hint(gate))));
 }
 
-pg_attribute_hot void
-rg_gate_require(void)
+void
+rg_gate_require_slowly(void)
 {
 	RgGate		gate = rg_gate_now();
 

@@ -17,6 +17,7 @@
 
 #include "access/xlogdefs.h"
 
+#include "hot.h"
 #include "rules.h"
 #include "statefile.h"
 
@@ -25,6 +26,9 @@ extern void rg_gate_init(void);
 extern void rg_gate_define_settings(void);	/* gate_settings.c */
 extern void rg_gate_watch_statements(void); /* gate_statement.c */
 extern void rg_gate_watch_commits(void);	/* gate_commit.c */
+
+/* When shared memory is there. */
+extern void rg_gate_begin(void);
 
 /* ------------------------------------------------ the verdict (gate.c) */
 
@@ -37,28 +41,48 @@ extern void rg_gate_refresh_locked(void);
 /* The verdict now: a few shared reads and a look at the clock while it is open. */
 extern RgGate rg_gate_now(void);
 
+/* This server is a node, since rg_gate_begin(). */
+extern RG_HOT_SHARED bool rg_gate_is_here;
+
+/* regent.gate */
+extern RG_HOT_SHARED bool rg_gate_setting;
+
 /* Is the gate off here (regent.gate, or not a node)?  Process-local. */
-extern bool rg_gate_is_off(void);
+static inline bool
+rg_gate_is_off(void)
+{
+	return unlikely(!rg_gate_setting || !rg_gate_is_here);
+}
+
+/* Is it off, or open by a lease?  The quick way; if not, rg_gate_now() knows of the others. */
+extern RG_HOT_SHARED bool rg_gate_is_plain(void);
 
 /* Not an exempt process, and a primary: are its writes refused now? */
 extern bool rg_gate_refuses(void);
 
 /* Raises 25006 unless this process may write now. */
-extern void rg_gate_require(void);
+extern RG_HOT_SHARED void rg_gate_require_slowly(void);
+
+static inline void
+rg_gate_require(void)
+{
+	if (unlikely(!rg_gate_is_plain()))
+		rg_gate_require_slowly();
+}
 
 /* Own processes and autovacuum write while the gate is closed: they tell nobody. */
 extern bool rg_gate_is_exempt(void);
 
 /* So does the transaction that writes a rule, until it ends. */
-extern void rg_gate_exempt_transaction(bool value);
+extern RG_HOT_SHARED bool rg_gate_transaction_is_exempt;
+
+/* Is this a client's session, and not exempt?  Process-local; true also while it ends. */
+extern RG_HOT_SHARED bool rg_gate_asks_client(void);
 
 /* ------------------------------------------------ settings (gate_settings.c) */
 
-/* regent.gate */
-extern bool rg_gate_setting;
-
 /* regent.require_sync_commit */
-extern bool rg_require_sync_commit;
+extern RG_HOT_SHARED bool rg_require_sync_commit;
 
 /* How long regent.adopting is in force still; 0: it is not. */
 extern int64 rg_adopting_left_ms(void);
@@ -79,7 +103,7 @@ extern void rg_gate_command_ends(void);
 extern void rg_gate_count(XLogRecPtr lsn);
 
 /* A write is about to be told: ends this session without a word if the gate is closed. */
-extern void rg_gate_before_answer(void);
+extern RG_HOT_SHARED void rg_gate_before_answer(void);
 
 /*
  * May settings of the server be made to fit the rule now?  On a primary only while its

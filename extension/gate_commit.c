@@ -22,6 +22,7 @@
 #include "access/xlog.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/guc.h"
@@ -30,6 +31,7 @@
 #include "gate.h"
 #include "gate_lock.h"
 #include "gate_output.h"
+#include "hot.h"
 #include "pg_regent.h"
 #include "settle.h"
 #include "shmem.h"
@@ -41,10 +43,10 @@
 #define LOOK_MS 10
 
 /* Of this transaction, or of the command that runs it. */
-static bool is_marked = false;
-static int	command_depth = 0;
-static bool has_acted = false;
-static XLogRecPtr counted_lsn = InvalidXLogRecPtr;
+static RG_HOT_DATA bool is_marked = false;
+static RG_HOT_DATA bool has_acted = false;
+static RG_HOT_DATA int command_depth = 0;
+static RG_HOT_DATA XLogRecPtr counted_lsn = InvalidXLogRecPtr;
 
 void
 rg_gate_mark(void)
@@ -92,13 +94,20 @@ keep_silent(const char *reason)
 	is_logged = true;
 }
 
-pg_attribute_hot void
-rg_gate_before_answer(void)
+static pg_attribute_cold void
+judge_answer(void)
 {
 	RgGate		gate = rg_gate_now();
 
 	if (!rg_gate_is_open(gate))
 		keep_silent(rg_gate_text(gate));
+}
+
+pg_attribute_hot void
+rg_gate_before_answer(void)
+{
+	if (unlikely(!rg_gate_is_plain()))
+		judge_answer();
 }
 
 /* ------------------------------------------------ counting */
@@ -141,13 +150,14 @@ is_counted(XLogRecPtr lsn)
 
 /*
  * Did this commit ask for a count?  Not one that the server itself did not flush:
- * synchronous_commit was off, or it changed nothing that is logged.
+ * synchronous_commit was off, or it changed nothing that is logged; nor what is
+ * removed at the end of a session.
  */
-static pg_attribute_hot bool
+static bool
 asks_for_count(XLogRecPtr lsn)
 {
 	return !XLogRecPtrIsInvalid(lsn) && synchronous_commit > SYNCHRONOUS_COMMIT_LOCAL_FLUSH &&
-		pg_atomic_read_u32(&rg_shared->gate_counts) != 0 && lsn <= GetFlushRecPtr(NULL);
+		lsn <= GetFlushRecPtr(NULL) && !proc_exit_inprogress;
 }
 
 /*
@@ -196,7 +206,7 @@ wait_for_count(XLogRecPtr lsn)
 	}
 }
 
-static pg_attribute_hot bool
+static inline bool
 has_xid(void)
 {
 	return TransactionIdIsValid(GetTopTransactionIdIfAny());
@@ -207,74 +217,101 @@ has_xid(void)
  * asks for less than the rule: it is raised, for this transaction only.  An error here
  * would only teach applications to retry what has failed for no fault of theirs.
  */
-static pg_attribute_hot void
+static void
 raise_sync_commit(void)
 {
-	if (!rg_require_sync_commit || synchronous_commit > SYNCHRONOUS_COMMIT_LOCAL_FLUSH || rg_shared == NULL ||
+	if (synchronous_commit > SYNCHRONOUS_COMMIT_LOCAL_FLUSH || rg_gate_is_off() ||
 		pg_atomic_read_u32(&rg_shared->gate_permits) == 0 ||
-		pg_atomic_read_u32(&rg_shared->gate_counts) == 0 || rg_gate_is_off() || rg_gate_is_exempt() ||
+		pg_atomic_read_u32(&rg_shared->gate_counts) == 0 || rg_gate_is_exempt() ||
 		superuser_arg(GetSessionUserId()))
 		return;
 	(void) set_config_option("synchronous_commit", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
 							 true, 0, false);
 }
 
-static pg_attribute_hot void
+static inline void
 forget_transaction(void)
 {
-	rg_gate_exempt_transaction(false);
+	rg_gate_transaction_is_exempt = false;
 	counted_lsn = InvalidXLogRecPtr;
 	if (command_depth == 0)
 		is_marked = has_acted = false;
 }
 
-static pg_attribute_hot void
-after_commit(XLogRecPtr lsn)
+/* Nobody is told here, or this process is exempt. */
+static pg_attribute_cold void
+after_own_commit(XLogRecPtr lsn)
 {
-	if ((has_xid() || is_marked) && !rg_gate_is_off() && !rg_gate_is_exempt())
-	{
-		if (asks_for_count(lsn))
-			wait_for_count(lsn);
-		if (MyProcPort != NULL)
-			rg_output_expect_answer();
-		else
-			rg_gate_before_answer();
-	}
-	forget_transaction();
+	if (rg_gate_is_exempt())
+		return;
+	if (pg_atomic_read_u32(&rg_shared->gate_counts) != 0 && asks_for_count(lsn))
+		wait_for_count(lsn);
+	rg_gate_before_answer();
 }
 
 static pg_attribute_hot void
-on_transaction_event(XactEvent event, void *arg)
+after_commit(XLogRecPtr lsn)
+{
+	if (rg_gate_is_off())
+		return;
+	if (unlikely(!rg_gate_asks_client()))
+	{
+		after_own_commit(lsn);
+		return;
+	}
+	if (pg_atomic_read_u32(&rg_shared->gate_counts) != 0 && asks_for_count(lsn))
+		wait_for_count(lsn);
+	rg_output_expect_answer();
+}
+
+static pg_attribute_cold void
+on_rare_event(XactEvent event)
 {
 	switch (event)
 	{
-		case XACT_EVENT_PRE_COMMIT:
-			if (has_xid() && !has_acted)
-				rg_gate_require();
-			if (has_xid() || is_marked)
-				raise_sync_commit();
-			break;
 		case XACT_EVENT_PRE_PREPARE:
 			rg_gate_require();
-			raise_sync_commit();
+			if (rg_require_sync_commit)
+				raise_sync_commit();
 			rg_gate_forbid_prepared_lock();
-			break;
-		case XACT_EVENT_COMMIT:
-			after_commit(has_xid() ? XactLastCommitEnd : counted_lsn);
 			break;
 		case XACT_EVENT_PREPARE:
 			/* its record has been flushed, and is forgotten by now */
-			is_marked = true;
 			after_commit(GetFlushRecPtr(NULL));
+			forget_transaction();
 			break;
 		case XACT_EVENT_ABORT:
 			forget_transaction();
 			break;
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PARALLEL_ABORT:
 		case XACT_EVENT_PARALLEL_PRE_COMMIT:
 			break;
 	}
+}
+
+static pg_attribute_hot void
+on_transaction_event(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT)
+	{
+		if (has_xid() && !has_acted)
+			rg_gate_require();
+		if (rg_require_sync_commit && (has_xid() || is_marked))
+			raise_sync_commit();
+	}
+	else if (event == XACT_EVENT_COMMIT)
+	{
+		if (has_xid())
+			after_commit(XactLastCommitEnd);
+		else if (is_marked)
+			after_commit(counted_lsn);
+		forget_transaction();
+	}
+	else
+		on_rare_event(event);
 }
 
 void

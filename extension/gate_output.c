@@ -32,16 +32,16 @@
 #define MESSAGE_HEAD_SIZE 5
 #define READY_FOR_QUERY 'Z'
 
-static enum
+static RG_HOT_DATA enum
 {
 	FREE,						/* nothing to look after */
 	ASKING,						/* an answer may be in the buffer, or come */
 	SILENT
 }			mode = FREE;
 
-static const PQcommMethods *server = NULL;
-static size_t buffered = 0;		/* at most so many bytes are waiting */
-static bool is_ready_buffered = false;
+static RG_HOT_DATA const PQcommMethods *server = NULL;
+static RG_HOT_DATA size_t buffered = 0; /* at most so many bytes are waiting */
+static RG_HOT_DATA bool is_ready_buffered = false;
 
 /* Whatever is in the buffer would be sent now. */
 static pg_attribute_hot bool
@@ -52,27 +52,42 @@ may_send(void)
 	return mode != SILENT;
 }
 
-/* false: swallow it */
-static pg_attribute_hot bool
-before_message(char type, size_t length)
+/* It may fill the buffer, or is to be swallowed. */
+static inline bool
+needs_a_look(char type, size_t length)
 {
 	buffered += MESSAGE_HEAD_SIZE + length;
-	if (mode == FREE)
-		return true;
 	is_ready_buffered = type == READY_FOR_QUERY;
-	return buffered <= BUFFER_SIZE ? mode != SILENT : may_send();
+	return mode != FREE && (mode == SILENT || buffered > BUFFER_SIZE);
+}
+
+static pg_attribute_cold int
+look_and_put(char type, const char *body, size_t length)
+{
+	return may_send() ? server->putmessage(type, body, length) : 0;
+}
+
+static pg_attribute_cold void
+look_and_put_noblock(char type, const char *body, size_t length)
+{
+	if (may_send())
+		server->putmessage_noblock(type, body, length);
 }
 
 static pg_attribute_hot int
 put_message(char type, const char *body, size_t length)
 {
-	return before_message(type, length) ? server->putmessage(type, body, length) : 0;
+	if (unlikely(needs_a_look(type, length)))
+		return look_and_put(type, body, length);
+	return server->putmessage(type, body, length);
 }
 
 static pg_attribute_hot void
 put_message_noblock(char type, const char *body, size_t length)
 {
-	if (before_message(type, length))
+	if (unlikely(needs_a_look(type, length)))
+		look_and_put_noblock(type, body, length);
+	else
 		server->putmessage_noblock(type, body, length);
 }
 

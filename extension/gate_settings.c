@@ -30,8 +30,8 @@
 
 #define ADOPTING_MAX_MS INT64CONST(86400000)
 
-bool		rg_gate_setting = true;
-bool		rg_require_sync_commit = false;
+RG_HOT_DATA bool rg_gate_setting = true;
+RG_HOT_DATA bool rg_require_sync_commit = false;
 static char *adopting_setting = NULL;
 static TimestampTz adopting_until = 0;
 

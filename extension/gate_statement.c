@@ -28,9 +28,9 @@
 #include "gate.h"
 #include "gate_lock.h"
 
-static ExecutorStart_hook_type prev_executor_start = NULL;
+static RG_HOT_DATA ExecutorStart_hook_type prev_executor_start = NULL;
 static ProcessUtility_hook_type prev_process_utility = NULL;
-static object_access_hook_type prev_object_access = NULL;
+static RG_HOT_DATA object_access_hook_type prev_object_access = NULL;
 
 /* ------------------------------------------------ queries */
 
@@ -62,14 +62,20 @@ function_writes(Oid function)
 		function == F_PG_REPLICATION_ORIGIN_ADVANCE;
 }
 
+static pg_attribute_cold void
+before_writing_function(void)
+{
+	if (rg_gate_is_off() || RecoveryInProgress())
+		return;
+	rg_gate_require();
+	rg_gate_mark();
+}
+
 static pg_attribute_hot void
 access_object(ObjectAccessType access, Oid class, Oid object, int sub, void *arg)
 {
-	if (access == OAT_FUNCTION_EXECUTE && function_writes(object) && !rg_gate_is_off() && !RecoveryInProgress())
-	{
-		rg_gate_require();
-		rg_gate_mark();
-	}
+	if (access == OAT_FUNCTION_EXECUTE && unlikely(function_writes(object)))
+		before_writing_function();
 	if (prev_object_access)
 		prev_object_access(access, class, object, sub, arg);
 }

@@ -7,7 +7,7 @@
  * more than all that has diverged, and it has no option against it.  So a session
  * that says from which segment on it needs WAL (regent.rewind_wal_from) sees in
  * pg_ls_dir('pg_wal', ...) no segment before that one and none after the one that
- * is being written.  Where it says nothing, nothing is different.
+ * is being written.  In a session that says nothing not even the hook is there.
  *
  * pg_rewind empties search_path, so a function of another schema can't stand in
  * for pg_ls_dir by its name.  Therefore the call is exchanged when the statement
@@ -139,7 +139,7 @@ analyze(ParseState *pstate, Query *query, JumbleState *jstate)
 
 	if (prev_post_parse_analyze_hook)
 		prev_post_parse_analyze_hook(pstate, query, jstate);
-	if (wal_from == NULL || wal_from[0] == '\0' || query->commandType != CMD_SELECT)
+	if (wal_from[0] == '\0' || query->commandType != CMD_SELECT)
 		return;
 	function = find_function();
 	if (OidIsValid(function))
@@ -157,6 +157,19 @@ check_wal_from(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/* The first value that says something brings the hook into this process. */
+static void
+assign_wal_from(const char *newval, void *extra)
+{
+	static bool is_watching = false;
+
+	if (is_watching || newval[0] == '\0')
+		return;
+	prev_post_parse_analyze_hook = post_parse_analyze_hook;
+	post_parse_analyze_hook = analyze;
+	is_watching = true;
+}
+
 void
 rg_rewind_list_init(void)
 {
@@ -167,7 +180,5 @@ rg_rewind_list_init(void)
 							   "",
 							   PGC_USERSET,
 							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE,
-							   check_wal_from, NULL, NULL);
-	prev_post_parse_analyze_hook = post_parse_analyze_hook;
-	post_parse_analyze_hook = analyze;
+							   check_wal_from, assign_wal_from, NULL);
 }

@@ -309,7 +309,7 @@ insert_rule(Datum *values, const char *nulls)
 	(void) set_config_option("synchronous_commit", "local", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_LOCAL, true, 0, false);
 	XactReadOnly = false;
-	rg_gate_exempt_transaction(true);
+	rg_gate_transaction_is_exempt = true;
 
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID,

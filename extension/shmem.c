@@ -9,8 +9,6 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "access/timeline.h"
 #include "access/xlog.h"
 #include "access/xlogrecovery.h"
@@ -28,20 +26,11 @@
 #include "shmem.h"
 #include "start.h"
 
-RgShared   *rg_shared = NULL;
+RG_HOT_DATA RgShared *rg_shared = NULL;
 char		rg_boot_id[RG_UUID_SIZE];
 
 /* The postmaster's own memory outlives a crash of its children, shared memory does not. */
 static int	memory_starts = 0;
-
-pg_attribute_hot int64
-rg_boottime_ms(void)
-{
-	struct timespec now;
-
-	(void) clock_gettime(CLOCK_BOOTTIME, &now);
-	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 void
 rg_shmem_request(void)
@@ -102,6 +91,7 @@ rg_shmem_startup(void)
 		rg_park_init();
 	}
 	LWLockRelease(AddinShmemInitLock);
+	rg_gate_begin();
 }
 
 void

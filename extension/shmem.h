@@ -16,12 +16,15 @@
 
 #include "postgres.h"
 
+#include <time.h>
+
 #include "access/xlogdefs.h"
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 
+#include "hot.h"
 #include "joint.h"
 
 #define RG_REQUESTS_MAX 16
@@ -206,7 +209,7 @@ typedef struct RgShared
 } RgShared;
 
 /* NULL unless the library was preloaded. */
-extern RgShared *rg_shared;
+extern RG_HOT_SHARED RgShared *rg_shared;
 
 /* Constants of this server start, read before the first fork. */
 extern char rg_boot_id[RG_UUID_SIZE];
@@ -216,7 +219,14 @@ extern void rg_shmem_request(void);
 extern void rg_shmem_startup(void);
 
 /* Milliseconds of CLOCK_BOOTTIME. */
-extern int64 rg_boottime_ms(void);
+static inline int64
+rg_boottime_ms(void)
+{
+	struct timespec now;
+
+	(void) clock_gettime(CLOCK_BOOTTIME, &now);
+	return (int64) now.tv_sec * 1000 + (uint32) now.tv_nsec / 1000000;
+}
 
 /* Raises an error unless preloaded. */
 extern void rg_require_shared(void);

@@ -1,28 +1,31 @@
 # gate.pl
 #    What the open gate costs a writing transaction: two servers with the same
 #    settings, one with the extension and an open gate, one without, both loaded by
-#    pgbench (synchronous_commit off, one client per core) in short slices in turns.
+#    pgbench (synchronous_commit off) in short slices in turns.
 #
 # A shared machine changes its pace within seconds, so turns of seconds can't show a
-# percent.  Here both pgbench run all the time and are let go (SIGCONT) and held
-# (SIGSTOP) in turns of a tenth of a second: what is compared lies next to each
-# other.  Two measures of each slice, both for each transaction: the time on the clock,
-# and the processor time of the very backends that serve pgbench (schedstat,
-# nanoseconds).  Transactions are counted by their xids.  The order changes from round
-# to round; the ratio is taken round by round.
+# percent: what is compared lies next to each other, in slices of a fifth of a second.
+# Two measures of each slice, both for each transaction: the time on the clock, and the
+# processor time of the very backends that serve pgbench (schedstat, nanoseconds).
+# Transactions are counted by their xids.
 #
-# Four slices make a round: the server with an open gate, the same one with
-# regent.gate = off, the server without the extension, and that one once more.
+# Where the memory of a session happens to lie is worth several percent for as long as it
+# lives, so each slice has a pgbench, and sessions, of its own.  So is where that of a
+# server lies, and its files: both are started anew for each block of rounds, in another
+# order each time, and in every other block they change their parts: the one that had the
+# extension loaded runs without.  And so is who shares a core with whom: with one client
+# (more than one makes the walwriter, which each asynchronous commit wakes, fight with them
+# for a machine's few cores) pgbench has one core, its backend another.
 #
-#   with/off       the same sessions of the same server: what the gate itself costs
-#   again/without  likewise, and nothing differs: the error of with/off
-#   with/without   the whole extension; but where a server's memory and its files happen
-#                  to lie is worth up to ten percent, in all of its slices alike
+# Four slices make a round, in an order that changes: the server with an open gate, the same
+# one with regent.gate = off, the server without the extension, and that one once more.
 #
-# So both servers are started anew for each block of rounds, in another order each time,
-# and in every other block they change their parts: the one that had the extension loaded
-# runs without.  Printed is the mean of such pairs of blocks (of their logarithms) with its
-# 95 % interval.
+#   with/without   the whole extension, its gate open
+#   with/off       the same server: what the gate itself costs
+#   again/without  nothing differs: the error of the method
+#
+# A block gives the median of its rounds.  Printed is the mean of pairs of blocks (of their
+# logarithms) with its 95 % interval.
 #
 # Before that the instructions of an insert are counted, in user mode, by valgrind: the
 # number does not care what else the machine does (--no-count leaves it out).
@@ -37,10 +40,10 @@ use RegentCluster qw(wait_until);
 use Time::HiRes qw(time sleep);
 
 $| = 1;
-my ($blocks, $rounds, $slice_ms, $clients, $count, @loads) = (8, 60, 100, 2, 1);
+my ($blocks, $rounds, $slice_ms, $clients, $count, @loads) = (12, 16, 200, 1, 1);
 GetOptions('blocks=i' => \$blocks, 'rounds=i' => \$rounds, 'slice-ms=i' => \$slice_ms, 'clients=i' => \$clients,
 	'count!' => \$count, 'load=s' => \@loads) or exit 2;
-die "gate: --blocks takes an even number from 4 to 22, --rounds 1 or more\n" if $blocks < 4 || $blocks > 22 || $blocks % 2 || $rounds < 1;
+die "gate: --blocks takes an even number, 4 or more, --rounds 1 or more\n" if $blocks < 4 || $blocks % 2 || $rounds < 1;
 @loads = ('tpcb', 'insert') if !@loads;
 die "gate: --load takes tpcb or insert\n" if grep { !/^(tpcb|insert)\z/ } @loads;
 my $json = JSON::PP->new->canonical;
@@ -57,6 +60,7 @@ my $common = "synchronous_commit = off\nautovacuum = off\nshared_buffers = 256MB
 my (@clusters, @children);
 my $watchdog = '11111111-2222-4333-8444-555555555555';
 chomp(my $bin = qx($ENV{PG_CONFIG} --bindir));
+chomp(my $cores = qx(nproc));
 
 # Starts it anew with the extension loaded, or without.
 sub start
@@ -173,8 +177,8 @@ sub answer
 
 sub xids { return answer($_[0], 'SELECT pg_snapshot_xmax(pg_current_snapshot())') }
 
-# For all sessions of that server.  A setting is written (and the file synced), and there
-# is a reload, even where nothing changes, so that all slices begin alike.
+# A setting is written (and the file synced), and there is a reload, even where nothing
+# changes, so that all slices begin alike.
 sub prepare
 {
 	my ($counter, $gate) = @_;
@@ -197,32 +201,54 @@ sub cpu_ns
 	return $ns;
 }
 
+# Which core the process may use
+sub pin
+{
+	my ($pid, $core) = @_;
+
+	RegentCluster::must([ 'taskset', '-a', '-p', '-c', $core, $pid ]) if $clients == 1 && $cores > 1;
+}
+
+# The backends that serve it
 sub start_pgbench
 {
-	my ($c, $load) = @_;
+	my ($c, $load, $counter) = @_;
 	my @args = $load eq 'insert' ? ('-f', $c->dir . '/insert.sql') : ('-b', 'tpcb-like');
-	my $seconds = int($rounds * $slice_ms / 1000 * 9) + 60;
-	my $sessions = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgbench'";
 
-	wait_until(sub { $c->sql('n1', $sessions) eq '' }, 30, 'the sessions of the pgbench before have ended');
+	# not the one in which pgbench looks at its tables before it begins
+	my $sessions = "SELECT string_agg(pid::text, ' ') FROM pg_stat_activity WHERE application_name = 'pgbench'
+		AND query ~ '^(BEGIN|UPDATE|SELECT abalance|INSERT|END)'" =~ s/\s+/ /gr;
 	my $pid = fork() // die "fork: $!";
+
 	if ($pid == 0)
 	{
 		open STDOUT, '>', '/dev/null';
-		{ exec "$bin/pgbench", '-n', '-T', $seconds, '-c', $clients, '-j', $clients, @args, $c->conninfo('n1') }
+		open STDERR, '>', '/dev/null';
+		{ exec "$bin/pgbench", '-n', '-T', 60, '-c', $clients, '-j', $clients, @args, $c->conninfo('n1') }
 		POSIX::_exit(127);
 	}
+	push @children, $pid;
 	my @backends;
 	wait_until(sub {
-		@backends = split /\n/, $c->sql('n1', $sessions);
+		@backends = split ' ', answer($counter, $sessions);
 		@backends == $clients;
 	}, 30, 'pgbench has connected');
-	kill STOP => $pid;
-	push @children, $pid;
-	return { pid => $pid, backends => \@backends };
+	pin($pid, $cores - 1);
+	pin($_, 0) for @backends;
+	return @backends;
 }
 
-# A stopped pgbench would wait for ever.
+# Nothing of it is left.
+sub end_pgbench
+{
+	my ($counter) = @_;
+
+	kill KILL => @children;
+	waitpid $_, 0 for splice @children;
+	wait_until(sub { answer($counter, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgbench'") == 0 }, 30,
+		'the sessions of pgbench have ended');
+}
+
 END
 {
 	my $status = $?;
@@ -232,32 +258,34 @@ END
 
 sub slice
 {
-	my ($bench, $counter) = @_;
+	my ($c, $load, $counter) = @_;
+	my @backends = start_pgbench($c, $load, $counter);
 
-	kill CONT => $bench->{pid};
-	sleep($slice_ms / 5000);    # every session has read its settings anew
-	my ($n, $cpu) = (xids($counter), cpu_ns(@{ $bench->{backends} }));
+	sleep($slice_ms / 1000);    # its sessions have loaded what they need of the catalogs
+	my ($n, $cpu) = (xids($counter), cpu_ns(@backends));
 	my $began = time();
 
 	sleep($slice_ms / 1000);    # the length of a slice
-	kill STOP => $bench->{pid};
-	my $seconds = time() - $began;
+	$cpu = cpu_ns(@backends) - $cpu;
+	my $us = (time() - $began) * 1e6;
 	$n = xids($counter) - $n;
 	die "no transaction in a slice\n" unless $n > 0;
-	return { us => $seconds * 1e6 / $n, cpu => (cpu_ns(@{ $bench->{backends} }) - $cpu) / 1e3 / $n, n => $n };
+	end_pgbench($counter);
+	return { us => $us / $n, cpu => $cpu / 1e3 / $n };
 }
 
 sub median { my @s = sort { $a <=> $b } @_; return @s % 2 ? $s[ $#s / 2 ] : ($s[ @s / 2 - 1 ] + $s[ @s / 2 ]) / 2 }
 
-# Student's t for a 95 % interval with 1, 2, ... 10 degrees of freedom
+# Student's t for a 95 % interval with so many degrees of freedom
 my @t = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228);
+sub student { my ($n) = @_; return $n <= @t ? $t[ $n - 1 ] : 1.96 + 2.7 / $n }
 
 # mean (low to high) of ratios: of their logarithms, with its 95 % interval
 sub interval
 {
 	my @log = map { log } @_;
 	my $mean = sum(@log) / @log;
-	my $half = $t[ $#log - 1 ] * sqrt(sum(map { ($_ - $mean)**2 } @log) / $#log / @log);
+	my $half = student($#log) * sqrt(sum(map { ($_ - $mean)**2 } @log) / $#log / @log);
 
 	return sprintf '%.4f (%.4f to %.4f)', map { exp } $mean, $mean - $half, $mean + $half;
 }
@@ -275,12 +303,11 @@ sub turns
 }
 
 # Both servers, started anew: their memory lies elsewhere, and the load begins again.
-# Returns who has which part, the pgbenches and the counters, by parts.
+# Returns who has which part, and the counters, by parts.
 sub start_block
 {
-	my ($load, $block) = @_;
-	my (%bench, %counter);
-	my %part;
+	my ($block) = @_;
+	my (%part, %counter);
 
 	@part{@servers} = $block % 2 ? @clusters : reverse @clusters;
 	for my $name (turns($block, @servers))
@@ -291,17 +318,14 @@ sub start_block
 		$c->sql('n1', $_) for 'TRUNCATE bench_row, pgbench_history', 'VACUUM FULL pgbench_branches',
 			'VACUUM FULL pgbench_tellers', 'VACUUM pgbench_accounts', 'CHECKPOINT';
 		$counter{$name} = counter($c);
-		$bench{$name} = start_pgbench($c, $load);
 	}
-	return (\%part, \%bench, \%counter);
+	return (\%part, \%counter);
 }
 
 sub end_block
 {
-	my ($part, $bench, $counter) = @_;
+	my ($part, $counter) = @_;
 
-	kill KILL => splice @children;
-	waitpid $_->{pid}, 0 for values %$bench;
 	close $_->{in} for values %$counter;
 	waitpid $_->{pid}, 0 for values %$counter;
 	$part->{with}->sql('n1', 'ALTER SYSTEM RESET regent.gate');
@@ -310,7 +334,7 @@ sub end_block
 # { mode => slice }
 sub run_round
 {
-	my ($i, $bench, $counter) = @_;
+	my ($load, $i, $part, $counter) = @_;
 	my %ret;
 
 	for my $mode (turns($i, sort keys %modes))
@@ -318,7 +342,7 @@ sub run_round
 		my ($server, $gate) = @{ $modes{$mode} };
 
 		prepare($counter->{$server}, $gate);
-		$ret{$mode} = slice($bench->{$server}, $counter->{$server});
+		$ret{$mode} = slice($part->{$server}, $load, $counter->{$server});
 	}
 	return \%ret;
 }
@@ -327,12 +351,12 @@ sub run_round
 sub run_block
 {
 	my ($load, $block, $cpu) = @_;
-	my ($part, $bench, $counter) = start_block($load, $block);
+	my ($part, $counter) = start_block($block);
 	my (%of_rounds, %ret);
 
 	for my $i (1 .. $rounds)
 	{
-		my $r = run_round($i, $bench, $counter);
+		my $r = run_round($load, $i, $part, $counter);
 
 		while (my ($name, $what) = each %ratios)
 		{
@@ -341,7 +365,7 @@ sub run_block
 		}
 		push @{ $cpu->{$_} }, $r->{$_}{cpu} for keys %$r;
 	}
-	end_block($part, $bench, $counter);
+	end_block($part, $counter);
 	for my $name (keys %ratios) { $ret{$name}{$_} = median(@{ $of_rounds{$name}{$_} }) for 'us', 'cpu' }
 	return \%ret;
 }
@@ -375,7 +399,7 @@ for my $load (@loads)
 		push @of_blocks, run_block($load, $block, \%cpu);
 		print $json->encode({ load => $load, block => $block, %{ $of_blocks[-1] } }), "\n";
 	}
-	for my $name ('with/off', 'again/without', 'with/without')
+	for my $name ('with/without', 'with/off', 'again/without')
 	{
 		push @table, sprintf('%-7s %-14s  %-27s  %-27s  %6.1f %6.1f', $load, $name,
 			(map { my $m = $_; interval(pairs(map { $_->{$name}{$m} } @of_blocks)) } 'us', 'cpu'),
@@ -383,6 +407,6 @@ for my $load (@loads)
 	}
 }
 $_->finish for @clusters;
-printf "\nmean of %d pairs of starts of the servers (its 95 %% interval); again/without is the error of with/off\n", $blocks / 2;
+printf "\nmean of %d pairs of starts of the servers (its 95 %% interval); again/without is the error of the method\n", $blocks / 2;
 print "load    compared        time per transaction         backends' CPU                CPU us, medians\n";
 print "$_\n" for @table;
