@@ -238,14 +238,20 @@ forget_transaction(void)
 		is_marked = has_acted = false;
 }
 
-/* Nobody is told here, or this process is exempt. */
+static inline void
+count_if_asked(XLogRecPtr lsn)
+{
+	if (pg_atomic_read_u32(&rg_shared->gate_counts) != 0 && asks_for_count(lsn))
+		wait_for_count(lsn);
+}
+
+/* It has no client, or is exempt. */
 static pg_attribute_cold void
 after_own_commit(XLogRecPtr lsn)
 {
 	if (rg_gate_is_exempt())
 		return;
-	if (pg_atomic_read_u32(&rg_shared->gate_counts) != 0 && asks_for_count(lsn))
-		wait_for_count(lsn);
+	count_if_asked(lsn);
 	rg_gate_before_answer();
 }
 
@@ -259,8 +265,7 @@ after_commit(XLogRecPtr lsn)
 		after_own_commit(lsn);
 		return;
 	}
-	if (pg_atomic_read_u32(&rg_shared->gate_counts) != 0 && asks_for_count(lsn))
-		wait_for_count(lsn);
+	count_if_asked(lsn);
 	rg_output_expect_answer();
 }
 

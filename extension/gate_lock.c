@@ -40,7 +40,7 @@ rg_gate_forbid_lock(const LockStmt *statement)
 	Oid			schema;
 	ListCell   *cell;
 
-	if (rg_node_name[0] == '\0' || IsBinaryUpgrade || statement->mode < WEAKEST_FORBIDDEN)
+	if (rg_node_name[0] == '\0' || statement->mode < WEAKEST_FORBIDDEN)
 		return;
 	schema = get_namespace_oid(RG_SCHEMA, true);
 	if (!OidIsValid(schema))

@@ -22,8 +22,6 @@
 #include "shmem.h"
 #include "slots.h"
 
-#define SLOT_PREFIX "regent_"
-
 static bool
 is_same(const RgGuests *a, const RgGuests *b)
 {
@@ -70,7 +68,7 @@ ensure_slot(const char *node)
 	char		name[NAMEDATALEN];
 	ReplicationSlot *slot = rg_slots_find(node);
 
-	snprintf(name, sizeof(name), SLOT_PREFIX "%s", node);
+	snprintf(name, sizeof(name), RG_SLOT_PREFIX "%s", node);
 	if (slot == NULL)
 	{
 		CheckSlotRequirements();
@@ -117,14 +115,14 @@ find_orphan(const RgRule *rule, const RgGuests *guests, char *ret_name)
 	for (int i = 0; i < max_replication_slots && !found; i++)
 	{
 		ReplicationSlot *slot = &ReplicationSlotCtl->replication_slots[i];
-		const char *node = NameStr(slot->data.name) + strlen(SLOT_PREFIX);
+		const char *node = NameStr(slot->data.name) + strlen(RG_SLOT_PREFIX);
 
 		if (!slot->in_use)
 			continue;
 		SpinLockAcquire(&slot->mutex);
 		found = slot->active_pid == 0 && SlotIsPhysical(slot) &&
 			slot->data.persistency == RS_PERSISTENT &&
-			strncmp(NameStr(slot->data.name), SLOT_PREFIX, strlen(SLOT_PREFIX)) == 0 &&
+			strncmp(NameStr(slot->data.name), RG_SLOT_PREFIX, strlen(RG_SLOT_PREFIX)) == 0 &&
 			!is_listed((const char (*)[RG_NAME_SIZE]) rule->voters, rule->nvoters, node) &&
 			!is_listed((const char (*)[RG_NAME_SIZE]) guests->names, guests->count, node);
 		if (found)

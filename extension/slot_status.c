@@ -21,8 +21,8 @@
 #include "pg_regent.h"
 #include "shmem.h"
 #include "slot_status.h"
+#include "slots.h"
 
-#define SLOT_PREFIX "regent_"
 #define LOGICAL_NAMES_MAX 8
 
 typedef struct SlotView
@@ -150,7 +150,7 @@ limit_mb(void)
 static void
 append_physical(StringInfo json, const SlotView *view, XLogRecPtr end)
 {
-	const char *node = view->name + strlen(SLOT_PREFIX);
+	const char *node = view->name + strlen(RG_SLOT_PREFIX);
 	uint64		kept = XLogRecPtrIsInvalid(view->restart_lsn) || end < view->restart_lsn ? 0
 		: end - view->restart_lsn;
 
@@ -172,8 +172,8 @@ append_physical(StringInfo json, const SlotView *view, XLogRecPtr end)
 static bool
 is_ours(const SlotView *view)
 {
-	return !view->is_logical && strncmp(view->name, SLOT_PREFIX, strlen(SLOT_PREFIX)) == 0 &&
-		rg_name_is_valid(view->name + strlen(SLOT_PREFIX));
+	return !view->is_logical && strncmp(view->name, RG_SLOT_PREFIX, strlen(RG_SLOT_PREFIX)) == 0 &&
+		rg_name_is_valid(view->name + strlen(RG_SLOT_PREFIX));
 }
 
 static void

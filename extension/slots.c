@@ -39,7 +39,6 @@
 #include "shmem.h"
 #include "slots.h"
 
-#define SLOT_PREFIX "regent_"
 #define FORGOTTEN_AFTER_MS 60000
 
 /* What is known while the slots are gone through. */
@@ -72,7 +71,7 @@ voter_slot_name(const RgRule *rule, int voter, char *name, size_t size)
 {
 	if (strcmp(rule->voters[voter], rg_node_name) == 0)
 		return false;
-	snprintf(name, size, SLOT_PREFIX "%s", rule->voters[voter]);
+	snprintf(name, size, RG_SLOT_PREFIX "%s", rule->voters[voter]);
 	return true;
 }
 
@@ -82,9 +81,9 @@ slot_node(const ReplicationSlot *slot)
 {
 	const char *name = NameStr(slot->data.name);
 
-	if (!SlotIsPhysical(slot) || strncmp(name, SLOT_PREFIX, strlen(SLOT_PREFIX)) != 0)
+	if (!SlotIsPhysical(slot) || strncmp(name, RG_SLOT_PREFIX, strlen(RG_SLOT_PREFIX)) != 0)
 		return NULL;
-	name += strlen(SLOT_PREFIX);
+	name += strlen(RG_SLOT_PREFIX);
 	return rg_name_is_valid(name) && strcmp(name, rg_node_name) != 0 ? name : NULL;
 }
 
@@ -99,7 +98,7 @@ rg_slots_find(const char *node)
 {
 	char		name[NAMEDATALEN];
 
-	snprintf(name, sizeof(name), SLOT_PREFIX "%s", node);
+	snprintf(name, sizeof(name), RG_SLOT_PREFIX "%s", node);
 	return SearchNamedReplicationSlot(name, true);
 }
 
@@ -291,7 +290,7 @@ rg_slots_look_after(const RgRule *rule)
 	{
 		note_released(released[i].node, released[i].to);
 		ereport(LOG,
-				(errmsg("pg_regent released the WAL that slot \"" SLOT_PREFIX "%s\" kept before %X/%X",
+				(errmsg("pg_regent released the WAL that slot \"" RG_SLOT_PREFIX "%s\" kept before %X/%X",
 						released[i].node, LSN_FORMAT_ARGS(released[i].to)),
 				 errdetail("The slot kept WAL from %X/%X on, more than regent.slot_wal_limit, and nobody used it.",
 						   LSN_FORMAT_ARGS(released[i].from)),
@@ -374,8 +373,8 @@ why_useless(const Pass *pass, ReplicationSlot *slot)
 	SpinLockRelease(&slot->mutex);
 	if (!is_idle || !SlotIsPhysical(slot))
 		return NULL;
-	if (strncmp(name, SLOT_PREFIX, strlen(SLOT_PREFIX)) == 0 &&
-		strcmp(name + strlen(SLOT_PREFIX), rg_node_name) == 0)
+	if (strncmp(name, RG_SLOT_PREFIX, strlen(RG_SLOT_PREFIX)) == 0 &&
+		strcmp(name + strlen(RG_SLOT_PREFIX), rg_node_name) == 0)
 		return "It came with a copy of another node: this node does not stream from itself.";
 	if (node == NULL || !is_lost || (!is_voter(pass->rule, node) && find_owner(pass, node) == NULL))
 		return NULL;
@@ -404,7 +403,7 @@ rg_slots_drop_useless(const RgRule *rule)
 
 	for (int i = 0; i < count; i++)
 	{
-		const char *node = names[i] + strlen(SLOT_PREFIX);
+		const char *node = names[i] + strlen(RG_SLOT_PREFIX);
 
 		ReplicationSlotDrop(names[i], true);
 		ereport(LOG,

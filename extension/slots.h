@@ -11,6 +11,9 @@
 
 #include "rulejson.h"
 
+/* The slot of node n1 is regent_n1. */
+#define RG_SLOT_PREFIX "regent_"
+
 /*
  * Creates the slots regent_<voter> that are missing here, inside the caller's
  * transaction; they keep WAL at once.  Returns how many it made.

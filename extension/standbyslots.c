@@ -36,7 +36,6 @@
 #include "status.h"
 
 #define SETTING "synchronized_standby_slots"
-#define SLOT_PREFIX "regent_"
 #define NAMES_SIZE (RG_VOTERS_MAX * (RG_NAME_SIZE + 9) + 1)
 #define GONE_AFTER_MS 3000
 
@@ -56,8 +55,8 @@ is_ours(const char *value)
 	bool		result = true;
 
 	for (char *name; result && (name = strtok_r(rest, ", \t", &rest)) != NULL;)
-		result = strncmp(name, SLOT_PREFIX, strlen(SLOT_PREFIX)) == 0 &&
-			rg_name_is_valid(name + strlen(SLOT_PREFIX));
+		result = strncmp(name, RG_SLOT_PREFIX, strlen(RG_SLOT_PREFIX)) == 0 &&
+			rg_name_is_valid(name + strlen(RG_SLOT_PREFIX));
 	pfree(names);
 	return result;
 }
@@ -144,7 +143,7 @@ format_list(const RgRule *rule, const bool *is_in, char *buf, size_t size)
 	buf[0] = '\0';
 	for (int i = 0; i < rule->nvoters && length < size; i++)
 		if (is_in[i])
-			length += snprintf(buf + length, size - length, "%s" SLOT_PREFIX "%s", length > 0 ? ", " : "",
+			length += snprintf(buf + length, size - length, "%s" RG_SLOT_PREFIX "%s", length > 0 ? ", " : "",
 							   rule->voters[i]);
 }
 

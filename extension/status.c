@@ -33,9 +33,8 @@
 #include "park.h"
 #include "pg_regent.h"
 #include "shmem.h"
+#include "slots.h"
 #include "status.h"
-
-#define SLOT_PREFIX "regent_"
 
 /* Positions within the row, in the order of the SQL declaration. */
 enum
@@ -83,9 +82,9 @@ node_of_slot(pid_t pid, char *ret_node)
 			continue;
 		SpinLockAcquire(&slot->mutex);
 		found = slot->active_pid == pid &&
-			strncmp(NameStr(slot->data.name), SLOT_PREFIX, strlen(SLOT_PREFIX)) == 0;
+			strncmp(NameStr(slot->data.name), RG_SLOT_PREFIX, strlen(RG_SLOT_PREFIX)) == 0;
 		if (found)
-			strlcpy(ret_node, NameStr(slot->data.name) + strlen(SLOT_PREFIX), NAMEDATALEN);
+			strlcpy(ret_node, NameStr(slot->data.name) + strlen(RG_SLOT_PREFIX), NAMEDATALEN);
 		SpinLockRelease(&slot->mutex);
 	}
 	LWLockRelease(ReplicationSlotControlLock);

@@ -24,17 +24,16 @@
 
 #include "pg_regent.h"
 #include "shmem.h"
+#include "slots.h"
 #include "votes.h"
-
-#define SLOT_PREFIX "regent_"
 
 /* The voter that may vote on this slot; -1: nobody. */
 static int
 voter_of_slot(const RgJoint *joint, const char *slot)
 {
-	const char *name = slot + strlen(SLOT_PREFIX);
+	const char *name = slot + strlen(RG_SLOT_PREFIX);
 
-	if (strncmp(slot, SLOT_PREFIX, strlen(SLOT_PREFIX)) != 0 || strcmp(name, rg_node_name) == 0)
+	if (strncmp(slot, RG_SLOT_PREFIX, strlen(RG_SLOT_PREFIX)) != 0 || strcmp(name, rg_node_name) == 0)
 		return -1;
 	for (int i = 0; i < joint->nnames; i++)
 		if (strcmp(joint->names[i], name) == 0)

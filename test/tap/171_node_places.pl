@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 use RegentCluster qw(answer_of wait_until slurp spew);
-use RegentCopy qw(hold_copy size_of syncfs_env);
+use RegentCopy qw(by_title hold_copy size_of syncfs_env);
 use Test::More;
 
 my $c = RegentCluster->new(nodes => 1, conf => "fsync = off\nautovacuum = off\nwal_keep_size = 128MB\n");
@@ -106,12 +106,7 @@ ok(!-e $dir && !-e "$dir.regent-new" && !-e "$dir.regent-clone" && !-e $space &&
 sub copiers { return map { /^\s*(\d+)/ ? $1 : () } grep { /pg_basebackup/ && /\Q$dir.regent-new\E/ } `ps -eo pid,args` }
 
 # n1's, by its title
-sub walsender
-{
-	my ($title) = @_;
-	my ($pid) = grep { (slurp("/proc/$_/cmdline") // '') =~ /walsender regent_replication .*(?:$title)/ } $c->processes('n1');
-	return $pid;
-}
+sub walsender { return by_title($c, 'n1', qr/walsender regent_replication .*(?:$_[0])/) }
 
 my $all = size_of("$d/n1/space", "$d/n1/data/base", "$d/n1/data/global");
 for my $percent (10, 50, 99)

@@ -9,7 +9,7 @@ use File::Find ();
 use RegentCluster qw(wait_until slurp);
 use Time::HiRes qw(sleep);
 
-our @EXPORT_OK = qw(size_of hold_copy syncfs_env);
+our @EXPORT_OK = qw(by_title hold_copy size_of syncfs_env);
 
 # syncfs_env(log): the environment of a helper each of whose syncs is noted there, and waits or
 # fails (hold_syncfs.c)
