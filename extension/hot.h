@@ -6,7 +6,7 @@
  * transactions the server itself has pushed our lines out of the processor's first
  * cache: each one that is touched again has to come from the second.  So functions on
  * that way are pg_attribute_hot, which the linker puts side by side, and so are their
- * variables, which stay static in the file that they belong to.  "scripts/bench gate"
+ * variables, which stay in the file that they belong to.  "scripts/bench gate"
  * shows what it is worth.
  */
 #ifndef RG_HOT_H

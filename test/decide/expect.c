@@ -9,6 +9,7 @@
 
 #include "scene.h"
 #include "watchdog/core/explain.h"
+#include "watchdog/core/upstream.h"
 
 /* The words from first on, joined: for names of several words. */
 static const char *
@@ -404,6 +405,23 @@ expect_cancel(Scene *s, const Line *line)
 		holds_text(s, line, "refusal", line->words[4], why);
 }
 
+/* expect slots NODE a,b|-: for whom it keeps slots beside the voters */
+static void
+expect_slots(Scene *s, const Line *line)
+{
+	char		found[300] = "";
+	size_t		len = 0;
+	uint32_t	set;
+
+	if (line->nwords != 4)
+		line_error(line, "expect slots NODE NAMES|-");
+	set = rg_upstream_slots(&s->view, &s->decision.memory, parse_node(line, s, line->words[2]));
+	for (int i = 0; i < s->view.nnodes; i++)
+		if (set >> i & 1)
+			len += (size_t) snprintf(found + len, sizeof(found) - len, "%s%s", len > 0 ? "," : "", s->view.nodes[i].name);
+	same_text(s, line, "slots", line->words[3], len > 0 ? found : "-");
+}
+
 static void
 expect_explain(Scene *s, const Line *line)
 {
@@ -468,6 +486,8 @@ scene_expect(Scene *s, const Line *line)
 		expect_cancel(s, line);
 	else if (strcmp(what, "explain") == 0)
 		expect_explain(s, line);
+	else if (strcmp(what, "slots") == 0)
+		expect_slots(s, line);
 	else if (!scene_expect_order(s, line))
 		line_error(line, "expect what? \"%s\" is unknown", what);
 }

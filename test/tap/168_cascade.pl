@@ -97,6 +97,10 @@ is(RegentCluster::node_of($s, $_)->{streams_from}, $_ eq $s->{leader} ? undef : 
 reread('config_refused', qw(n3 n1));
 my ($why) = grep { $_->{event} eq 'config_refused' } reverse $c->events;
 like($why->{message}, qr/node n2 votes in the rule in force/, 'a voter stays in the configuration');
+# nobody keeps WAL for it now, so by itself it can't stream when it comes back
+$c->stop_server('n4');
+wait_slots($_, join(' ', map { "regent_$_" } do { my $at = $_; grep { $_ ne $at } qw(n1 n2 n3) }), "no slot for n4 on $_") for 'n2', $s->{leader};
+$c->start_server('n4');
 reread('config_reloaded', qw(n4 n1 n2 n3));
 wait_source('n4', 'n2', 'n4 is back: it streams from its upstream');
 $c->{names} = \@names;

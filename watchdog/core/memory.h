@@ -132,7 +132,7 @@ typedef struct RgNodeMemory
 	int			out_seq;
 	int64_t		out_wall_ms;	/* filled by the daemon: since when, for people */
 	char		out_reason[RG_TEXT_MAX / 2];
-	bool		joined;			/* without a vote, it has been seen to stream: its slot is kept while it is away */
+	bool		joined;			/* without a vote, it has been seen to stream, or was told to: its slot is kept while it is away */
 	bool		removed;		/* by an operator: it is left alone until it is added again */
 	bool		declared_lost;	/* by an operator, who removes it from the voters: it never comes back */
 	int			ncrashes;		/* that it came back from by itself */

@@ -252,16 +252,24 @@ follow(const RgView *view, RgDecision *d, int node)
 		return;
 	step->key = follow_key(view, d, node);
 	step->source = source == d->leader ? -1 : source;
+	/* without its slot, which only those have who belong here, it would never stream */
+	if (rg_upstream_is_guest(view, &d->memory, node))
+		d->memory.nodes[node].joined = true;
 }
 
-/* Its source has to be heard after the node: who has just connected is not in its older answer. */
+/*
+ * Its source has to be heard after the node, and so has its upstream: who has just
+ * connected is not in their older answers.
+ */
 static bool
 is_heard_after(const RgView *view, const RgDecision *d, int node)
 {
+	int64_t		since = view->nodes[node].facts_ms;
 	int			source = rg_upstream_source(view, &d->memory, node);
+	int			upstream = rg_upstream_cascades(view, &d->memory, node) ? rg_view_find(view, view->nodes[node].upstream) : -1;
 
-	return view->nodes[source].facts_ms >= view->nodes[node].facts_ms &&
-		view->nodes[d->leader].facts_ms >= view->nodes[node].facts_ms;
+	return view->nodes[source].facts_ms >= since && view->nodes[d->leader].facts_ms >= since &&
+		(upstream < 0 || !rg_view_answers(view, upstream) || view->nodes[upstream].facts_ms >= since);
 }
 
 /*
