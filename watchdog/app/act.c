@@ -101,6 +101,15 @@ rg_act_forget(RgNode *node)
 		release(node->pending);
 }
 
+bool
+rg_act_is_asking(const RgNode *node)
+{
+	for (const RgPending *p = node->pending; p != NULL; p = p->next)
+		if (ways[p->step.kind].sql != NULL)
+			return true;
+	return false;
+}
+
 /* The step has ended: into the view, and a round. */
 static void
 ended(RgPending *p, RgOpState state, const char *text)

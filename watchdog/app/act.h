@@ -17,4 +17,7 @@ extern void rg_act(RgCluster *cluster, const RgStep *step);
 /* Frees what is kept for steps under way, after their sessions are gone. */
 extern void rg_act_forget(RgNode *node);
 
+/* A statement is under way there; verbs of the helper have channels of their own. */
+extern bool rg_act_is_asking(const RgNode *node);
+
 #endif							/* RG_ACT_H */

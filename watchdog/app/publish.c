@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "act.h"
 #include "status.h"
 #include "watchdog/core/phase.h"
 
@@ -34,7 +35,7 @@ publish_to(RgCluster *c, RgNode *node, const char *text)
 	const char *values[4] = {c->identity.id, counter, term, text};
 
 	/* never in the way of a command */
-	if (!rg_pg_is_open(node->spare) || rg_pg_is_busy(node->spare) || node->pending != NULL)
+	if (!rg_pg_is_open(node->spare) || rg_pg_is_busy(node->spare) || rg_act_is_asking(node))
 		return;
 	(void) snprintf(counter, sizeof(counter), "%lld", (long long) c->identity.counter);
 	(void) snprintf(term, sizeof(term), "%lld", (long long) c->memory.rule.term);

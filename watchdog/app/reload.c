@@ -110,6 +110,7 @@ move_nodes(RgCluster *c, const RgConfig *config, Move *move)
 
 		f->streaming_from_us = move_set(move, config->nnodes, f->streaming_from_us);
 		f->sync_with_us = move_set(move, config->nnodes, f->sync_with_us);
+		f->released = move_set(move, config->nnodes, f->released);
 		move_flushed(move, config->nnodes, f->flushed_from_us);
 	}
 }

@@ -371,22 +371,27 @@ verify(const RgView *view, RgDecision *d, RgJob *job, int node, const JobRow *ro
 		tell_wait(view, job, node);
 }
 
-/* It streamed, and does not answer: the helper settles only beside a server that runs. */
+/*
+ * It streamed, and does not any more, or does not answer: the helper settles only beside
+ * a server that runs, and what a copy lacks need not come any more, its WAL may be gone.
+ */
 static void
 wait_for_settle(const RgView *view, RgDecision *d, RgJob *job, int node)
 {
 	bool		fed = is_fed(view, d, job, node);
+	int64_t		since = job->streamed_ms > job->phase_ms ? job->streamed_ms : job->phase_ms;
 	char		how[RG_TEXT_MAX];
 
 	if (fed)
 		rg_text(how, sizeof(how), "%s streams, says %s, but does not answer regentd (%.80s)", job->node,
 				view->nodes[d->leader].name, view->nodes[node].sql_text);
 	else
-		rg_text(how, sizeof(how), "%s streamed and is down again", job->node);
-	if (view->now_ms - job->phase_ms <= RG_JOB_SETTLE_MS)
+		rg_text(how, sizeof(how), "%s streamed and %s", job->node,
+				rg_view_answers(view, node) ? "does not any more" : "is down again");
+	if (view->now_ms - since <= RG_JOB_SETTLE_MS)
 	{
 		rg_text(job->message, sizeof(job->message), "%s: %s, then its old directory is removed", how,
-				fed ? "see that regentd can log in there" : "start it");
+				fed ? "see that regentd can log in there" : rg_view_answers(view, node) ? "see its server log" : "start it");
 		return;
 	}
 	rg_text(job->message, sizeof(job->message), "%s; its old directory stays: regent-node %s settle there",
@@ -529,6 +534,12 @@ is_held_back(const RgView *view, RgDecision *d, RgJob *job, int node, const JobR
 	/* a later leader was chosen with all that was acknowledged: then the old directory has nothing to give */
 	if (job->phase == RG_JOBPHASE_SETTLE && mem->owes_lsn != 0 && !is_outdated(d, job))
 	{
+		if (!rg_upstream_streams(view, &d->memory, node))
+		{
+			wait_for_settle(view, d, job, node);
+			return true;
+		}
+		job->streamed_ms = view->now_ms;
 		rg_text(job->message, sizeof(job->message),
 				"%s streams; its old directory is kept until it has all that the leader had: catching up", job->node);
 		return true;

@@ -48,6 +48,7 @@ typedef struct RgJob
 	int64_t		created_ms;
 	int64_t		phase_ms;		/* when this phase began */
 	int64_t		ended_ms;
+	int64_t		streamed_ms;	/* when a copy that catches up was last seen to stream; not journalled */
 	int64_t		busy_ms;		/* when another verb was found at work there; this and all up to activity: not journalled */
 	int64_t		bytes;
 	int64_t		total;

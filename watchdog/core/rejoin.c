@@ -285,22 +285,32 @@ plan_follow_again(const RgView *view, RgDecision *d, int node)
 	const RgOp *op = &n->ops[RG_STEP_FOLLOW];
 	int64_t		term = d->memory.rule.term;
 	int64_t		key = follow_key(view, d, node);
+	RgFollowVerdict verdict;
 	char		why[RG_TEXT_MAX];
 
 	/* who has no vote may stay where somebody has put it, unless it is to get one */
 	if ((!rg_rule_has_voter(&d->memory.rule, n->name) && n->upstream[0] == '\0' && f->receiver_streaming &&
 		 !rg_enlist_is_joining(&d->memory, n->name)) ||
-		!is_heard_after(view, d, node) || f->terms[f->nterms - 1].term != term ||
-		rg_rules_may_follow(f->terms, f->nterms, f->promoting_term, f->timeline,
-							rg_facts_held_lsn(f),
-							leader->terms, leader->nterms) != RG_FOLLOW_OK)
+		!is_heard_after(view, d, node) || f->terms[f->nterms - 1].term != term)
+		return;
+	verdict = rg_rules_may_follow(f->terms, f->nterms, f->promoting_term, f->timeline, rg_facts_held_lsn(f),
+								  leader->terms, leader->nterms);
+	/* promoted by hand under this very rule: a stale primary if we have fenced it, else nothing is rebuilt without a promise */
+	if (verdict != RG_FOLLOW_OK && d->memory.nodes[node].fenced_term != 0)
+		diverged(view, d, node, rg_follow_verdict_text(verdict));
+	else if (verdict != RG_FOLLOW_OK)
+		rg_text(d->reasons[node], RG_TEXT_MAX, "can't follow %s plainly: %.150s; regent rebuild %s",
+				d->memory.rule.leader, rg_follow_verdict_text(verdict), n->name);
+	if (verdict != RG_FOLLOW_OK)
 		return;
 	if (rg_slots_wal_is_gone(view, d, node, why))
 	{
 		diverged(view, d, node, why);
 		return;
 	}
-	if (!view->settings.auto_rejoin && rg_memory_job(&d->memory, n->name) == NULL)
+	/* it has no vote and no slot before it is told where to stream from: that is no rejoin */
+	if (!view->settings.auto_rejoin && rg_memory_job(&d->memory, n->name) == NULL &&
+		!rg_upstream_is_guest(view, &d->memory, node))
 		return;
 	if (rg_op_done(op, key) ? view->now_ms - op->ended_ms >= 30000
 		: rg_op_may_try(op, key, view->now_ms, 1000))

@@ -47,6 +47,15 @@ is_fit(const RgView *view, const RgMemory *m, int leader, int upstream)
 		!rg_memory_is_rebuilding(m, n->name) && streams_from(view, leader, upstream);
 }
 
+/* The upstream's WAL begins after where this node stands: there it would wait for ever. */
+static bool
+lacks_wal_for(const RgView *view, int upstream, int node)
+{
+	const RgFacts *f = &view->nodes[node].facts;
+
+	return f->valid && view->nodes[upstream].facts.oldest_lsn > rg_facts_held_lsn(f) && !streams_from(view, upstream, node);
+}
+
 /* We can't see its upstream, but WAL comes to it from there. */
 static bool
 is_fed_unseen(const RgView *view, int upstream, int node)
@@ -60,7 +69,7 @@ learn_node(const RgView *view, RgMemory *m, int leader, int node)
 {
 	RgNodeMemory *mem = &m->nodes[node];
 	int			upstream = rg_view_find(view, view->nodes[node].upstream);
-	bool		fit = upstream >= 0 && is_fit(view, m, leader, upstream);
+	bool		fit = upstream >= 0 && is_fit(view, m, leader, upstream) && !lacks_wal_for(view, upstream, node);
 	bool		is_long;
 
 	if (fit != mem->upstream_fit || mem->upstream_ms == 0)
@@ -133,7 +142,9 @@ rg_upstream_slots(const RgView *view, const RgMemory *memory, int node)
 	{
 		/* where it streams, or did so when last seen: a slot in use is not dropped */
 		if (i != node && rg_enlist_needs_slot(view, memory, i) &&
-			(rg_upstream_source(view, memory, i) == node || streams_from(view, node, i)))
+			(rg_upstream_source(view, memory, i) == node || streams_from(view, node, i) ||
+			 (!rg_view_answers(view, i) && rg_upstream_cascades(view, memory, i) &&
+			  strcmp(view->nodes[i].upstream, view->nodes[node].name) == 0)))
 			slots |= (uint32_t) 1 << i;
 	}
 	return slots;
