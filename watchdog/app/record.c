@@ -139,8 +139,8 @@ record_crashes(const RgNodeMemory *n)
 static json_t *
 record_node(const RgNodeMemory *n)
 {
-	return json_pack("{s:s,s:o,s:I,s:b,s:b,s:i,s:o,s:I,s:I,s:I,s:i,s:b,s:b,s:b,s:i,s:s,s:b,s:b,s:b,s:o,s:o}", "name", n->name, "shown", record_start(&n->shown),
-					 "fenced_term", (json_int_t) n->fenced_term, "must_end", n->must_end ? 1 : 0,
+	return json_pack("{s:s,s:o,s:I,s:I,s:b,s:b,s:i,s:o,s:I,s:I,s:I,s:i,s:b,s:b,s:b,s:i,s:s,s:b,s:b,s:b,s:o,s:o}", "name", n->name, "shown", record_start(&n->shown),
+					 "fenced_term", (json_int_t) n->fenced_term, "fencing_term", (json_int_t) n->fencing_term, "must_end", n->must_end ? 1 : 0,
 					 "ended", n->ended ? 1 : 0, "rebuilds", n->rebuilds,
 					 "admitted", record_start(&n->admitted), "purpose_ms", (json_int_t) n->purpose_ms,
 					 "owes_lsn", (json_int_t) n->owes_lsn, "swap_term", (json_int_t) n->swap_term, "swap_seq", n->swap_seq,
@@ -331,6 +331,7 @@ read_nodes(const json_t *json, RgMemory *m)
 		get_text(entry, "name", n->name, sizeof(n->name));
 		read_start(json_object_get(entry, "shown"), &n->shown);
 		n->fenced_term = get_int(entry, "fenced_term");
+		n->fencing_term = get_int(entry, "fencing_term");
 		n->must_end = json_is_true(json_object_get(entry, "must_end"));
 		n->ended = json_is_true(json_object_get(entry, "ended"));
 		n->rebuilds = (int) get_int(entry, "rebuilds");

@@ -394,7 +394,7 @@ differs(const RgMemory *a, const RgMemory *b)
 		const RgNodeMemory *y = &b->nodes[i];
 
 		if (strcmp(x->name, y->name) != 0 || x->must_end != y->must_end || x->ended != y->ended ||
-			x->fenced_term != y->fenced_term || x->rebuilds != y->rebuilds ||
+			x->fenced_term != y->fenced_term || x->fencing_term != y->fencing_term || x->rebuilds != y->rebuilds ||
 			start_differs(&x->shown, &y->shown) || start_differs(&x->admitted, &y->admitted) ||
 			x->purpose_ms != y->purpose_ms || x->ungated != y->ungated ||
 			x->ncrashes != y->ncrashes ||

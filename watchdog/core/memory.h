@@ -109,6 +109,7 @@ typedef struct RgNodeMemory
 	char		name[RG_CORE_NAME_MAX];
 	RgServerStart shown;		/* the helper has shown this very postmaster (F14) */
 	int64_t		fenced_term;	/* we fenced it for this term; 0 = we did not */
+	int64_t		fencing_term;	/* a fence of a stale primary was sent, and what became of it is not known */
 	bool		must_end;		/* its authority has to end before another one begins */
 	bool		ended;			/* and it has */
 	RgNodeState state;			/* as last told */

@@ -122,7 +122,7 @@ rg_notice_death(const RgView *view, RgDecision *d)
 	if (!m->confirmed)
 		rg_notice_refuse(d, "our journal may be an old one: waiting for more than half of the voters, or regent takeover");
 	else if (!view->settings.auto_failover && !by_order)
-		rg_notice_refuse(d, "auto_failover is off");
+		rg_notice_refuse(d, "auto_failover is off: start it as a primary, or regent failover NODE --accept-loss");
 	else if (rg_notice_other_primary(view, d))
 		return RG_INPUT_LEADER_ALIVE;
 	else if (!by_order && gate_trouble(view, m, d->leader) != NULL)

@@ -120,6 +120,16 @@ state_of_silent(const RgView *view, const RgDecision *d, int node, char *why)
 	return RG_STATE_UNREACHABLE;
 }
 
+/* Its fence was sent, and its answer lost, or we were started since: the host shows that nothing runs and it is fenced. */
+static bool
+shows_its_fence(const RgView *view, const RgNodeMemory *mem, int node)
+{
+	const RgNodeView *n = &view->nodes[node];
+
+	return mem->fencing_term != 0 && n->ssh == RG_SSHV_READY && n->probe.valid && n->probe_ms >= view->started_ms &&
+		n->probe_ms >= n->facts_ms && n->probe_ms >= n->lost_ms && n->probe.postmaster == RG_PM_ABSENT && n->probe.fenced;
+}
+
 /* A stale primary that was fenced in a steady cluster, and has not been heard since. */
 static void
 learn_fenced(const RgView *view, RgDecision *d, int node)
@@ -128,9 +138,12 @@ learn_fenced(const RgView *view, RgDecision *d, int node)
 	RgNodeMemory *mem = &d->memory.nodes[node];
 
 	if (d->memory.phase == RG_PHASE_STEADY && node != d->leader && mem->fenced_term == 0 &&
-		rg_op_done(&n->ops[RG_STEP_FENCE], d->memory.rule.term) &&
-		n->ops[RG_STEP_FENCE].ended_ms >= n->facts_ms && n->sql != RG_SQL_OK)
+		n->sql != RG_SQL_OK &&
+		((rg_op_done(&n->ops[RG_STEP_FENCE], d->memory.rule.term) && n->ops[RG_STEP_FENCE].ended_ms >= n->facts_ms) ||
+		 shows_its_fence(view, mem, node)))
 		mem->fenced_term = d->memory.rule.term;
+	if (mem->fenced_term != 0 || rg_view_is_standby(view, node))
+		mem->fencing_term = 0;
 }
 
 /* What a journal does not know, the mark in the directory tells; who streams has no half of anything. */
@@ -391,6 +404,13 @@ plan_standby(const RgView *view, RgDecision *d, int node)
 		if (rg_op_may_try(op, term, view->now_ms, 1000) ||
 			(op->state == RG_OP_OK && view->now_ms - op->ended_ms >= 500))
 			(void) rg_decision_step(d, RG_STEP_PROMISE, node, -1, term);
+		if (op->term == term && op->state == RG_OP_OK && f->replay_paused)
+			rg_text(d->reasons[node], RG_TEXT_MAX,
+					"has not read all its WAL, replay is paused: pg_wal_replay_resume() there, or regent rebuild %s", n->name);
+		else if (op->term == term && op->attempts > 1)
+			rg_text(d->reasons[node], RG_TEXT_MAX, "%s term %lld%s%.120s: see its server log, or regent rebuild %s",
+					op->state == RG_OP_OK ? "could not read all its WAL to promise" : "has not promised",
+					(long long) term, op->text[0] ? ": " : "", op->text, n->name);
 		return;
 	}
 	verdict = rg_rules_may_follow(n->promise.terms, n->promise.nterms, n->promise.promoting_term,
@@ -406,6 +426,11 @@ plan_standby(const RgView *view, RgDecision *d, int node)
 			 (rg_op_done(&n->ops[RG_STEP_FOLLOW], follow_key(view, d, node)) &&
 			  view->now_ms - n->ops[RG_STEP_FOLLOW].ended_ms >= 5000))
 		follow(view, d, node);
+	else if (n->ops[RG_STEP_FOLLOW].term == follow_key(view, d, node) && n->ops[RG_STEP_FOLLOW].attempts > 1)
+		rg_text(d->reasons[node], RG_TEXT_MAX,
+				"was pointed at %s and does not stream from it%s%.100s: see its server log, or regent rebuild %s",
+				view->nodes[rg_upstream_source(view, &d->memory, node)].name,
+				n->ops[RG_STEP_FOLLOW].text[0] ? ": " : "", n->ops[RG_STEP_FOLLOW].text, n->name);
 }
 
 /*
@@ -418,7 +443,7 @@ is_stale_and_silent(const RgView *view, const RgDecision *d, int node)
 	const RgNodeView *n = &view->nodes[node];
 
 	return n->facts.valid && !n->facts.in_recovery && n->sql != RG_SQL_OK &&
-		n->facts.rule.term < d->memory.rule.term && n->probe.valid && n->probe_ms > n->lost_ms &&
+		n->facts.rule.term <= d->memory.rule.term && n->probe.valid && n->probe_ms > n->lost_ms &&
 		(n->probe.postmaster == RG_PM_ALIVE || n->probe.postmaster == RG_PM_FROZEN) &&
 		rg_start_equal(&n->probe.start, &n->facts.start);
 }
@@ -435,6 +460,8 @@ plan_silent(const RgView *view, RgDecision *d, int node)
 		diverged(view, d, node, "its directory was rewound by half");
 		return;
 	}
+	if (!view->settings.auto_rejoin && d->states[node] == RG_STATE_FENCED)
+		rg_text(d->reasons[node], RG_TEXT_MAX, "is fenced, and auto_rejoin is off: start it there, or regent rebuild %s", n->name);
 	if (!view->settings.auto_rejoin)
 		return;
 	if (rg_plan_may_start(view, &d->memory, node, term))
@@ -451,8 +478,22 @@ plan_stale_primary(const RgView *view, RgDecision *d, int node)
 {
 	const RgNodeView *n = &view->nodes[node];
 	RgNodeMemory *mem = &d->memory.nodes[node];
+	const RgOp *op = &n->ops[RG_STEP_FENCE];
 	int64_t		term = d->memory.rule.term;
+	char		why[RG_TEXT_MAX] = "";
 
+	if (n->facts.rule.term == 0)
+		rg_text(why, sizeof(why), "it holds no rule: stop it, then regent rebuild %s", n->name);
+	else if (n->ssh != RG_SSHV_READY)
+		rg_text(why, sizeof(why), "it is not fenced, there is no SSH session (%.90s): stop it, or mend that",
+				n->ssh_text[0] ? n->ssh_text : "not connected yet");
+	else if (!rg_start_equal(&mem->shown, &n->facts.start))
+		rg_text(why, sizeof(why), "it is not fenced, its helper does not show this server: stop it, or correct data_directory in its node.conf");
+	else if (op->term == term && op->text[0] && op->state != RG_OP_OK && op->attempts > 1)
+		rg_text(why, sizeof(why), "its fence fails (%.120s): mend that, or stop it", op->text);
+	if (why[0] != '\0')
+		rg_text(d->reasons[node], RG_TEXT_MAX, "not in recovery, but the leader is %s: a stale primary; %.170s",
+				d->memory.rule.leader, why);
 	if (n->facts.rule.term > term || n->facts.rule.term == 0 ||
 		!rg_start_equal(&mem->shown, &n->facts.start) || n->ssh != RG_SSHV_READY)
 		return;
@@ -463,7 +504,10 @@ plan_stale_primary(const RgView *view, RgDecision *d, int node)
 		RgStep	   *step = rg_decision_step(d, RG_STEP_FENCE, node, -1, term);
 
 		if (step != NULL)
+		{
 			step->expect = n->facts.start;
+			mem->fencing_term = term;
+		}
 		rg_decision_note(d, RG_EVENT_STALE_PRIMARY, node, 0, true,
 						 "%s runs as a primary with rule %lld, but %s leads by rule %lld: it is fenced",
 						 n->name, (long long) n->facts.rule.term, d->memory.rule.leader,
