@@ -29,10 +29,15 @@ sub session
 	return $pid;
 }
 
+# Not only as long as a session lasts that is just beginning or ending
 sub is_full
 {
-	my ($rc) = RegentCluster::run_command([ "$RegentCluster::bindir/psql", '-XqAtd', "host=127.0.0.1 port=$source[2] user=app dbname=postgres", '-c', 'SELECT 1' ]);
-	return $rc == 2;
+	for (1 .. 20)
+	{
+		my ($rc) = RegentCluster::run_command([ "$RegentCluster::bindir/psql", '-XqAtd', "host=127.0.0.1 port=$source[2] user=app dbname=postgres", '-c', 'SELECT 1' ]);
+		return 0 if $rc != 2;
+	}
+	return 1;
 }
 
 sub refusals { my $n = () = slurp($c->node('n1')->{log}) =~ / FATAL: /g; return $n }
