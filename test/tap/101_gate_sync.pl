@@ -261,7 +261,8 @@ for my $name ('pg_receivewal', 'pg_basebackup')
 	$g->close;
 	never_told($f, "$name under a standby's name");
 	ok(row_exists($v), 'and the row is there');
-	kill('KILL', $pid);
+	# pg_basebackup's child, which receives, would notice its end with the next WAL that comes, or not at all
+	kill('KILL', $pid, map { /(\d+)/ } qx(ps -o pid= --ppid $pid));
 	RegentCluster::reap($pid, 10);
 	delete $c->{pids}{$name};
 	$g->open;
