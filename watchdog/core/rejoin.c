@@ -217,6 +217,13 @@ rg_rejoin_states(const RgView *view, RgDecision *d)
 	}
 }
 
+static void
+tell_diverged(const RgView *view, RgDecision *d, int node, const char *why)
+{
+	rg_text(d->reasons[node], RG_TEXT_MAX, "can't follow %s plainly: %.150s; regent rebuild %s",
+			d->memory.rule.leader, why, view->nodes[node].name);
+}
+
 /* It can't follow plainly: it is rebuilt, by itself or when somebody says so. */
 static void
 diverged(const RgView *view, RgDecision *d, int node, const char *why)
@@ -225,8 +232,7 @@ diverged(const RgView *view, RgDecision *d, int node, const char *why)
 	const RgRebuild rebuild = {.node = view->nodes[node].name, .automatic = true};
 	RgJob	   *job;
 
-	rg_text(d->reasons[node], RG_TEXT_MAX, "can't follow %s plainly: %.150s; regent rebuild %s",
-			d->memory.rule.leader, why, view->nodes[node].name);
+	tell_diverged(view, d, node, why);
 	job = rg_memory_job(&d->memory, view->nodes[node].name);
 	/* what the server said that ran there before says nothing of the new directory */
 	if (job != NULL && job->state == RG_JOB_RUNNING && view->nodes[node].facts_ms > job->phase_ms &&
@@ -285,6 +291,16 @@ is_heard_after(const RgView *view, const RgDecision *d, int node)
 		(upstream < 0 || !rg_view_answers(view, upstream) || view->nodes[upstream].facts_ms >= since);
 }
 
+/* It was pointed there more than once; text: what the last try said, or "". */
+static void
+tell_pointed(const RgView *view, RgDecision *d, int node, const char *text)
+{
+	rg_text(d->reasons[node], RG_TEXT_MAX,
+			"was pointed at %s and does not stream from it%s%.100s: see its server log, or regent rebuild %s",
+			view->nodes[rg_upstream_source(view, &d->memory, node)].name, text[0] ? ": " : "", text,
+			view->nodes[node].name);
+}
+
 /*
  * It follows this term, but not where it should: it came by way of another standby,
  * or its upstream is gone or is back.  Pointing it there (again) harms nothing.
@@ -309,13 +325,14 @@ plan_follow_again(const RgView *view, RgDecision *d, int node)
 	verdict = rg_rules_may_follow(f->terms, f->nterms, f->promoting_term, f->timeline, rg_facts_held_lsn(f),
 								  leader->terms, leader->nterms);
 	/* promoted by hand under this very rule: a stale primary if we have fenced it, else nothing is rebuilt without a promise */
-	if (verdict != RG_FOLLOW_OK && d->memory.nodes[node].fenced_term != 0)
-		diverged(view, d, node, rg_follow_verdict_text(verdict));
-	else if (verdict != RG_FOLLOW_OK)
-		rg_text(d->reasons[node], RG_TEXT_MAX, "can't follow %s plainly: %.150s; regent rebuild %s",
-				d->memory.rule.leader, rg_follow_verdict_text(verdict), n->name);
 	if (verdict != RG_FOLLOW_OK)
+	{
+		if (d->memory.nodes[node].fenced_term != 0)
+			diverged(view, d, node, rg_follow_verdict_text(verdict));
+		else
+			tell_diverged(view, d, node, rg_follow_verdict_text(verdict));
 		return;
+	}
 	if (rg_slots_wal_is_gone(view, d, node, why))
 	{
 		diverged(view, d, node, why);
@@ -329,9 +346,7 @@ plan_follow_again(const RgView *view, RgDecision *d, int node)
 		: rg_op_may_try(op, key, view->now_ms, 1000))
 		follow(view, d, node);
 	if (op->term == key && op->attempts > 1)
-		rg_text(d->reasons[node], RG_TEXT_MAX,
-				"was pointed at %s and does not stream from it: see its server log, or regent rebuild %s",
-				view->nodes[rg_upstream_source(view, &d->memory, node)].name, n->name);
+		tell_pointed(view, d, node, "");
 }
 
 /* It streams from whom it should. */
@@ -352,6 +367,22 @@ end_rejoin(const RgView *view, RgDecision *d, int node, const RgJob *new_copy)
 						 "%s streams from %s as a standby again", n->name,
 						 view->nodes[rg_upstream_source(view, &d->memory, node)].name);
 	}
+}
+
+/* Why its promise of the term is still missing, and how to go on. */
+static void
+tell_no_promise(const RgView *view, RgDecision *d, int node, const RgOp *op)
+{
+	const RgNodeView *n = &view->nodes[node];
+	int64_t		term = d->memory.rule.term;
+
+	if (op->term == term && op->state == RG_OP_OK && n->facts.replay_paused)
+		rg_text(d->reasons[node], RG_TEXT_MAX,
+				"has not read all its WAL, replay is paused: pg_wal_replay_resume() there, or regent rebuild %s", n->name);
+	else if (op->term == term && op->attempts > 1)
+		rg_text(d->reasons[node], RG_TEXT_MAX, "%s term %lld%s%.120s: see its server log, or regent rebuild %s",
+				op->state == RG_OP_OK ? "could not read all its WAL to promise" : "has not promised",
+				(long long) term, op->text[0] ? ": " : "", op->text, n->name);
 }
 
 static void
@@ -404,13 +435,7 @@ plan_standby(const RgView *view, RgDecision *d, int node)
 		if (rg_op_may_try(op, term, view->now_ms, 1000) ||
 			(op->state == RG_OP_OK && view->now_ms - op->ended_ms >= 500))
 			(void) rg_decision_step(d, RG_STEP_PROMISE, node, -1, term);
-		if (op->term == term && op->state == RG_OP_OK && f->replay_paused)
-			rg_text(d->reasons[node], RG_TEXT_MAX,
-					"has not read all its WAL, replay is paused: pg_wal_replay_resume() there, or regent rebuild %s", n->name);
-		else if (op->term == term && op->attempts > 1)
-			rg_text(d->reasons[node], RG_TEXT_MAX, "%s term %lld%s%.120s: see its server log, or regent rebuild %s",
-					op->state == RG_OP_OK ? "could not read all its WAL to promise" : "has not promised",
-					(long long) term, op->text[0] ? ": " : "", op->text, n->name);
+		tell_no_promise(view, d, node, op);
 		return;
 	}
 	verdict = rg_rules_may_follow(n->promise.terms, n->promise.nterms, n->promise.promoting_term,
@@ -427,10 +452,7 @@ plan_standby(const RgView *view, RgDecision *d, int node)
 			  view->now_ms - n->ops[RG_STEP_FOLLOW].ended_ms >= 5000))
 		follow(view, d, node);
 	else if (n->ops[RG_STEP_FOLLOW].term == follow_key(view, d, node) && n->ops[RG_STEP_FOLLOW].attempts > 1)
-		rg_text(d->reasons[node], RG_TEXT_MAX,
-				"was pointed at %s and does not stream from it%s%.100s: see its server log, or regent rebuild %s",
-				view->nodes[rg_upstream_source(view, &d->memory, node)].name,
-				n->ops[RG_STEP_FOLLOW].text[0] ? ": " : "", n->ops[RG_STEP_FOLLOW].text, n->name);
+		tell_pointed(view, d, node, n->ops[RG_STEP_FOLLOW].text);
 }
 
 /*
@@ -473,24 +495,33 @@ plan_silent(const RgView *view, RgDecision *d, int node)
 				RG_START_TRIES, op->text[0] ? op->text : "it died again", n->name);
 }
 
+/* What keeps a stale primary from being fenced; "" = nothing. */
+static void
+fence_trouble(const RgNodeView *n, const RgNodeMemory *mem, int64_t term, char *why)
+{
+	const RgOp *op = &n->ops[RG_STEP_FENCE];
+
+	why[0] = '\0';
+	if (n->facts.rule.term == 0)
+		rg_text(why, RG_TEXT_MAX, "it holds no rule: stop it, then regent rebuild %s", n->name);
+	else if (n->ssh != RG_SSHV_READY)
+		rg_text(why, RG_TEXT_MAX, "it is not fenced, there is no SSH session (%.90s): stop it, or mend that",
+				n->ssh_text[0] ? n->ssh_text : "not connected yet");
+	else if (!rg_start_equal(&mem->shown, &n->facts.start))
+		rg_text(why, RG_TEXT_MAX, "it is not fenced, its helper does not show this server: stop it, or correct data_directory in its node.conf");
+	else if (op->term == term && op->text[0] && op->state != RG_OP_OK && op->attempts > 1)
+		rg_text(why, RG_TEXT_MAX, "its fence fails (%.120s): mend that, or stop it", op->text);
+}
+
 static void
 plan_stale_primary(const RgView *view, RgDecision *d, int node)
 {
 	const RgNodeView *n = &view->nodes[node];
 	RgNodeMemory *mem = &d->memory.nodes[node];
-	const RgOp *op = &n->ops[RG_STEP_FENCE];
 	int64_t		term = d->memory.rule.term;
-	char		why[RG_TEXT_MAX] = "";
+	char		why[RG_TEXT_MAX];
 
-	if (n->facts.rule.term == 0)
-		rg_text(why, sizeof(why), "it holds no rule: stop it, then regent rebuild %s", n->name);
-	else if (n->ssh != RG_SSHV_READY)
-		rg_text(why, sizeof(why), "it is not fenced, there is no SSH session (%.90s): stop it, or mend that",
-				n->ssh_text[0] ? n->ssh_text : "not connected yet");
-	else if (!rg_start_equal(&mem->shown, &n->facts.start))
-		rg_text(why, sizeof(why), "it is not fenced, its helper does not show this server: stop it, or correct data_directory in its node.conf");
-	else if (op->term == term && op->text[0] && op->state != RG_OP_OK && op->attempts > 1)
-		rg_text(why, sizeof(why), "its fence fails (%.120s): mend that, or stop it", op->text);
+	fence_trouble(n, mem, term, why);
 	if (why[0] != '\0')
 		rg_text(d->reasons[node], RG_TEXT_MAX, "not in recovery, but the leader is %s: a stale primary; %.170s",
 				d->memory.rule.leader, why);
